@@ -1,0 +1,117 @@
+"""The exception tree of the relay, and the one place that makes an OpenAI error body.
+
+    RelayError            anything that becomes an HTTP answer
+      ClientFault         the request cannot be served as it is (4xx)
+      UpstreamFault       the far side failed (429, 5xx, or its own 4xx)
+      RelayBug            our own defect (500); the text never carries detail from inside
+    ConfigError           the program cannot start, or a command cannot do its work (exit 1)
+
+Fault is the type. `status`, `code` and the public sentence travel on the instance; a secret never does.
+Owns: error texts' shape. Refuses to know: sockets, files, who logs what. Layer: words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = [
+    "ClientFault",
+    "ConfigError",
+    "RelayBug",
+    "RelayError",
+    "UpstreamFault",
+    "default_type",
+    "error_body",
+]
+
+
+def default_type(status: int) -> str:
+    """Return the `type` that OpenAI's API gives an error of this HTTP status."""
+    if status == 401:
+        return "authentication_error"
+    if status == 403:
+        return "permission_error"
+    if status == 429:
+        return "rate_limit_error"
+    if status == 501:
+        return "unsupported_error"
+    return "server_error" if status >= 500 else "invalid_request_error"
+
+
+class RelayError(Exception):
+    """An error that becomes an HTTP answer, or the last event of a stream that has begun.
+
+    `retry_after_s` is the true wait; it is sent as whole seconds, rounded up, at least 1.
+    `should_retry=False` tells SDKs that trying again cannot help. `upstream` is an error object of
+    the far side that is passed on with all its keys, under our own message, type, param and code.
+    """
+
+    default_status = 500
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        type: str | None = None,
+        retry_after_s: float | None = None,
+        should_retry: bool | None = None,
+        headers: Mapping[str, str] | None = None,
+        upstream: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = self.default_status if status is None else status
+        self.code = code
+        self.param = param
+        self.type = default_type(self.status) if type is None else type
+        self.retry_after_s = retry_after_s
+        self.should_retry = should_retry
+        self.headers = dict(headers or {})
+        self.upstream = dict(upstream) if upstream else None
+
+    def to_object(self) -> dict[str, Any]:
+        """Return the OpenAI error object: message, type, param, code, then the upstream's own keys."""
+        own = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {**own, **{k: v for k, v in (self.upstream or {}).items() if k not in own}}
+
+
+class ClientFault(RelayError):
+    """The client must change its request. Default 400."""
+
+    default_status = 400
+
+
+class UpstreamFault(RelayError):
+    """The far side failed. Default 502.
+
+    `hop` says where: "proxy", "dns", "tcp", "tls", "challenge", "sign_in", "upstream" or "stream".
+    `sent` is False when no byte of the request can have reached the upstream, so that one more try
+    cannot do the work twice.
+    """
+
+    default_status = 502
+
+    def __init__(self, message: str, *, hop: str = "upstream", sent: bool = True, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.hop = hop
+        self.sent = sent
+
+
+class RelayBug(RelayError):
+    """A defect of the relay. The client gets a sentence and the request id, nothing from inside."""
+
+    default_status = 500
+
+
+class ConfigError(Exception):
+    """A command cannot do its work. The text is one sentence for the user; the program exits 1."""
+
+
+def error_body(error: RelayError) -> bytes:
+    """Return the JSON body for `error`, ASCII only, ending in a newline."""
+    return json.dumps({"error": error.to_object()}).encode() + b"\n"

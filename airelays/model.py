@@ -1,0 +1,130 @@
+"""Frozen values that travel between the rooms. No behaviour beyond reading themselves. Layer: words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Call", "Outcome", "Peer", "RequestHead", "ResponseHead", "Route", "Usage"]
+
+Fields = tuple[tuple[bytes, bytes], ...]
+"""Header fields in order; names in lower case, values without surrounding white space."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """A request head that passed every check of `protocol.http1`.
+
+    `path` and `query` are the target's two parts, undecoded; `query` has no "?". `authority` is the Host
+    field, or the authority of an absolute-form target, or "" when an HTTP/1.0 request named none.
+    `content_length` is None when there is none; `chunked` and a content length never come together.
+    """
+
+    method: str
+    path: str
+    query: str
+    authority: str
+    http_version: str
+    fields: Fields
+    content_length: int | None
+    chunked: bool
+    keep_alive: bool
+    expects_continue: bool
+
+    def get(self, name: bytes) -> bytes | None:
+        """Return the value of the first field called `name` (lower case), or None."""
+        for key, value in self.fields:
+            if key == name:
+                return value
+        return None
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        """Return the values of all fields called `name` (lower case), in order."""
+        return [value for key, value in self.fields if key == name]
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a message body follows the head."""
+        return self.chunked or bool(self.content_length)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """A response head from an upstream. `content_length` and `chunked` as in RequestHead."""
+
+    status: int
+    fields: Fields
+    content_length: int | None
+    chunked: bool
+    keep_alive: bool
+
+    def get(self, name: bytes) -> bytes | None:
+        """Return the value of the first field called `name` (lower case), or None."""
+        for key, value in self.fields:
+            if key == name:
+                return value
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end of a client connection. `host` is an IP literal without brackets."""
+
+    host: str
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One entry of the route table.
+
+    `body` is how the request body is read: "none", "json" or "multipart". `open` routes need no token.
+    """
+
+    name: str
+    path: str
+    methods: tuple[str, ...]
+    body: str = "none"
+    open: bool = False
+    no_tools: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one answer, in OpenAI's Responses terms."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What an upstream needs to know of the request it serves, beside the body.
+
+    `request_id` is ours. `conversation` is the id that keeps the upstream's prompt cache together, or
+    "". `passed` are client header fields that this upstream may be given (an allow-list made by the app;
+    only the Codex CLI's own headers). `codex` is True when the Codex CLI is the caller, whose body must
+    reach the upstream unchanged.
+    """
+
+    request_id: str
+    conversation: str = ""
+    passed: Fields = ()
+    codex: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one request ended; filled while it runs, read once by the journal."""
+
+    status: int = 0
+    reason: str = ""
+    model: str = ""
+    upstream: str = ""
+    usage: Usage | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    timings_ms: dict[str, float] = field(default_factory=dict)
