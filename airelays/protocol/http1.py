@@ -1,10 +1,9 @@
-"""HTTP/1.1 messages as bytes: heads parsed by h11 behind our own stricter check, chunks framed here.
+"""HTTP/1.1 messages as bytes: heads parsed by h11 behind our own stricter check.
 
 h11 takes bare LF, obs-fold, control bytes, `Content-Length: 5, 5` and any target, so every head passes the
-byte check below first (RFC 9112 sections 2.2, 3, 5, 6; RFC 9110 sections 5 and 7.2). Bodies never go
-through h11: its data events cost 7 us a chunk, our own framing 0.15 us.
+byte check below first (RFC 9112 sections 2.2, 3, 5, 6; RFC 9110 sections 5 and 7.2).
 
-Owns: what a well-formed head and a well-formed chunked body are. Refuses to know: sockets, deadlines, routes.
+Owns: what a well-formed head is. Refuses to know: sockets, deadlines, routes.
 Layer: rules. The only module that imports h11, and only its public names.
 """
 
@@ -22,8 +21,8 @@ __all__ = [
     "MAX_FIELDS",
     "MAX_HEAD_BYTES",
     "MAX_LINE_BYTES",
-    "ChunkDecoder",
     "ProtocolFault",
+    "check_partial_head",
     "encode_request_head",
     "encode_response_head",
     "find_head_end",
@@ -38,7 +37,7 @@ MAX_FIELDS = 100
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
-_FIELDS = re.compile(rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*\r\n")
+FIELD_LINES = re.compile(rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*\r\n")
 _FIELD_LINE = re.compile(_TOKEN + rb":" + _VALUE)
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([^ \r\n]+) HTTP/([0-9])\.([0-9])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5][0-9]{2}(?: " + _VALUE + rb")?")
@@ -167,7 +166,7 @@ def _check_request_line(raw: bytes) -> tuple[bytes, str]:
 
 def _read_fields(raw: bytes, start: int, *, server: bool, method: str = "GET") -> Fields:
     """Check the field lines byte by byte, then let h11 read them."""
-    if _FIELDS.fullmatch(raw, start) is None:
+    if FIELD_LINES.fullmatch(raw, start) is None:
         raise ProtocolFault(_bad_field_text(raw[start:]))
     count = raw.count(b"\r\n", start) - 1
     if count > MAX_FIELDS:
@@ -313,114 +312,6 @@ def _expects_continue(fields: Fields, version: str) -> bool:
     if len(expectations) > 1 or expectations[0].lower() != b"100-continue":
         raise ProtocolFault("the only expectation that is understood is 100-continue", 417)
     return True
-
-
-class ChunkDecoder:
-    """Decode one chunked body. RFC 9112 section 7.1, strict: CRLF only, bounded in every dimension.
-
-    `feed` returns the payload in what it was given and raises ProtocolFault; then the connection is lost.
-    When `done` is True the body was complete and `rest` holds the bytes that came behind it.
-    """
-
-    # aiohttp CVE-2025-69229 and CVE-2025-53643, Go CVE-2025-22871: extensions, trailers and bare LF.
-    MAX_EXTENSION_BYTES = 256
-    MAX_EXTENSIONS_BYTES = 16 * 1024
-    MAX_TRAILER_BYTES = 8 * 1024
-    MAX_TRAILER_FIELDS = 32
-
-    __slots__ = ("_buffer", "_extensions", "_need", "_state", "done", "rest")
-
-    _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
-    _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})([ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._state = self._SIZE
-        self._need = 0
-        self._extensions = 0
-        self.done = False
-        self.rest = b""
-
-    def feed(self, data: bytes) -> bytes:
-        """Return the payload bytes in `data`. After `done` everything goes to `rest`."""
-        if self.done:
-            self.rest += data
-            return b""
-        buffer = self._buffer + data if self._buffer else data
-        at, end, parts = 0, len(buffer), []
-        while at < end and not self.done:
-            if self._state == self._DATA:
-                take = min(self._need, end - at)
-                parts.append(buffer[at : at + take])
-                at += take
-                self._need -= take
-                if not self._need:
-                    self._state = self._DATA_END
-                continue
-            before = at
-            at = self._step(buffer, at)
-            if at == before:
-                break
-        if self.done:
-            self.rest, self._buffer = buffer[at:], b""
-        else:
-            self._buffer = buffer[at:]
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _step(self, buffer: bytes, at: int) -> int:
-        """Take one line from `at`; return the new position, or `at` when more bytes are needed."""
-        if self._state == self._DATA_END:
-            mark = buffer[at : at + 2]
-            if mark == b"\r\n":
-                self._state = self._SIZE
-                return at + 2
-            if mark != b"\r":
-                raise ProtocolFault("chunk is not followed by CRLF")
-            return at
-        if self._state == self._SIZE:
-            return self._take_size(buffer, at)
-        return self._take_trailers(buffer, at)
-
-    def _take_size(self, buffer: bytes, at: int) -> int:
-        limit = 16 + self.MAX_EXTENSION_BYTES
-        line_end = buffer.find(b"\r\n", at, at + limit + 2)
-        if line_end < 0:
-            self._refuse_partial_size(buffer[at : at + limit + 2], limit)
-            return at
-        match = self._SIZE_LINE.fullmatch(buffer, at, line_end)
-        if match is None:
-            raise ProtocolFault("chunk size must be 1 to 16 hexadecimal digits")
-        extension = len(match[2] or b"")
-        self._extensions += extension
-        if extension > self.MAX_EXTENSION_BYTES or self._extensions > self.MAX_EXTENSIONS_BYTES:
-            raise ProtocolFault("chunk extensions are longer than accepted")
-        self._need = int(match[1], 16)
-        self._state = self._DATA if self._need else self._TRAILER
-        return line_end + 2
-
-    def _refuse_partial_size(self, line: bytes, limit: int) -> None:
-        if len(line) > limit + 1:
-            raise ProtocolFault("chunk size line is longer than accepted")
-        text = line[:-1] if line.endswith(b"\r") else line
-        if text and self._SIZE_LINE.fullmatch(text) is None:
-            raise ProtocolFault("chunk size must be 1 to 16 hexadecimal digits")
-
-    def _take_trailers(self, buffer: bytes, at: int) -> int:
-        """Check and drop the trailer section; it is never merged into the header fields."""
-        if buffer[at : at + 2] == b"\r\n":
-            self.done = True
-            return at + 2
-        end = buffer.find(b"\r\n\r\n", at, at + self.MAX_TRAILER_BYTES + 4)
-        if end < 0:
-            if len(buffer) - at > self.MAX_TRAILER_BYTES + 3:
-                raise ProtocolFault(f"trailers are longer than {self.MAX_TRAILER_BYTES:,} bytes")
-            return at
-        if _FIELDS.fullmatch(buffer, at, end + 4) is None:
-            raise ProtocolFault("trailer section is malformed")
-        if buffer.count(b"\r\n", at, end + 2) > self.MAX_TRAILER_FIELDS:
-            raise ProtocolFault(f"there are more than {self.MAX_TRAILER_FIELDS} trailer fields")
-        self.done = True
-        return end + 4
 
 
 REASONS: dict[int, bytes] = {
