@@ -1,0 +1,178 @@
+"""One option's value from a TOML value or from a text: checked for type and range, or refused in one sentence.
+
+Texts come from the environment and from flags; lists are written there with commas. Refuses to know
+where a value came from beyond the words it is given for the error. Layer: words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from airelays.errors import ConfigError
+from airelays.options import Option
+
+__all__ = ["Places", "absolute_path", "from_text", "from_toml"]
+
+_TRUE = ("true", "1", "yes", "on")
+_FALSE = ("false", "0", "no", "off")
+_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:[0-9]{1,5})?(/[^\s?#\\]*)?\Z")
+_PROXY = re.compile(
+    r"http://([^\s/?#@\\]+@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:[0-9]{1,5})?/?\Z"
+)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_HOST = re.compile(
+    r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?)\Z"
+)
+_ORIGIN = re.compile(
+    r"(null|[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[A-Za-z0-9._-]+)?(:[0-9]{1,5})?)\Z"
+)
+_FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_SHOWN_CHARS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where relative paths start: the user's home folder and the working directory, both absolute."""
+
+    home: str
+    cwd: str
+
+
+def from_toml(option: Option, value: object, where: str, places: Places) -> object:
+    """Return the checked value of a TOML key. Raises ConfigError."""
+    if option.kind == "bool" and isinstance(value, bool):
+        return value
+    if (
+        option.kind in ("int", "float")
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+    ):
+        if option.kind == "int" and not isinstance(value, int):
+            raise _refused(option, value, where)
+        return _number(option, value, where)
+    if option.default.__class__ is tuple and option.kind != "pairs":
+        if isinstance(value, str):
+            return from_text(option, value, where, places)
+        if isinstance(value, list):
+            return tuple(_item(option, item, where) for item in value)
+    if option.kind == "pairs" and isinstance(value, dict):
+        return tuple(_pair(option, name, text, where) for name, text in value.items())
+    if isinstance(value, str) and option.default.__class__ is str:
+        return _text(option, value, where, places)
+    raise _refused(option, value, where)
+
+
+def from_text(option: Option, text: str, where: str, places: Places) -> object:
+    """Return the checked value of an environment variable or a flag. Raises ConfigError."""
+    if option.kind == "bool":
+        word = text.strip().lower()
+        if word in _TRUE or word in _FALSE:
+            return word in _TRUE
+        raise _refused(option, text, where)
+    if option.kind in ("int", "float"):
+        return _number(option, _parse_number(option, text.strip(), where), where)
+    if option.default.__class__ is tuple:
+        items = (item.strip() for item in text.split(","))
+        if option.kind == "numbers":
+            return tuple(_item(option, _parse_number(option, i, where), where) for i in items if i)
+        return tuple(_item(option, item, where) for item in items if item)
+    return _text(option, text, where, places)
+
+
+def absolute_path(text: str, places: Places) -> str:
+    """Return `text` with `~` expanded, starting at the working directory when it is relative."""
+    if text == "~" or text.startswith(("~/", "~\\")):
+        text = places.home + text[1:]
+    elif not (text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", text)):
+        text = f"{places.cwd.rstrip('/')}/{text.removeprefix('./')}"
+    return text.rstrip("/") or "/"
+
+
+def _parse_number(option: Option, text: str, where: str) -> float:
+    pattern = (
+        r"[+-]?[0-9]{1,18}\Z" if option.kind == "int" else r"[+-]?[0-9]{1,18}(\.[0-9]{0,9})?\Z"
+    )
+    if not re.match(pattern, text, re.ASCII):
+        raise _refused(option, text, where)
+    return int(text) if option.kind == "int" else float(text)
+
+
+def _number(option: Option, value: float, where: str) -> float:
+    low, high = option.low, option.high
+    if low is None or high is None or not low <= value <= high:
+        raise _refused(option, value, where)
+    return float(value) if option.kind == "float" else value
+
+
+def _text(option: Option, text: str, where: str, places: Places) -> str:
+    if "\0" in text or (option.choices and text not in option.choices):
+        raise _refused(option, text, where)
+    if option.kind == "path":
+        return absolute_path(text, places) if text else ""
+    patterns = {"url": _URL, "proxy": _PROXY, "env_name": _NAME}
+    pattern = patterns.get(option.kind)
+    if text and pattern is not None and not pattern.match(text):
+        # The text may hold a password or a key that was put in the wrong place: it is not shown.
+        raise ConfigError(f"{where} is not valid; expected {option.allowed()}")
+    return text.rstrip("/") if option.kind in ("url", "proxy") else text
+
+
+def _item(option: Option, item: object, where: str) -> object:
+    if option.kind == "numbers":
+        if isinstance(item, int | float) and not isinstance(item, bool) and 0 <= item <= 86_400:
+            return float(item)
+        raise _refused(option, item, where)
+    if not isinstance(item, str) or not item or (option.choices and item not in option.choices):
+        raise _refused(option, item, where)
+    check: Callable[[str], bool] = _CHECKS.get(option.kind, lambda _: True)
+    if not check(item):
+        raise _refused(option, item, where)
+    return item
+
+
+def _pair(option: Option, name: object, text: object, where: str) -> tuple[str, str]:
+    if not isinstance(name, str) or not _FIELD.match(name) or not isinstance(text, str):
+        raise ConfigError(
+            f"{where} has an entry that is not a field name with a text; check that table"
+        )
+    if not text.isprintable() or not text.isascii():
+        raise ConfigError(
+            f"{where}.{name} is not valid; a header value is printable ASCII on one line"
+        )
+    return name, text
+
+
+def _is_network(text: str) -> bool:
+    import ipaddress
+
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+_CHECKS: dict[str, Callable[[str], bool]] = {
+    "hosts": lambda text: bool(_HOST.match(text)),
+    "origins": lambda text: bool(_ORIGIN.match(text)),
+    "networks": _is_network,
+}
+
+
+def _refused(option: Option, value: object, where: str) -> ConfigError:
+    if option.secret:
+        return ConfigError(f"{where} is not valid; expected {option.allowed()}")
+    return ConfigError(f"{where} is {shown(value)}; expected {option.allowed()}")
+
+
+def shown(value: object) -> str:
+    """Return `value` as it may stand in an error: JSON, ASCII, at most 60 characters."""
+    text = (
+        json.dumps(value)
+        if isinstance(value, str | bool | int | float)
+        else f"a {type(value).__name__}"
+    )
+    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 3] + "..."
