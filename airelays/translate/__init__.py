@@ -1,0 +1,1 @@
+"""Maps between OpenAI dialects and the Responses protocol, as pure functions. Layer: rules."""

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airelays.errors import ClientFault
+from airelays.protocol.jsonio import dumps, loads_object
+
+
+def load(raw: bytes, max_bytes: int = 10_000) -> dict[str, Any]:
+    return loads_object(raw, max_bytes=max_bytes)
+
+
+def nested(depth: int) -> bytes:
+    return b'{"a":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b"", {}),
+        (b" \r\n\t", {}),
+        (b"\xef\xbb\xbf", {}),
+        (b"{}", {}),
+        (b'\xef\xbb\xbf{"a":1}', {"a": 1}),
+        (b'{"a":1,"a":2}', {"a": 2}),
+        (b'{"a":1.5e3,"b":-0,"c":null,"d":true}', {"a": 1500.0, "b": 0, "c": None, "d": True}),
+        ('{"a":"\u00e9\u2028"}'.encode(), {"a": "\u00e9\u2028"}),
+        (b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}),
+        (b'{"a":"\\ud83d"}', {"a": "\ufffd"}),
+        (b'{"\\uDE00":["x\\uDBFF\\u0041"]}', {"\ufffd": ["x\ufffdA"]}),
+        (b'{"a":"\\ud83d\\ud83d\\ude00"}', {"a": "\ufffd\U0001f600"}),
+        (b'{"a":"\\ud83d\\ude00\\ude00"}', {"a": "\U0001f600\ufffd"}),
+        (b'{"a":"\\\\ud800"}', {"a": "\\ud800"}),
+    ],
+)
+def test_what_is_an_object_is_read(raw: bytes, value: dict[str, Any]) -> None:
+    assert load(raw) == value
+    dumps(load(raw))
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"[]", "request body is a JSON array; expected a JSON object"),
+        (b"null", "request body is null; expected a JSON object"),
+        (b'"x"', "request body is a JSON string; expected a JSON object"),
+        (b"1", "request body is a JSON number; expected a JSON object"),
+        (b"true", "request body is a JSON boolean; expected a JSON object"),
+        (
+            b'{"a":}',
+            "request body is not valid JSON: Expecting value at line 1, column 6",
+        ),
+        (b"{", None),
+        (b"{'a':1}", None),
+        (b'{"a":1,}', None),
+        (b'{"a":1}x', None),
+        (b'{"a":"\n"}', None),
+        (b'{"a":01}', None),
+        (b'{"a":"\\x"}', None),
+        (b"\xff\xfe{\x00}\x00", None),
+        (
+            b'{"a":"\xff"}',
+            "request body is not UTF-8: byte 6 begins no character; send UTF-8",
+        ),
+        (b'{"a":"\xed\xa0\x80"}', None),
+        (
+            b'{"a":NaN}',
+            "request body holds NaN, which is not JSON; send a finite number or null",
+        ),
+        (b'{"a":-Infinity}', None),
+        (
+            b'{"a":1e999}',
+            "request body holds the number 1e999, which is beyond a double; send a smaller one",
+        ),
+        (
+            b'{"a":' + b"9" * 4301 + b"}",
+            "request body holds an integer of more than 4,300 digits; send a shorter one",
+        ),
+        (
+            nested(129),
+            "request body nests arrays and objects deeper than 128 levels; at most 128 are accepted",
+        ),
+        (b"[" * 5000, None),
+        (b'{"a":' * 1500, None),
+        (b"[" * 3000 + b"]" * 3000, None),
+        (b"}" * 200 + b"{" * 200, None),
+    ],
+)
+def test_what_is_not_is_a_client_fault(raw: bytes, message: str | None) -> None:
+    with pytest.raises(ClientFault) as caught:
+        load(raw)
+    assert caught.value.status == 400
+    assert message is None or caught.value.message == message
+
+
+@pytest.mark.parametrize("depth", [127, 128])
+def test_nesting_up_to_the_bound_is_read(depth: int) -> None:
+    assert load(nested(depth))
+
+
+def test_brackets_inside_strings_do_not_count_as_nesting() -> None:
+    value = {"a": "[{" * 500, "b\\": '"[' * 200, 'c\\"': ["\\"] * 3, "d": "\\\\[" * 200}
+    assert load(json.dumps(value).encode()) == value
+
+
+def test_many_flat_objects_do_not_count_as_nesting() -> None:
+    assert len(load(b'{"a":[' + b",".join([b"{}"] * 1000) + b"]}")["a"]) == 1000
+
+
+def test_integers_of_4300_digits_are_read() -> None:
+    assert load(b'{"a":' + b"9" * 4300 + b"}")["a"] == int("9" * 4300)
+
+
+@pytest.mark.parametrize(("size", "fits"), [(99, True), (100, True), (101, False)])
+def test_size_is_bounded_exactly(size: int, fits: bool) -> None:
+    raw = b'{"a":"' + b"x" * (size - 8) + b'"}'
+    assert len(raw) == size
+    if fits:
+        assert load(raw, 100)
+        return
+    with pytest.raises(ClientFault) as caught:
+        load(raw, 100)
+    assert caught.value.status == 413
+    assert caught.value.message == ("request body is 101 bytes; this route accepts at most 100")
+
+
+def test_written_json_is_compact_ascii() -> None:
+    assert dumps({"a": ["\u2028", "\ud800"], "b": None}) == b'{"a":["\\u2028","\\ud800"],"b":null}'
+
+
+@settings(deadline=None)
+@given(st.binary())
+def test_any_bytes_are_an_object_or_a_client_fault(raw: bytes) -> None:
+    try:
+        assert isinstance(load(raw), dict)
+    except ClientFault:
+        pass
+
+
+@settings(deadline=None)
+@given(st.text(alphabet='{}[]",:\\ud8dc01eE-+.nulltrueNaN \n', max_size=60))
+def test_near_json_is_an_object_or_a_client_fault(text: str) -> None:
+    try:
+        dumps(load(text.encode()))
+    except ClientFault:
+        pass
+
+
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(st.text(), _VALUES))
+def test_what_is_written_is_read_back(value: dict[str, Any]) -> None:
+    assert loads_object(dumps(value), max_bytes=1 << 20) == value
