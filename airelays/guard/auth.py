@@ -1,0 +1,67 @@
+"""The relay token: where a request may carry it, and how it is compared.
+
+Owns: reading credentials from a head, comparing them in constant time. Refuses to know: where the token is
+stored, what a failure costs. Layer: rules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from airelays.errors import ClientFault
+from airelays.model import RequestHead
+
+__all__ = ["LONG_TOKEN_BYTES", "credentials", "fingerprint", "matches"]
+
+# A token this long cannot be guessed, so a valid one passes while its address is blocked.
+LONG_TOKEN_BYTES = 32
+
+# OpenAI SDKs send Authorization; Azure-style clients `api-key`; Continue sends `x-api-key` beside it.
+_KEY_FIELDS = (b"x-api-key", b"api-key")
+
+
+def credentials(head: RequestHead) -> list[bytes]:
+    """Return what the request presents as relay token, at most one a field; [] when it presents none.
+
+    Never looks at the target or at cookies. Raises ClientFault (400) when a credential field comes twice:
+    which of the two counts must not be left to chance (RFC 9110 section 5.3).
+    """
+    found: list[bytes] = []
+    authorization = _single(head, b"authorization")
+    if authorization is not None:
+        scheme, _, value = authorization.partition(b" ")
+        if scheme.lower() == b"bearer":
+            found.append(value.strip(b" \t"))
+    for name in _KEY_FIELDS:
+        key = _single(head, name)
+        if key is not None:
+            found.append(key)
+    return [value for value in found if value]
+
+
+def matches(presented: list[bytes], token: bytes) -> bool:
+    """Whether one of `presented` is `token`. The same work for every wrong value (RFC 6750 section 3).
+
+    Both sides are hashed first, so that neither length nor content of the token shows in the time taken.
+    """
+    wanted = hashlib.sha256(token).digest()
+    good = False
+    for value in presented or [b""]:
+        good |= hmac.compare_digest(hashlib.sha256(value).digest(), wanted)
+    return good and bool(token)
+
+
+def fingerprint(secret: bytes) -> str:
+    """Return 12 hex digits by which two log lines can be told to be about the same wrong token."""
+    return hashlib.sha256(secret).hexdigest()[:12]
+
+
+def _single(head: RequestHead, name: bytes) -> bytes | None:
+    values = head.get_all(name)
+    if len(values) > 1:
+        raise ClientFault(
+            f"request has {len(values)} {name.decode()} header fields; send exactly one",
+            code="duplicate_credential",
+        )
+    return values[0] if values else None

@@ -1,0 +1,192 @@
+"""One client connection as raw asyncio streams, with everything that a peer can do to it turned into a fact.
+
+Owns: reading under a deadline, noticing that the client left, back-pressure in both directions, the cut of
+a reader that takes nothing, the lingering close. Refuses to know: heads, routes. Layer: I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from airelays.model import Peer
+from airelays.net.deadline import Deadline
+
+__all__ = ["Connection", "TimedOut"]
+
+READ_BYTES = 64 * 1024
+# The stream reader pauses the transport at twice its limit: this is all that is read ahead of a request.
+READ_AHEAD_BYTES = 32 * 1024
+# nginx and Envoy hold 32 to 64 KiB a connection before they stop reading from the upstream.
+WRITE_HIGH_WATER_BYTES = 64 * 1024
+LINGER_SECONDS = 1.0
+LINGER_BYTES = 256 * 1024
+
+
+class TimedOut(Exception):
+    """What was waited for did not come before the deadline."""
+
+
+class Connection(asyncio.StreamReaderProtocol):
+    """The client's side. Made by the listener for an accepted socket.
+
+    `on_gone` is called once when the connection is lost, `on_eof` when the client will send nothing more,
+    `on_blocked` with True when it does not take what it is sent and with False when it does again.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, peer: Peer, here: str, write_stall_s: float
+    ) -> None:
+        self.reader = asyncio.StreamReader(limit=READ_AHEAD_BYTES, loop=loop)
+        super().__init__(self.reader, loop=loop)
+        self.loop = loop
+        self.peer = peer
+        self.here = here
+        self.transport: asyncio.Transport | None = None
+        self.writer: asyncio.StreamWriter | None = None
+        self.lost = False
+        self.blocked = False
+        self.on_gone: Callable[[], None] | None = None
+        self.on_eof: Callable[[], None] | None = None
+        self.on_blocked: Callable[[bool], None] | None = None
+        self.deadline = Deadline(loop, self._expire)
+        self.bytes_in = 0
+        self._expired = False
+        self._over: asyncio.Future[None] | None = None
+        self._write_stall_s = write_stall_s
+        self._stall = Deadline(loop, self._check_stall)
+        self._stalled_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport and bound what may wait in it."""
+        super().connection_made(transport)
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError("a client connection needs a two-way transport")
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
+        self.transport = transport
+        self.writer = asyncio.StreamWriter(transport, self, self.reader, self.loop)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever works for this client that it is gone."""
+        self.lost = True
+        self.deadline.close()
+        self._stall.close()
+        super().connection_lost(exc)
+        self._settle_linger()
+        if self.on_gone is not None:
+            self.on_gone()
+
+    def eof_received(self) -> bool:
+        """Keep the sending side open: a client may shut its own side and wait for the answer."""
+        super().eof_received()
+        self._settle_linger()
+        if self.on_eof is not None:
+            self.on_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not take what it is sent."""
+        super().pause_writing()
+        self.blocked = True
+        if self.transport is not None:
+            self._stalled_bytes = self.transport.get_write_buffer_size()
+        self._stall.set(self.loop.time() + self._write_stall_s)
+        if self.on_blocked is not None:
+            self.on_blocked(True)
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        super().resume_writing()
+        self.blocked = False
+        self._stall.clear()
+        if self.on_blocked is not None:
+            self.on_blocked(False)
+
+    @property
+    def at_eof(self) -> bool:
+        """Whether the client will send nothing more and all of it has been read."""
+        return self.reader.at_eof()
+
+    async def read(self, at_s: float) -> bytes:
+        """Return what has arrived, b"" at the end. Raises TimedOut when nothing came until `at_s`."""
+        self.deadline.set(at_s)
+        data = await self.reader.read(READ_BYTES)
+        self.deadline.clear()
+        if not data and self._expired:
+            raise TimedOut
+        self.bytes_in += len(data)
+        return data
+
+    def write(self, data: bytes) -> bool:
+        """Send `data`; False when the client has gone, to which asyncio would write in silence."""
+        transport = self.transport
+        if self.lost or transport is None or transport.is_closing():
+            return False
+        transport.write(data)
+        return True
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough. Raises ConnectionError when it has gone."""
+        if self.writer is not None and not self.lost:
+            await self.writer.drain()
+
+    async def close(self, *, linger: bool) -> None:
+        """Close; `linger` when the client may still be sending, so that it can read our last answer.
+
+        Closing with unread bytes makes the kernel send a reset, which throws away what the client has
+        not read yet (RFC 9112 section 9.6).
+        """
+        if self.transport is None or self.lost:
+            return
+        try:
+            if linger:
+                await self._linger()
+        except OSError:
+            pass
+        finally:
+            self.transport.close()
+
+    async def _linger(self) -> None:
+        if self.transport is None or not self.transport.can_write_eof():
+            return
+        await self.drain()
+        self.transport.write_eof()
+        end_s, dropped = self.loop.time() + LINGER_SECONDS, 0
+        if (
+            self._expired
+        ):  # the reader was ended by our own deadline; what still comes is dropped unread
+            self._over = self.loop.create_future()
+            await asyncio.wait([self._over], timeout=LINGER_SECONDS)
+            return
+        try:
+            while dropped < LINGER_BYTES:
+                data = await self.read(end_s)
+                if not data:
+                    return
+                dropped += len(data)
+        except TimedOut:
+            return
+
+    def _settle_linger(self) -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+    def abort(self) -> None:
+        """Drop the connection now, with what is still unsent."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _expire(self) -> None:
+        self._expired = True
+        self.reader.feed_eof()
+
+    def _check_stall(self) -> None:
+        """Cut a reader that took nothing since the last look; one that is only slow stays."""
+        if self.transport is None or not self.blocked:
+            return
+        waiting = self.transport.get_write_buffer_size()
+        if waiting >= self._stalled_bytes:
+            self.transport.abort()
+            return
+        self._stalled_bytes = waiting
+        self._stall.set(self.loop.time() + self._write_stall_s)

@@ -1,0 +1,248 @@
+"""Listening sockets: bind, accept under caps, drain.
+
+The accept loop is ours: asyncio's own repeats a failing accept a hundred times with one traceback each when
+descriptors run out (CPython `_accept_connection`). Owns: sockets to listen on, how many clients may be connected.
+Refuses to know: requests. Layer: I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import sys
+from collections.abc import Callable
+
+from airelays.errors import ConfigError, RelayError
+from airelays.model import Peer
+from airelays.net.connection import Connection
+from airelays.net.session import Session
+
+__all__ = ["Listener", "bind"]
+
+BACKLOG = 512
+_BUSY_BODY = (
+    b'{"error": {"message": "too many connections to this relay; try again in a second", '
+    b'"type": "server_error", "param": null, "code": "too_many_connections"}}\n'
+)
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
+    b"cache-control: no-store\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
+    % (len(_BUSY_BODY), _BUSY_BODY)
+)
+# So many refused clients at a time get a readable answer; the rest is closed without one.
+MAX_REFUSALS = 64
+_ACCEPT_RETRY_SECONDS = 0.25
+_COMPLAINT_SECONDS = 60.0
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Return listening sockets for every address of `host`. Raises ConfigError saying who to blame.
+
+    "localhost" means both loopbacks, where the machine has both. With port 0 the system picks one
+    port for all. No address is shared with another process.
+    """
+    families = {"localhost": ["127.0.0.1", "::1"]}.get(host.lower(), [host])
+    sockets: list[socket.socket] = []
+    for address in families:
+        try:
+            bound = _bind_one(address, sockets[0].getsockname()[1] if sockets else port)
+        except OSError as error:
+            if sockets and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                continue
+            for other in sockets:
+                other.close()
+            raise ConfigError(_bind_error(address, port, error)) from error
+        sockets.append(bound)
+    return sockets
+
+
+def _bind_one(address: str, port: int) -> socket.socket:
+    infos = socket.getaddrinfo(
+        address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+    )
+    family, kind, protocol, _, where = infos[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        if sys.platform == "win32":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(
+                socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address == "::" else 1
+            )
+        listening.bind(where)
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def _bind_error(address: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} on {address} is taken by another program; stop that program (often another "
+            "airelays serve), or choose another port with --port, for example --port 0 for any free one"
+        )
+    if error.errno == errno.EACCES:
+        return f"not allowed to listen on port {port}; choose one from 1024 to 65535 with --port"
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        return f"{address} is no address of this machine; set --host to one, for example 127.0.0.1"
+    return f"cannot listen on {address} port {port}: {error.strerror or error}"
+
+
+class Listener:
+    """Accepts clients on bound sockets and owns their sessions until they have ended."""
+
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        make_session: Callable[[Connection], Session],
+        *,
+        max_connections: int,
+        max_per_address: int,
+        write_stall_s: float,
+        complain: Callable[[str], None],
+    ) -> None:
+        self.sockets = sockets
+        self.sessions: set[Session] = set()
+        self.refused = 0
+        self._make_session = make_session
+        self._max = max_connections
+        self._max_per_address = max_per_address
+        self._write_stall_s = write_stall_s
+        self._complain = complain
+        self._complained_s = float("-inf")
+        self._per_address: dict[str, int] = {}
+        self._refusals = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to accept."""
+        for listening in self.sockets:
+            task = asyncio.create_task(self._accept(listening), name="accept")
+            self._accepting.append(task)
+
+    @property
+    def near_cap(self) -> bool:
+        """Whether more than three quarters of the connections are taken."""
+        return len(self.sessions) > self._max * 3 // 4
+
+    async def stop_accepting(self) -> None:
+        """Take no further client and close the sockets; idle connections are closed too."""
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        for listening in self.sockets:
+            listening.close()
+        for session in list(self.sessions):
+            session.stop()
+
+    async def drain(self, seconds: float, last_word: RelayError) -> None:
+        """Wait up to `seconds` for running requests; then end each with `last_word`."""
+        await self._wait(seconds)
+        for session in list(self.sessions):
+            session.interrupt(last_word)
+        await self._wait(2.0)
+        for session in list(self.sessions):
+            session.connection.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        await self._wait(1.0)
+
+    async def _wait(self, seconds: float) -> None:
+        if self._tasks and seconds > 0:
+            await asyncio.wait(list(self._tasks), timeout=seconds)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                client, address = await loop.sock_accept(listening)
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._complain_once(f"cannot accept clients: {error.strerror}")
+                    await asyncio.sleep(_ACCEPT_RETRY_SECONDS)
+                continue
+            host = address[0]
+            if self._is_full(host):
+                self._refuse(client)
+                continue
+            task = asyncio.create_task(self._serve(client, host, address[1]), name=f"client {host}")
+            self._per_address[host] = self._per_address.get(host, 0) + 1
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _is_full(self, host: str) -> bool:
+        return (
+            sum(self._per_address.values()) >= self._max
+            or self._per_address.get(host, 0) >= self._max_per_address
+        )
+
+    async def _serve(self, client: socket.socket, host: str, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        session: Session | None = None
+        try:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            here = client.getsockname()[0]
+            _, connection = await loop.connect_accepted_socket(
+                lambda: Connection(loop, Peer(host, port), here, self._write_stall_s), client
+            )
+            session = self._make_session(connection)
+            self.sessions.add(session)
+            await session.run()
+        except OSError:
+            client.close()
+        except asyncio.CancelledError:
+            # The client left, or the relay shuts down: the session has cleaned up behind itself.
+            if session is None:
+                client.close()
+        finally:
+            if session is not None:
+                self.sessions.discard(session)
+            self._forget(host)
+
+    def _forget(self, host: str) -> None:
+        left = self._per_address.get(host, 1) - 1
+        if left:
+            self._per_address[host] = left
+        else:
+            self._per_address.pop(host, None)
+
+    def _refuse(self, client: socket.socket) -> None:
+        """Tell one client too many to come back, without a session."""
+        self.refused += 1
+        self._complain_once("refused a client: too many connections")
+        if self._refusals >= MAX_REFUSALS:
+            client.close()
+            return
+        self._refusals += 1
+        task = asyncio.create_task(self._say_busy(client), name="refuse")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _say_busy(self, client: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            client.setblocking(False)
+            client.send(_BUSY)
+            client.shutdown(socket.SHUT_WR)
+            async with asyncio.timeout(1.0):
+                while await loop.sock_recv(client, 65536):
+                    pass
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            self._refusals -= 1
+            client.close()
+
+    def _complain_once(self, text: str) -> None:
+        """At most one line a minute: an attacker must not fill the terminal."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._complained_s >= _COMPLAINT_SECONDS:
+            self._complained_s = now_s
+            self._complain(text)

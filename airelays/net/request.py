@@ -1,0 +1,266 @@
+"""One client request and its answer, as the app sees them.
+
+Owns: reading the request body under its limits, writing the answer in one piece or as a stream, what the
+answer's head always carries. Refuses to know: routes, tokens, dialects. Layer: I/O.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable
+
+from airelays.errors import ClientFault, RelayError, error_body
+from airelays.model import Fields, Outcome, Peer, RequestHead
+from airelays.net.connection import Connection, TimedOut
+from airelays.protocol.chunked import ChunkDecoder, encode_chunk
+from airelays.protocol.http1 import ProtocolFault, encode_response_head
+
+__all__ = ["ClientGone", "Request", "error_fields"]
+
+# A body must come at 1 KiB/s on average, counted from its tenth second: only a rate stops a drip.
+BODY_GRACE_SECONDS = 10.0
+BODY_BYTES_PER_SECOND = 1024
+
+JSON = b"application/json"
+_ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+
+class ClientGone(ConnectionError):
+    """The client left before its answer was complete."""
+
+
+class Request:
+    """One request in flight on a connection. Used by one coroutine; `send` also from callbacks.
+
+    `fields` are header fields that the app adds to whatever answer goes out. `outcome` is filled on the
+    way and read by the journal. `body_done` says that the whole body was read, `head_sent` that the
+    client has seen a status, `finished` that the answer is complete.
+    """
+
+    def __init__(
+        self, connection: Connection, head: RequestHead, request_id: str, body_gap_s: float
+    ) -> None:
+        self.connection = connection
+        self.head = head
+        self.id = request_id
+        self.started_s = connection.loop.time()
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.outcome = Outcome()
+        self.keep_alive = head.keep_alive
+        self.body_done = not head.has_body
+        self.head_sent = False
+        self.finished = False
+        self.unread = b""
+        self.last_sent_s = self.started_s
+        self._body_gap_s = body_gap_s
+        self._continue_due = head.expects_continue and head.has_body
+        self._stream_head = b""
+        self._chunked = head.http_version == "1.1"
+
+    @property
+    def peer(self) -> Peer:
+        """Who is at the other end."""
+        return self.connection.peer
+
+    # ---- the request body
+
+    async def read_body(self, max_bytes: int) -> bytes | bytearray:
+        """Return the whole body.
+
+        Raises ClientFault: 413 beyond `max_bytes`, 408 when it comes too slowly, 400 when cut or malformed.
+        """
+        body = bytearray()
+        async for part in self.body_parts(max_bytes):
+            if len(part) == self.head.content_length:
+                return part  # came in one read: no copy
+            body += part
+        return body
+
+    async def body_parts(self, max_bytes: int) -> AsyncIterator[bytes]:
+        """Yield the body as it comes, without its framing. Faults as in `read_body`."""
+        if self.body_done:
+            return
+        _refuse_longer(self.head.content_length or 0, max_bytes)
+        if self._continue_due:
+            self._continue_due = False
+            self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        try:
+            if self.head.chunked:
+                async for part in self._chunked_parts(max_bytes):
+                    yield part
+            else:
+                async for part in self._counted_parts(self.head.content_length or 0):
+                    yield part
+        except TimedOut as late:
+            raise ClientFault(
+                "request body came too slowly; send it at 1 KiB a second or more", status=408
+            ) from late
+        except ProtocolFault as fault:
+            text = f"request body is malformed: {fault.message}"
+            raise ClientFault(text, status=fault.status) from fault
+
+    async def _counted_parts(self, length: int) -> AsyncIterator[bytes]:
+        left = length
+        start_s = self.connection.loop.time()
+        data, self.unread = self.unread, b""
+        while left:
+            if not data:
+                data = await self._read_part(start_s, length - left)
+            part, rest = (data, b"") if len(data) <= left else (data[:left], data[left:])
+            left -= len(part)
+            if not left:
+                self.unread = rest
+                self.body_done = True
+            data = b""
+            yield part
+
+    async def _chunked_parts(self, max_bytes: int) -> AsyncIterator[bytes]:
+        decoder, total, received = ChunkDecoder(), 0, 0
+        start_s = self.connection.loop.time()
+        data, self.unread = self.unread, b""
+        while True:
+            part = decoder.feed(data) if data else b""
+            received += len(data)
+            total += len(part)
+            _refuse_longer(total, max_bytes)
+            if decoder.done:
+                self.unread = decoder.rest
+                self.body_done = True
+            if part:
+                yield part
+            if decoder.done:
+                return
+            data = await self._read_part(start_s, received)
+
+    async def _read_part(self, start_s: float, received: int) -> bytes:
+        """Read under the gap rule and the rate rule, whichever comes first."""
+        now_s = self.connection.loop.time()
+        by_rate_s = start_s + BODY_GRACE_SECONDS + received / BODY_BYTES_PER_SECOND
+        data = await self.connection.read(min(now_s + self._body_gap_s, by_rate_s))
+        if not data:
+            raise ClientFault("request body ended before it was complete")
+        self.outcome.bytes_in += len(data)
+        return data
+
+    # ---- an answer in one piece
+
+    async def reply(
+        self,
+        status: int,
+        body: bytes,
+        fields: Iterable[tuple[bytes, bytes]] = (),
+        kind: bytes = JSON,
+    ) -> None:
+        """Send a complete answer of content type `kind`. Nothing of it may hold a secret."""
+        extra = [(b"content-type", kind), *fields]
+        length = [] if status == 204 else [(b"content-length", b"%d" % len(body))]
+        head = self._head(status, [*extra, *length])
+        self.outcome.status = status
+        self._write(head if self.head.method == "HEAD" or status == 204 else head + body)
+        self.finished = True
+        if self.connection.blocked:
+            await self.connection.drain()
+
+    async def reply_error(self, error: RelayError) -> None:
+        """Send `error` as its status and OpenAI error body."""
+        await self.reply(error.status, error_body(error), error_fields(error))
+
+    # ---- an answer as a stream
+
+    def begin_stream(self, fields: Iterable[tuple[bytes, bytes]] = (), status: int = 200) -> None:
+        """Prepare the head; it goes out together with the first bytes that `send` is given."""
+        self.outcome.status = status
+        if not self._chunked:
+            self.keep_alive = False
+        framing = [(b"transfer-encoding", b"chunked")] if self._chunked else []
+        self._stream_head = self._head(status, [*fields, *framing])
+
+    def send(self, data: bytes) -> None:
+        """Send stream bytes now, in one write. Raises ClientGone when nobody is there to take them."""
+        if not data:
+            return
+        framed = encode_chunk(data) if self._chunked else data
+        if self._stream_head:
+            framed, self._stream_head = self._stream_head + framed, b""
+        self._write(framed)
+
+    async def end_stream(self) -> None:
+        """End the stream in good order, so that the client can read its last event."""
+        tail = b"0\r\n\r\n" if self._chunked else b""
+        if self._stream_head:
+            tail, self._stream_head = self._stream_head + tail, b""
+        if tail:
+            self._write(tail)
+        self.finished = True
+        if self.connection.blocked:
+            await self.connection.drain()
+
+    async def wait_writable(self) -> None:
+        """Return when the client has taken what it was sent, bar a bounded rest."""
+        if self.connection.blocked:
+            await self.connection.drain()
+        if self.connection.lost:
+            raise ClientGone
+
+    # ---- inside
+
+    def _write(self, data: bytes) -> None:
+        if not self.connection.write(data):
+            raise ClientGone
+        self.head_sent = True
+        self.last_sent_s = self.connection.loop.time()
+        self.outcome.bytes_out += len(data)
+
+    def _head(self, status: int, fields: list[tuple[bytes, bytes]]) -> bytes:
+        if not self.body_done:
+            self.keep_alive = False
+        own: Fields = (
+            (b"date", http_date()),
+            (b"x-request-id", self.id.encode()),
+            (b"connection", b"keep-alive" if self.keep_alive else b"close"),
+        )
+        named = {name for name, _ in fields}
+        always = [field for field in _ALWAYS if field[0] not in named]
+        return encode_response_head(status, [*own, *always, *self.fields, *fields])
+
+
+def error_fields(error: RelayError) -> list[tuple[bytes, bytes]]:
+    """Return the header fields that go with `error`: the true wait, and whether to try again."""
+    fields = [(k.encode("ascii"), v.encode("latin-1")) for k, v in error.headers.items()]
+    if error.retry_after_s is not None:
+        wait_s = max(1, -int(-error.retry_after_s // 1))
+        fields.append((b"retry-after", b"%d" % wait_s))
+    if error.should_retry is not None:
+        fields.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    return fields
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_date = (0, b"")
+
+
+def http_date() -> bytes:
+    """Return the Date field's value (RFC 9110 section 5.6.7); made once a second.
+
+    By hand: email.utils costs 15 ms of start-up, and strftime would follow the locale.
+    """
+    global _date
+    now = int(time.time())
+    if _date[0] != now:
+        t = time.gmtime(now)
+        day, month = _DAYS[t.tm_wday], _MONTHS[t.tm_mon - 1]
+        text = (
+            f"{day}, {t.tm_mday:02} {month} {t.tm_year} {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}"
+        )
+        _date = (now, text.encode("ascii") + b" GMT")
+    return _date[1]
+
+
+def _refuse_longer(length: int, max_bytes: int) -> None:
+    if length > max_bytes:
+        raise ClientFault(
+            f"request body is longer than {max_bytes:,} bytes, the most that this route accepts",
+            status=413,
+            code="request_too_large",
+        )

@@ -1,0 +1,236 @@
+"""The life of one client connection: read a head, run the handler, answer, and again.
+
+Strictly one request at a time. A client that leaves cancels the handler; what it waits for upstream is
+ended in its `finally`. Owns: that loop, its deadlines, the last word when something is wrong.
+Refuses to know: what a handler does. Layer: I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from airelays.errors import ClientFault, RelayBug, RelayError
+from airelays.model import RequestHead
+from airelays.net.connection import Connection, TimedOut
+from airelays.net.request import ClientGone, Request
+from airelays.protocol.http1 import (
+    ProtocolFault,
+    check_partial_head,
+    find_head_end,
+    parse_request_head,
+)
+
+__all__ = ["Handler", "Session", "SessionLimits", "new_request_id"]
+
+Handler = Callable[[Request], Awaitable[None]]
+# A client that shut its sending side still gets an answer that is nearly there; then it counts as gone.
+HALF_CLOSED_SECONDS = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """Deadlines of one connection, in seconds. `keep_alive_s` is asked before each wait."""
+
+    first_byte_s: float
+    head_s: float
+    body_gap_s: float
+    keep_alive_s: Callable[[], float]
+
+
+class Session:
+    """Serves one connection until it ends. `interrupt` is how a shutdown reaches a running request."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        handler: Handler,
+        limits: SessionLimits,
+        *,
+        on_refused: Callable[[Request, RelayError], None],
+        on_bug: Callable[[str, BaseException], None],
+    ) -> None:
+        self.connection = connection
+        self.request: Request | None = None
+        self.interrupted: RelayError | None = None
+        self._handler = handler
+        self._limits = limits
+        self._on_refused = on_refused
+        self._on_bug = on_bug
+        self._task: asyncio.Task[None] | None = None
+        self._buffer = b""
+        self._served = 0
+        self._stopping = False
+        self._half_closed: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Serve requests until the client, a fault or `stop` ends it. Never raises but CancelledError."""
+        self._task = asyncio.current_task()
+        self.connection.on_gone = self._client_gone
+        self.connection.on_eof = self._client_half_closed
+        linger = False
+        try:
+            while not self._stopping:
+                head = await self._next_head()
+                if head is None:
+                    break
+                linger = not await self._serve(head)
+                if linger:
+                    break
+        except ClientGone:
+            pass
+        except ConnectionError:
+            pass
+        finally:
+            if self._half_closed is not None:
+                self._half_closed.cancel()
+            await self._close(linger)
+
+    def stop(self) -> None:
+        """Serve no further request; an idle connection is closed now."""
+        self._stopping = True
+        if self.request is None and self._task is not None:
+            self.connection.abort()
+
+    def interrupt(self, error: RelayError) -> None:
+        """End the running request with `error`: as a status, or as the last event of a stream."""
+        self.interrupted = error
+        if self.request is not None and self._task is not None:
+            self._task.cancel()
+
+    # ---- heads
+
+    async def _next_head(self) -> RequestHead | None:
+        """Return the next request's head; None when there is none to come or it was refused."""
+        try:
+            raw = await self._read_head()
+            return parse_request_head(raw) if raw else None
+        except ProtocolFault as fault:
+            await self._refuse(ClientFault(fault.message, status=fault.status))
+        except TimedOut:
+            if self._buffer:
+                text = f"request head did not arrive within {self._limits.head_s:g} s"
+                await self._refuse(ClientFault(text, status=408))
+        return None
+
+    async def _read_head(self) -> bytes:
+        """Return one whole head, b"" when the client has ended. Raises TimedOut, ProtocolFault."""
+        loop, looked = self.connection.loop, 0
+        wait_s = self._limits.keep_alive_s() if self._served else self._limits.first_byte_s
+        at_s = loop.time() + wait_s
+        if self._buffer:
+            at_s = loop.time() + self._limits.head_s
+        while True:
+            if self._served and self._buffer[:2] == b"\r\n":
+                self._buffer = self._buffer[
+                    2:
+                ]  # RFC 9112 section 2.2: an empty line ahead of a request
+            end = find_head_end(self._buffer, looked)
+            if end >= 0:
+                raw, self._buffer = self._buffer[:end], self._buffer[end:]
+                return raw
+            check_partial_head(self._buffer)
+            looked = len(self._buffer)
+            data = await self.connection.read(at_s)
+            if not data:
+                if self._buffer:
+                    raise ProtocolFault("request head ended before it was complete")
+                return b""
+            if not self._buffer:
+                at_s = loop.time() + self._limits.head_s  # absolute: a drip does not move it
+            self._buffer += data
+
+    async def _refuse(self, error: RelayError) -> None:
+        """Answer bytes that never became a request, then close: nothing behind them is believed."""
+        head = RequestHead("GET", "", "", "", "1.1", (), None, False, False, False)
+        request = Request(self.connection, head, new_request_id(), self._limits.body_gap_s)
+        self._on_refused(request, error)
+        await request.reply_error(error)
+        await self.connection.close(linger=True)
+
+    # ---- requests
+
+    async def _serve(self, head: RequestHead) -> bool:
+        """Run the handler for `head`; return whether the connection can serve another request."""
+        request = Request(self.connection, head, new_request_id(), self._limits.body_gap_s)
+        request.unread, self._buffer = self._buffer, b""
+        self.request = request
+        self._served += 1
+        try:
+            if self.connection.at_eof:
+                self._client_half_closed()
+            await self._handle(request)
+        finally:
+            self.request = None
+            self.connection.on_blocked = None
+            if self._half_closed is not None:
+                self._half_closed.cancel()
+                self._half_closed = None
+        if not request.finished or not request.keep_alive:
+            return False
+        if not request.body_done:
+            return False
+        self._buffer = request.unread
+        return True
+
+    async def _handle(self, request: Request) -> None:
+        try:
+            await self._handler(request)
+        except RelayError as error:
+            await self._answer(request, error)
+        except asyncio.CancelledError:
+            if self.interrupted is None or self.connection.lost:
+                raise
+            if self._task is not None:
+                self._task.uncancel()
+            await self._answer(request, self.interrupted)
+        except (ClientGone, ConnectionError):
+            raise
+        except Exception as bug:
+            self._on_bug(request.id, bug)
+            text = f"the relay failed on this request; the log has the details under {request.id}"
+            await self._answer(request, RelayBug(text, code="relay_bug"))
+
+    async def _answer(self, request: Request, error: RelayError) -> None:
+        """Say `error` if the head has not gone out; a stream whose handler raised is cut, never ended."""
+        if request.head_sent:
+            self.connection.abort()
+            return
+        if not request.body_done:
+            request.keep_alive = False
+        await request.reply_error(error)
+
+    async def _close(self, linger: bool) -> None:
+        try:
+            await self.connection.close(linger=linger)
+        except (ConnectionError, asyncio.CancelledError):
+            self.connection.abort()
+
+    # ---- what the client does meanwhile
+
+    def _client_gone(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _client_half_closed(self) -> None:
+        """The client sends no more. It may be gone for good, or wait for its answer: nobody can tell yet.
+
+        A short answer still goes out. A stream finds out by its next write; when nothing has been
+        sent by then, the client counts as gone, and the upstream request is ended.
+        """
+        request = self.request
+        if request is not None and request.body_done and self._half_closed is None:
+            self._half_closed = self.connection.loop.call_later(
+                HALF_CLOSED_SECONDS, self._give_up, request
+            )
+
+    def _give_up(self, request: Request) -> None:
+        if request is self.request and not request.head_sent:
+            self.connection.abort()
+
+
+def new_request_id() -> str:
+    """Return "req_" and 32 hexadecimal digits."""
+    return "req_" + os.urandom(16).hex()
