@@ -49,6 +49,7 @@ _HOST = rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::[0-9]{0,5})?"
 _AUTHORITY = re.compile(_HOST)
 _ABSOLUTE_FORM = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://(" + _HOST + rb")(/[^#]*|\?[^#]*)?")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
+_LENGTH_FIELD = re.compile(rb"\r\ncontent-length:[ \t]*([^\r]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
 _CODINGS = re.compile(rb"[ \t]*" + _TOKEN + rb"[ \t]*(?:,[ \t]*" + _TOKEN + rb"[ \t]*)*")
 
 
@@ -173,6 +174,8 @@ def _read_fields(raw: bytes, start: int, *, server: bool, method: str = "GET") -
         raise ProtocolFault(
             f"head has {count} header fields; at most {MAX_FIELDS} are accepted", 431
         )
+    # h11 merges equal lengths into one ("5, 5", or the field twice), so they are looked at before it.
+    _content_length(_LENGTH_FIELD.findall(raw, start - 2))
     try:
         event = _parse_with_h11(raw, server=server, method=method)
     except h11.ProtocolError as error:
