@@ -1,0 +1,80 @@
+"""The command line: find the command, check its flags, run it, turn errors into one line. Layer: cli.
+
+`main` is public. Everything but `sys` is imported when it is needed: `--version` answers before the rest of
+the program is loaded, and a Python that is too old gets a sentence, not a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from airelays import __version__
+
+__all__ = ["main"]
+
+TOO_OLD = "AIRelays needs Python 3.11 or newer; this is Python %d.%d. Run it with a newer one."
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program and return its exit code: 0, 1 refused, 2 usage, 75 in use, 130 interrupted."""
+    words = sys.argv[1:] if argv is None else argv
+    if sys.version_info < (3, 11):  # noqa: UP036  `python3.9 -m airelays` comes here too
+        sys.stderr.write(TOO_OLD % sys.version_info[:2] + "\n")
+        return 1
+    try:
+        if words in (["--version"], ["-V"]):
+            sys.stdout.write(f"airelays {__version__}\n")
+            code = 0
+        else:
+            code = _run(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _drop_output()
+        return 141
+    except OSError as error:
+        _drop_output()
+        sys.stderr.write(f"airelays: output cannot be written: {error.strerror}\n")
+        return 1
+    return code
+
+
+def _run(words: list[str]) -> int:
+    import os
+
+    from airelays.commands.console import Console
+    from airelays.commands.line import UsageError, help_for, parse
+    from airelays.errors import ConfigError
+
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal in the C locale must not turn a path with an umlaut into a traceback.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # files always can
+    console = Console(env=os.environ)
+    try:
+        command, args = parse(words)
+        if command is None or args.has("--help"):
+            console.out.write(help_for(args.command))
+            return 0
+        return command.load()(args, console)
+    except UsageError as error:
+        console.note(str(error))
+        console.err.write(error.usage)
+        return 2
+    except ConfigError as error:
+        console.out.flush()
+        console.note(str(error))
+        return 1
+
+
+def _drop_output() -> None:
+    """Let the interpreter's last flush of stdout go nowhere: its reader has left."""
+    import os
+
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

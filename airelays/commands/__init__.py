@@ -1,0 +1,3 @@
+"""One module per command. Layer: commands."""
+
+from __future__ import annotations

@@ -1,0 +1,117 @@
+"""`config show`, `config check`, `config path`. Layer: commands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from airelays.commands.console import Console, escaped
+from airelays.commands.context import Context, find_config, find_context, find_places
+from airelays.commands.table import Arguments
+from airelays.config import Origin, check_listener
+from airelays.options import OPTIONS, Option
+
+__all__ = ["run_check", "run_path", "run_show"]
+
+HIDDEN = "***"
+
+
+def run_show(args: Arguments, console: Console) -> int:
+    """Print each option as it is in effect."""
+    context = find_context(args, console)
+    if args.has("--json"):
+        console.json(_as_json(context, args.has("--origin")))
+        return 0
+    width = max(len(option.key) for option in OPTIONS)
+    for option in OPTIONS:
+        line = f"{option.key:<{width}} = {_text(option, _shown(option, context))}"
+        if args.has("--origin"):
+            line += console.style(
+                f"  # {_origin_text(context.loaded.origins[option.attribute], context)}", "2"
+            )
+        console.line(line)
+    for name, rows in _named(context).items():
+        console.line(f"{name:<{width}} = {escaped(_json(rows))}")
+    return 0
+
+
+def run_check(args: Arguments, console: Console) -> int:
+    """Say whether the relay would start with these options; every problem is a ConfigError before."""
+    context = find_context(args, console)
+    check_listener(context.settings)
+    notes = list(context.loaded.notes)
+    found = context.config_text is not None
+    if args.has("--json"):
+        console.json(
+            {"ok": True, "config_path": context.config_path, "config_exists": found, "notes": notes}
+        )
+        return 0
+    for note in notes:
+        console.line(escaped(f"note: {note}"))
+    origins = context.loaded.origins.values()
+    counts = [
+        sum(o.source == source for o in origins) for source in ("file", "environment", "flag")
+    ]
+    name = context.config_path if found else f"{context.config_path} (no such file)"
+    console.line(
+        escaped(f"ok: {name}; set by file {counts[0]}, environment {counts[1]}, flags {counts[2]}")
+    )
+    return 0
+
+
+def run_path(args: Arguments, console: Console) -> int:
+    """Print the path of the config file, whether or not it is there."""
+    console.line(find_config(args.get("--config"), console.env, find_places()[0])[0])
+    return 0
+
+
+def _as_json(context: Context, with_origin: bool) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for option in OPTIONS:
+        value = _shown(option, context)
+        if with_origin:
+            origin = context.loaded.origins[option.attribute]
+            options[option.key] = {"value": value, "source": origin.source, "name": origin.name}
+        else:
+            options[option.key] = value
+    return {"config_path": context.config_path, **options, **_named(context)}
+
+
+def _shown(option: Option, context: Context) -> Any:
+    value = getattr(context.settings, option.attribute)
+    if option.secret and value:
+        return HIDDEN
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _named(context: Context) -> dict[str, Any]:
+    """The named upstreams and the aliases, without the values of header fields and proxies."""
+    upstreams = {}
+    for upstream in context.settings.upstreams:
+        row = asdict(upstream)
+        row["headers"] = {name: HIDDEN for name, _ in upstream.headers}
+        row["proxy"] = HIDDEN if upstream.proxy else ""
+        upstreams[row.pop("name")] = row
+    aliases = {
+        a.name: {k: v for k, v in asdict(a).items() if k != "name"}
+        for a in context.settings.aliases
+    }
+    return {"upstreams": upstreams, "aliases": aliases}
+
+
+def _text(option: Option, value: Any) -> str:
+    if value == HIDDEN and option.secret:
+        return HIDDEN
+    return escaped(_json(value))
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _origin_text(origin: Origin, context: Context) -> str:
+    if origin.source == "file":
+        return escaped(f"file {context.config_path}: {origin.name}")
+    return f"{origin.source} {origin.name}".rstrip()

@@ -1,0 +1,89 @@
+"""Words on the terminal: titles, sections, fields, steps, JSON. Layer: commands.
+
+Colours only on a terminal, and never when NO_COLOR, CLICOLOR=0 or TERM=dumb says so. Whatever comes from
+outside is printed with its control characters escaped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
+
+from airelays import __version__
+
+__all__ = ["Console", "escaped"]
+
+LABEL_COLUMNS = 18
+
+
+def escaped(text: str) -> str:
+    """Return `text` with every character that is not printable written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class Console:
+    """Where a command writes, and how: `out` for results, `err` for what is beside them."""
+
+    def __init__(
+        self,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.out = out or sys.stdout
+        self.err = err or sys.stderr
+        self.env: Mapping[str, str] = env or {}
+        self.terminal = self.out.isatty()
+        self.colour = self.terminal and not (
+            self.env.get("NO_COLOR")
+            or self.env.get("CLICOLOR") == "0"
+            or self.env.get("TERM") == "dumb"
+        )
+
+    def style(self, text: str, codes: str) -> str:
+        """Return `text` in the SGR `codes` ("1;36"), or as it is when there are no colours."""
+        return f"\x1b[{codes}m{text}\x1b[0m" if self.colour else text
+
+    def line(self, text: str = "") -> None:
+        """Print one line of our own words; what came from outside must be `escaped` before."""
+        self.out.write(text + "\n")
+
+    def title(self, command: str) -> None:
+        """Print the first line of a view."""
+        self.line(self.style(f"AIRelays {__version__} {command}", "1;36"))
+
+    def section(self, name: str) -> None:
+        """Print a blank line and a section head."""
+        self.line()
+        self.line(self.style(name, "1"))
+
+    def field(self, label: str, value: object) -> None:
+        """Print one labelled value; True and False as yes and no, nothing as "not set"."""
+        if isinstance(value, bool):
+            shown = self.style("yes", "32") if value else self.style("no", "31")
+        elif value is None or value == "":
+            shown = self.style("not set", "2")
+        else:
+            shown = escaped(str(value))
+        self.line(f"  {label + ':':<{LABEL_COLUMNS}} {shown}")
+
+    def steps(self, steps: Iterable[str]) -> None:
+        """Print the numbered list that ends a view; nothing when there are no steps."""
+        numbered = [f"  {n}. {escaped(step)}" for n, step in enumerate(steps, 1)]
+        if numbered:
+            self.section("Next Steps")
+            self.line("\n".join(numbered))
+
+    def json(self, value: Any) -> None:
+        """Print `value` as indented JSON."""
+        import json
+
+        self.line(json.dumps(value, indent=2))
+
+    def note(self, text: str) -> None:
+        """Say something on stderr, beside the result."""
+        self.err.write(f"airelays: {escaped(text)}\n")
+        self.err.flush()

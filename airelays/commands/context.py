@@ -1,0 +1,95 @@
+"""What nearly every command begins with: find and read the config file, resolve the options. Layer: commands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from airelays.commands.console import Console
+from airelays.commands.table import Arguments
+from airelays.config import Loaded, Places, Settings, load
+from airelays.disk.token import TokenSource
+from airelays.errors import ConfigError
+
+__all__ = ["Context", "find_config", "find_context"]
+
+CONFIG_ENV = ("AIRELAYS_CONFIG", "AIRELAY_CONFIG", "OPENAI_ENDPOINT_CONFIG")
+MAX_CONFIG_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The resolved options, and where they were read. `config_text` is None when there is no file."""
+
+    loaded: Loaded
+    config_path: str
+    config_text: str | None
+    token: TokenSource
+
+    @property
+    def settings(self) -> Settings:
+        """The options."""
+        return self.loaded.settings
+
+
+def find_context(args: Arguments, console: Console) -> Context:
+    """Resolve everything for a command. Raises ConfigError."""
+    env = console.env
+    home, places = find_places()
+    path, asked = find_config(args.get("--config"), env, home)
+    text = read_config(path)
+    if text is None and asked and args.command != "init":
+        console.note(
+            f"config file {path} does not exist; everything not given otherwise is default"
+        )
+    legacy, data_dir = f"{home}/.airelay", f"{home}/.airelays"
+    if not os.path.isdir(data_dir) and os.path.isdir(legacy):
+        data_dir = legacy
+    loaded = load(text, path, env, args.option_texts(), places=places, data_dir=data_dir)
+    if not home and loaded.origins["data_dir"].source == "default":
+        raise ConfigError("there is no home folder; set HOME, or name a folder with --data-dir")
+    token = TokenSource(loaded.settings.bearer_token_file, env, warn=console.note)
+    return Context(loaded, path, text, token)
+
+
+def find_places() -> tuple[str, Places]:
+    """Return the home folder ("" when there is none) and where relative paths start."""
+    home = os.path.expanduser("~")
+    home = "" if home.startswith("~") else home.rstrip("/") or "/"
+    try:
+        cwd = os.getcwd()
+    except OSError:
+        cwd = "/"
+    return home, Places(home=home, cwd=cwd)
+
+
+def find_config(given: str | None, env: Mapping[str, str], home: str) -> tuple[str, bool]:
+    """Return the path of the config file and whether somebody asked for that one."""
+    for path in (given, *(env.get(name) for name in CONFIG_ENV)):
+        if path:
+            return os.path.abspath(os.path.expanduser(path)), True
+    today = f"{home}/.config/airelays/config.toml"
+    legacy = f"{home}/.config/airelay/config.toml"
+    return (legacy if not os.path.exists(today) and os.path.exists(legacy) else today), False
+
+
+def read_config(path: str) -> str | None:
+    """Return the text of the config file, None when there is none. Raises ConfigError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_CONFIG_BYTES:
+        raise ConfigError(
+            f"config file {path} is larger than {MAX_CONFIG_BYTES:,} bytes; name another"
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"config file {path} is not UTF-8 at byte {error.start:,}; save it as UTF-8 text"
+        ) from error

@@ -1,0 +1,115 @@
+"""`init`: write the config file when it is missing, make the relay token when there is none. Layer: commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airelays import __version__
+from airelays.commands.client import client_facts, print_client, serve_command
+from airelays.commands.configtext import render_config
+from airelays.commands.console import Console
+from airelays.commands.context import Context, find_context
+from airelays.commands.table import Arguments
+from airelays.commands.token import token_text
+from airelays.config import check_listener, parse_toml
+from airelays.disk.secretfile import make_private_dir, write_private
+from airelays.disk.token import create_token
+from airelays.errors import ConfigError
+from airelays.options import OPTIONS
+
+__all__ = ["run"]
+
+LISTENER_FLAGS = ("--host", "--port", "--network-scope")
+WHO = {
+    "loopback": "programs on this machine",
+    "private": "machines in private networks",
+    "any": "any machine that can reach it",
+}
+
+
+def run(args: Arguments, console: Console) -> int:
+    """Set the relay up; change nothing that is there unless asked to. Exit 1 when refused."""
+    context = find_context(args, console)
+    check_listener(context.settings)
+    exists = context.config_text is not None
+    given = [flag for flag in LISTENER_FLAGS if args.has(flag)]
+    if exists and given and not args.has("--force"):
+        raise ConfigError(
+            f"{context.config_path} exists and is kept, so {given[0]} would have no effect; "
+            "edit the file, or add --force to write it again"
+        )
+    before = token_text(context)
+    config_created = not exists or args.has("--force")
+    if config_created:
+        _write_config(context)
+    token_created = False
+    if context.settings.require_bearer_auth and before is None:
+        make_private_dir(context.settings.data_dir)
+        token_created = create_token(context.settings.bearer_token_file)
+    token = token_text(context) if token_created or args.has("--show-token") else None
+    facts = _facts(context, config_created, token_created, token)
+    if args.has("--json"):
+        console.json(facts)
+    else:
+        _print(console, context, facts)
+    return 0
+
+
+def _write_config(context: Context) -> None:
+    """Write the file: the values it had, the flags given now, everything else as a comment.
+
+    Values from the environment are not frozen into it.
+    """
+    tree: dict[str, Any] = {}
+    if context.config_text is not None:
+        tree = parse_toml(context.config_text, context.config_path)
+    for option in OPTIONS:
+        if context.loaded.origins[option.attribute].source == "flag":
+            table, _, name = option.key.partition(".")
+            tree.setdefault(table, {})[name] = getattr(context.settings, option.attribute)
+    text = render_config(tree)
+    write_private(context.config_path, text.encode(), backup=context.config_text is not None)
+
+
+def _facts(
+    context: Context, config_created: bool, token_created: bool, token: str | None
+) -> dict[str, Any]:
+    settings = context.settings
+    return {
+        "app_name": "AIRelays",
+        "version": __version__,
+        "config_path": context.config_path,
+        "config_created": config_created,
+        "bearer_token_file": settings.bearer_token_file,
+        "bearer_token_created": token_created,
+        "bearer_token_source": context.token.source,
+        "relay_token": token,
+        "network_scope": settings.network_scope,
+        "effective_network_scope": settings.effective_network_scope,
+        "client": client_facts(settings, token),
+        "next_steps": _next_steps(context),
+    }
+
+
+def _next_steps(context: Context) -> list[str]:
+    steps = ["airelays login"] if context.settings.upstream_kind == "chatgpt" else []
+    return [*steps, serve_command(context)]
+
+
+def _print(console: Console, context: Context, facts: dict[str, Any]) -> None:
+    settings = context.settings
+    console.title("Init")
+    console.section("Relay")
+    console.field("App", facts["app_name"])
+    written = "created" if facts["config_created"] else "existing"
+    console.field("Config file", f"{facts['config_path']} ({written})")
+    if settings.require_bearer_auth:
+        console.field("Relay token", "created" if facts["bearer_token_created"] else "existing")
+        console.field("Token source", facts["bearer_token_source"])
+        console.field("Token file", facts["bearer_token_file"])
+    else:
+        console.field("Bearer auth", "disabled")
+    console.field("Who can connect", WHO[settings.effective_network_scope])
+    console.field("Client base URL", settings.base_url)
+    print_client(console, settings, facts["relay_token"])
+    console.steps(facts["next_steps"])

@@ -1,0 +1,170 @@
+"""`serve`: lock the data folder, find the token, run the relay, say how to reach it. Layer: commands."""
+
+from __future__ import annotations
+
+import os
+
+from airelays import __version__
+from airelays.commands.client import ROTATE, program_words
+from airelays.commands.console import Console, escaped
+from airelays.commands.context import Context, find_context
+from airelays.commands.table import Arguments
+from airelays.config import Settings, check_listener, is_loopback_host
+from airelays.disk.lock import FileLock, LockUnsupported
+from airelays.disk.secretfile import make_private_dir, sweep_leftovers, write_private
+from airelays.disk.token import create_token
+from airelays.errors import ConfigError
+from airelays.settings import client_base_url
+
+__all__ = ["run"]
+
+IN_USE = 75  # EX_TEMPFAIL of sysexits.h
+# A relay that is being replaced needs a moment to go; whoever runs two on one folder need not wait long.
+LOCK_WAIT_S = 0.5
+
+
+def run(args: Arguments, console: Console) -> int:
+    """Run the relay until it is stopped; return its exit code, or 75 when the data folder is in use."""
+    context = find_context(args, console)
+    settings = context.settings
+    check_listener(settings)
+    make_private_dir(settings.data_dir)
+    lock = FileLock(os.path.join(settings.data_dir, "relay.lock"))
+    pid_file = os.path.join(settings.data_dir, "relay.pid")
+    if not _take(lock, console):
+        console.note(
+            f"another relay uses {settings.data_dir}{_holder(pid_file)}; "
+            "stop it, or give this one a folder of its own with --data-dir"
+        )
+        return IN_USE
+    try:
+        write_private(pid_file, b"%d\n" % os.getpid())
+        sweep_leftovers(settings.data_dir)
+        _ensure_token(context, console)
+        return _serve(context, console, args.get("--ready-file"))
+    finally:
+        _remove(pid_file)
+        lock.release()
+
+
+def _serve(context: Context, console: Console, ready_file: str | None) -> int:
+    from airelays.app.relay import run as run_relay
+
+    def on_ready(addresses: list[tuple[str, int]]) -> None:
+        if ready_file:
+            write_private(ready_file, _ready_json(context.settings, addresses))
+        _print_banner(console, context, addresses)
+
+    try:
+        return run_relay(context.settings, context.token, on_ready=on_ready)
+    finally:
+        if ready_file:
+            _remove(ready_file)
+
+
+def _take(lock: FileLock, console: Console) -> bool:
+    try:
+        return lock.acquire(LOCK_WAIT_S)
+    except LockUnsupported:
+        console.note(
+            f"{lock.path}: this file system has no locks; do not run two relays on this folder"
+        )
+        return True
+
+
+def _holder(pid_file: str) -> str:
+    """Return " (pid N)" of the relay that holds the folder, "" when it did not say."""
+    try:
+        with open(pid_file, "rb") as file:
+            pid = file.read(20).strip()
+    except OSError:
+        return ""
+    return f" (pid {pid.decode()})" if pid.isdigit() else ""
+
+
+def _ensure_token(context: Context, console: Console) -> None:
+    """Make a token where that was asked for, or refuse to start without one."""
+    settings, token = context.settings, context.token
+    if not settings.require_bearer_auth or token.current() is not None:
+        return
+    if token.problem:
+        raise ConfigError(token.problem)
+    if not (settings.auto_generate_bearer_token or settings.upstream_kind == "demo"):
+        raise ConfigError(
+            f"there is no relay token in {token.path}; type: airelays init "
+            "(or set AIRELAYS_BEARER_TOKEN, or run with --no-auth)"
+        )
+    create_token(settings.bearer_token_file)
+    console.note(
+        f"made a relay token in {settings.bearer_token_file}; `airelays token show` shows it"
+    )
+
+
+def _ready_json(settings: Settings, addresses: list[tuple[str, int]]) -> bytes:
+    import json
+
+    port = addresses[0][1]
+    facts = {"pid": os.getpid(), "port": port, "url": client_base_url(settings.host, port)}
+    return json.dumps(facts).encode() + b"\n"
+
+
+def _print_banner(console: Console, context: Context, addresses: list[tuple[str, int]]) -> None:
+    """On a terminal what a newcomer needs next, elsewhere one line."""
+    settings = context.settings
+    port = addresses[0][1]
+    url = client_base_url(settings.host, port)
+    if not console.terminal:
+        console.line(escaped(f"AIRelays {__version__} listens on {url}"))
+        console.out.flush()
+        return
+    console.title("Serve")
+    console.section("Listener")
+    console.field("Base URL", url)
+    for host, _ in addresses:
+        console.field("Host", host)
+    console.field("Port", port)
+    console.field("Upstream", settings.upstream_kind)
+    console.section("Client Auth")
+    if settings.require_bearer_auth:
+        console.field("Bearer auth", "required")
+        console.field("Token source", context.token.source)
+        if context.token.source == "file":
+            console.field("Token file", settings.bearer_token_file)
+        console.field("Rotate token", ROTATE)
+    else:
+        console.field("Bearer auth", "disabled")
+        console.field("Access mode", "open")
+        console.field("Client key", "optional placeholder only")
+    if not is_loopback_host(settings.host) and not settings.allowed_hosts:
+        console.field("Note", "other machines need a name in security.allowed_hosts")
+    _print_paste(console, context, url)
+    console.out.flush()
+
+
+def _print_paste(console: Console, context: Context, url: str) -> None:
+    """Lines to paste into another terminal. The token's value is never among them."""
+    reveal = _reveal(context)
+    key = reveal if context.settings.require_bearer_auth else "none"
+    header = f' -H "Authorization: Bearer {reveal}"' if context.settings.require_bearer_auth else ""
+    console.section("Try It")
+    console.line(escaped(f"  curl {url}/models{header}"))
+    console.line(escaped(f'  export OPENAI_BASE_URL={url} OPENAI_API_KEY="{key}"'))
+
+
+def _reveal(context: Context) -> str:
+    """Return the shell words that give the token where this relay has it from."""
+    if context.token.source == "env":
+        return "$AIRELAYS_BEARER_TOKEN"
+    words, path = f"{program_words()} token show", context.settings.bearer_token_file
+    if path != os.path.expanduser("~/.airelays/relay-token"):
+        import shlex
+
+        words += f" --bearer-token-file {shlex.quote(path)}"
+    return f"$({words})"
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return

@@ -1,0 +1,196 @@
+"""The table of commands, and what the command line is parsed into. Layer: commands.
+
+A new command is one module with `run(args, console) -> exit code`, one loader and one `Command` here. The
+loaders import with plain statements, so that a freezing tool sees every module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from airelays.commands.console import Console
+
+__all__ = ["COMMANDS", "GLOBAL_FLAGS", "Arguments", "Command", "Flag"]
+
+
+class Flag(NamedTuple):
+    """A flag of one command that is no option. `value` names its argument; empty: it has none."""
+
+    name: str
+    help: str
+    value: str = ""
+    short: str = ""
+
+
+class Arguments:
+    """The parsed command line: the command's name, its words, the flags as they were given."""
+
+    def __init__(self, command: str, words: tuple[str, ...], flags: dict[str, str]) -> None:
+        self.command = command
+        self.words = words
+        self.flags = flags
+
+    def has(self, flag: str) -> bool:
+        """Whether `flag` was given."""
+        return flag in self.flags
+
+    def get(self, flag: str) -> str | None:
+        """Return the value given with `flag`, or None."""
+        return self.flags.get(flag)
+
+    def option_texts(self) -> dict[str, str]:
+        """Return the flags that set an option, as attribute -> text, for `config.load`."""
+        from airelays.options import OPTIONS
+
+        return {
+            option.attribute: option.flag_value or self.flags[option.flag]
+            for option in OPTIONS
+            if option.flag in self.flags
+        }
+
+
+Run = Callable[[Arguments, "Console"], int]
+
+
+class Command(NamedTuple):
+    """One command. `words` shows its positional arguments; `most` is how many it takes."""
+
+    name: str
+    summary: str
+    load: Callable[[], Run]
+    text: str = ""
+    flags: tuple[Flag, ...] = ()
+    words: str = ""
+    most: int = 0
+
+
+GLOBAL_FLAGS = (
+    Flag("--config", "Config file to read or write.", "PATH"),
+    Flag("--help", "Show help and exit.", short="-h"),
+)
+JSON = Flag("--json", "Print JSON.")
+
+
+def _serve() -> Run:
+    from airelays.commands import serve
+
+    return serve.run
+
+
+def _init() -> Run:
+    from airelays.commands import init
+
+    return init.run
+
+
+def _token_show() -> Run:
+    from airelays.commands import token
+
+    return token.run_show
+
+
+def _token_rotate() -> Run:
+    from airelays.commands import token
+
+    return token.run_rotate
+
+
+def _config_show() -> Run:
+    from airelays.commands import config
+
+    return config.run_show
+
+
+def _config_check() -> Run:
+    from airelays.commands import config
+
+    return config.run_check
+
+
+def _config_path() -> Run:
+    from airelays.commands import config
+
+    return config.run_path
+
+
+def _docs() -> Run:
+    from airelays.commands import docs
+
+    return docs.run
+
+
+def _version() -> Run:
+    from airelays.commands import version
+
+    return version.run
+
+
+COMMANDS = (
+    Command(
+        "serve",
+        "Run the relay.",
+        _serve,
+        "Listens until it is stopped. SIGTERM or Ctrl-C lets running answers finish for "
+        "server.drain_seconds; a second one ends at once. Exit 75 when another relay uses the data folder.",
+        (
+            Flag(
+                "--ready-file",
+                "Write pid, port and url there as JSON once the relay listens.",
+                "PATH",
+            ),
+        ),
+    ),
+    Command(
+        "init",
+        "Write the config file and make the relay token.",
+        _init,
+        "Keeps what is there: the config file is written again only with --force (the previous one stays "
+        "as config.toml.bak), and an existing token is kept and not shown.",
+        (
+            JSON,
+            Flag(
+                "--force",
+                "Write the config file again, with the values it has and the flags given.",
+            ),
+            Flag("--show-token", "Show the token although it was there before."),
+        ),
+    ),
+    Command(
+        "token show",
+        "Show the relay token.",
+        _token_show,
+        "On a terminal with everything a client needs; elsewhere the bare token, for $(airelays token show).",
+        (JSON,),
+    ),
+    Command(
+        "token rotate",
+        "Make a new relay token; the old one stops at once.",
+        _token_rotate,
+        "A running relay notices. The sign-in upstream is not touched.",
+        (JSON,),
+    ),
+    Command(
+        "config show",
+        "Show every option as it is in effect.",
+        _config_show,
+        "Values that may hold a secret are shown as ***.",
+        (JSON, Flag("--origin", "Say where each value comes from.")),
+    ),
+    Command(
+        "config check",
+        "Check file, environment and flags; exit 1 if the relay would not start with them.",
+        _config_check,
+        flags=(JSON,),
+    ),
+    Command("config path", "Print where the config file is.", _config_path),
+    Command(
+        "docs",
+        "List the pages of the documentation, or show one.",
+        _docs,
+        words="[TOPIC]",
+        most=1,
+    ),
+    Command("version", "Show the version and what the program runs on.", _version, flags=(JSON,)),
+)

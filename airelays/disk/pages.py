@@ -1,0 +1,41 @@
+"""The documentation pages inside the program: which there are, and their text. Layer: I/O.
+
+Read through the loader of the package, so that it is the same in a folder, a wheel, the one-file form and
+an executable.
+"""
+
+from __future__ import annotations
+
+import os
+
+import airelays
+from airelays.errors import ConfigError
+
+__all__ = ["PAGES", "page_text", "page_title"]
+
+# In reading order. A page is a file of that name in `airelays/docs/`; a test compares the two.
+PAGES = (
+    "getting-started",
+    "configuration",
+    "security",
+    "disclaimer",
+    "licenses",
+)
+
+
+def page_text(name: str) -> str:
+    """Return the Markdown of the page `name`, which must be one of PAGES."""
+    path = os.path.join(os.path.dirname(airelays.__file__), "docs", f"{name}.md")
+    spec = airelays.__spec__
+    loader = spec.loader if spec is not None else None
+    try:
+        # Every loader that can carry data files has `get_data` (importlib.abc.ResourceLoader).
+        data = loader.get_data(path)  # type: ignore[union-attr]
+    except OSError as error:
+        raise ConfigError(f"page {name} is missing in this copy of the program") from error
+    return bytes(data).decode()
+
+
+def page_title(name: str) -> str:
+    """Return the first line of the page `name`, without the mark of a heading."""
+    return page_text(name).partition("\n")[0].lstrip("# ")

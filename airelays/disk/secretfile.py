@@ -1,0 +1,260 @@
+"""Files that only their owner may read: written whole or not at all, read only when nobody else could touch them.
+
+Writing: a new file in the same folder (0600, O_EXCL, O_NOFOLLOW), fsync, rename, fsync of the folder, so
+that a crash at any point leaves the old content or the new one. Reading refuses a symbolic link, anything
+but a regular file, a file of somebody else, and one that others can write. One that others can only read
+is closed to them, with a warning. Modes and owners are POSIX; on Windows the user's profile folder
+protects them. Layer: I/O.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+
+from airelays.errors import ConfigError
+
+__all__ = ["create_private", "make_private_dir", "read_secret", "sweep_leftovers", "write_private"]
+
+MAX_BYTES = 1024 * 1024
+# A leftover of a crash is never so young; a file that another process is writing now always is.
+LEFTOVER_AGE_S = 60.0
+_POSIX = os.name == "posix"
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_EXTRA = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+
+Warn = Callable[[str], None]
+
+
+def read_secret(path: str, *, warn: Warn, max_bytes: int = MAX_BYTES) -> bytes | None:
+    """Return the content of `path`, or None when there is no such file.
+
+    `warn` gets one sentence when the file was readable by others and has been closed to them.
+    Raises ConfigError, with the command to type, when the file cannot be trusted or read.
+    """
+    try:
+        # O_NONBLOCK: opening a FIFO must not hang; it has no effect on regular files.
+        fd = os.open(path, os.O_RDONLY | _NOFOLLOW | _EXTRA | _NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(_open_failure(path, error)) from error
+    try:
+        _check_trusted(fd, path, warn)
+        data = _read_all(fd, max_bytes + 1)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(fd)
+    if len(data) > max_bytes:
+        raise ConfigError(
+            f"{path} is larger than {max_bytes:,} bytes; this is not a file of the relay"
+        )
+    return data
+
+
+def write_private(path: str, data: bytes, *, backup: bool = False) -> None:
+    """Replace `path` by `data` in one step, mode 0600; its folder is made (0700) when missing.
+
+    With `backup` the previous content stays as `PATH.bak`. Raises ConfigError when nothing was changed.
+    """
+    _put(path, data, backup=backup, keep=False)
+
+
+def create_private(path: str, data: bytes) -> bool:
+    """Like `write_private`, but leave an existing file alone; return whether this call made the file.
+
+    Of several processes that try at once exactly one gets True.
+    """
+    return _put(path, data, backup=False, keep=True)
+
+
+def _put(path: str, data: bytes, *, backup: bool, keep: bool) -> bool:
+    folder = os.path.dirname(path) or "."
+    try:
+        if not os.path.isdir(folder):
+            make_private_dir(folder)
+        if os.path.islink(path) or (os.path.exists(path) and not os.path.isfile(path)):
+            raise ConfigError(f"{path} is not a regular file; move it away, then try again")
+        sweep_leftovers(folder, os.path.basename(path))
+        staged = _write_staged(path, data)
+        try:
+            if keep and not _link_as_new(staged, path):
+                return False
+            if backup:
+                _keep_backup(path)
+            os.replace(staged, path)
+        finally:
+            _remove_quietly(staged)
+        _sync_folder(folder)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+    return True
+
+
+def make_private_dir(path: str) -> None:
+    """Make the folder `path` (0700), or close an existing one of ours to others.
+
+    Raises ConfigError when it cannot be made, is somebody else's, or is one that everybody shares.
+    """
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        if not _POSIX:
+            return
+        found = os.stat(path)
+        if found.st_uid != os.geteuid():
+            raise ConfigError(
+                f"{path} belongs to user {found.st_uid}, the relay runs as {os.geteuid()}; "
+                "choose a folder of your own with --data-dir"
+            )
+        if found.st_mode & stat.S_ISVTX:
+            raise ConfigError(f"{path} is a folder that everybody shares; choose one of your own")
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            os.chmod(path, stat.S_IMODE(found.st_mode) & 0o700)
+    except OSError as error:
+        raise ConfigError(f"folder {path} cannot be used: {error.strerror}") from error
+
+
+def sweep_leftovers(folder: str, name: str = "") -> int:
+    """Remove what a crash left of earlier writes (of `name`, or of all); return how many files."""
+    import time
+
+    prefix, oldest = f".{name}.", time.time() - LEFTOVER_AGE_S
+    removed = 0
+    try:
+        entries = [e for e in os.scandir(folder) if e.name.endswith(".staged")]
+    except OSError:
+        return 0
+    for entry in entries:
+        if entry.name.startswith(prefix if name else ".") and _is_old(entry, oldest):
+            removed += _remove_quietly(entry.path)
+    return removed
+
+
+def _is_old(entry: os.DirEntry[str], oldest: float) -> bool:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime < oldest
+    except OSError:
+        return False
+
+
+def _open_failure(path: str, error: OSError) -> str:
+    # ELOOP is what O_NOFOLLOW gives on Linux and macOS; FreeBSD says EMLINK.
+    if error.errno in (errno.ELOOP, errno.EMLINK):
+        return f"{path} is a symbolic link; put the file itself there, or name its target"
+    if error.errno == errno.ENXIO:
+        return f"{path} is not a regular file; move it away, then try again"
+    return f"{path} cannot be read: {error.strerror}"
+
+
+def _check_trusted(fd: int, path: str, warn: Warn) -> None:
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise ConfigError(f"{path} is not a regular file; move it away, then try again")
+    if not _POSIX:
+        return
+    if found.st_uid != os.geteuid():
+        raise ConfigError(
+            f"{path} belongs to user {found.st_uid}, the relay runs as {os.geteuid()}; "
+            f"type: chown {os.geteuid()} {_quoted(path)}"
+        )
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o022:
+        raise ConfigError(
+            f"{path} can be changed by other users (mode {mode:04o}); "
+            f"look at its content, then type: chmod 600 {_quoted(path)}"
+        )
+    if mode & 0o077:
+        _close_to_others(fd, path, mode, warn)
+
+
+def _close_to_others(fd: int, path: str, mode: int, warn: Warn) -> None:
+    try:
+        os.fchmod(fd, 0o600)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can be read by other users (mode {mode:04o}) and this cannot be changed from here: "
+            f"{error.strerror}; type: chmod 600 {_quoted(path)}"
+        ) from error
+    warn(f"{path} could be read by other users (mode {mode:04o}); it is now 0600")
+
+
+def _quoted(path: str) -> str:
+    import shlex
+
+    return shlex.quote(path)
+
+
+def _read_all(fd: int, limit_bytes: int) -> bytes:
+    found = bytearray()
+    while len(found) < limit_bytes:
+        piece = os.read(fd, min(65536, limit_bytes - len(found)))
+        if not piece:
+            break
+        found += piece
+    return bytes(found)
+
+
+def _write_staged(path: str, data: bytes) -> str:
+    """Write `data` to a new file beside `path` and return its name; nothing is left when that fails."""
+    folder, name = os.path.split(path)
+    staged = os.path.join(folder, f".{name}.{os.urandom(8).hex()}.staged")
+    fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _EXTRA, 0o600)
+    try:
+        if _POSIX:
+            # The umask may have taken bits away (0600 & ~0277): what counts is the mode itself.
+            os.fchmod(fd, 0o600)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+    except BaseException:
+        os.close(fd)
+        _remove_quietly(staged)
+        raise
+    os.close(fd)
+    return staged
+
+
+def _link_as_new(staged: str, path: str) -> bool:
+    """Give `staged` the name `path` unless that is taken; return whether it was free."""
+    try:
+        os.link(staged, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # No hard links on this file system (FAT, some network ones): the check is a moment older.
+        return not os.path.lexists(path)
+    return True
+
+
+def _keep_backup(path: str) -> None:
+    """Make `PATH.bak` the present content. A copy, so that `path` itself never goes missing."""
+    previous = read_secret(path, warn=lambda _: None)
+    if previous is not None:
+        os.replace(_write_staged(path + ".bak", previous), path + ".bak")
+
+
+def _remove_quietly(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except OSError:
+        return False
+    return True
+
+
+def _sync_folder(folder: str) -> None:
+    """Make the rename itself durable. Windows and some network file systems cannot, and need not."""
+    if not _POSIX:
+        return
+    fd = os.open(folder, os.O_RDONLY | _EXTRA)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(fd)

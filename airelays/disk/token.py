@@ -1,0 +1,144 @@
+"""The relay token: where it comes from, whether it changed, how a new one is made. Layer: I/O.
+
+The environment wins over the file. The file is looked at (one `stat`) each time the token is asked for and
+read again when it changed, so that a rotation counts from the next request on. A file that cannot be
+trusted or read gives no token: nobody gets in, and `problem` says why.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+
+from airelays.disk.secretfile import create_private, read_secret, write_private
+from airelays.errors import ConfigError
+
+__all__ = [
+    "TOKEN_ENV",
+    "TokenSource",
+    "create_token",
+    "fingerprint",
+    "generate_token",
+    "write_token",
+]
+
+TOKEN_ENV = ("AIRELAYS_BEARER_TOKEN", "AIRELAY_BEARER_TOKEN")
+MAX_TOKEN_BYTES = 4096
+# File times tick as slowly as this (a jiffy at HZ=100 is 10 ms; FAT has 2 s): a file read so soon after
+# it was written could change again without a visible change of its times, so it is read once more.
+_TICK_NS = 2_000_000_000
+
+
+class TokenSource:
+    """The token that clients must present, now. Never shows it in its repr."""
+
+    __slots__ = ("_cached", "_env", "_seen", "_warn", "path", "problem")
+
+    def __init__(
+        self,
+        path: str,
+        env: Mapping[str, str] | None = None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`path` is the token file. Raises ConfigError when the environment's token cannot be one."""
+        self.path = path
+        self.problem = ""
+        self._warn = warn
+        self._env = _from_env(env or {})
+        self._cached: bytes | None = None
+        self._seen: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"TokenSource({self.path!r}, source={self.source!r})"
+
+    @property
+    def source(self) -> str | None:
+        """ "env", "file", or None when there is no token."""
+        if self._env is not None:
+            return "env"
+        return "file" if self.current() is not None else None
+
+    def current(self) -> bytes | None:
+        """Return the token's bytes, or None when there is none. One `stat`; never raises."""
+        if self._env is not None:
+            return self._env
+        try:
+            found = os.stat(self.path, follow_symlinks=False)
+        except OSError as error:
+            self._forget(
+                "" if isinstance(error, FileNotFoundError) else f"{self.path}: {error.strerror}"
+            )
+            return None
+        seen = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+        if seen != self._seen:
+            self._read(seen)
+        return self._cached
+
+    def _read(self, seen: tuple[int, ...]) -> None:
+        try:
+            data = read_secret(self.path, warn=self._warn, max_bytes=MAX_TOKEN_BYTES)
+            self._cached = None if data is None else checked_token(data, self.path)
+        except ConfigError as error:
+            self._forget(str(error))
+            self._seen = seen
+            return
+        self.problem = ""
+        self._seen = seen if time.time_ns() - seen[0] > _TICK_NS else ()
+
+    def _forget(self, problem: str) -> None:
+        self._cached, self._seen, self.problem = None, (), problem
+
+
+def generate_token() -> str:
+    """Return a new token: 32 random bytes as 43 characters of URL-safe base64."""
+    import base64
+
+    return base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
+
+
+def write_token(path: str, token: str) -> None:
+    """Put `token` into its file, in one step. Raises ConfigError."""
+    write_private(path, token.encode() + b"\n")
+
+
+def create_token(path: str) -> bool:
+    """Make a token file unless one with content is there; return whether this call made it."""
+    token = generate_token().encode() + b"\n"
+    try:
+        if os.stat(path, follow_symlinks=False).st_size == 0:
+            write_private(path, token)
+            return True
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be looked at: {error.strerror}") from error
+    return create_private(path, token)
+
+
+def fingerprint(token: bytes) -> str:
+    """Return what may be shown of a token: the first 12 hex digits of its SHA-256."""
+    import hashlib
+
+    return hashlib.sha256(token).hexdigest()[:12]
+
+
+def checked_token(data: bytes, where: str) -> bytes | None:
+    """Return `data` without surrounding white space, or None when nothing is left.
+
+    Raises ConfigError when no client could send it in a header field.
+    """
+    token = data.strip()
+    if len(token) > MAX_TOKEN_BYTES or any(byte <= 0x20 or byte == 0x7F for byte in token):
+        raise ConfigError(
+            f"{where} does not hold one token; expected one line without spaces, "
+            f"at most {MAX_TOKEN_BYTES:,} bytes; `airelays token rotate` makes a good one"
+        )
+    return token or None
+
+
+def _from_env(env: Mapping[str, str]) -> bytes | None:
+    for name in TOKEN_ENV:
+        if env.get(name):
+            return checked_token(os.fsencode(env[name]), f"environment variable {name}")
+    return None
