@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
-from airelays.config import Settings
+from airelays.settings import Settings
 from airelays.errors import ClientFault
 from airelays.guard import auth, network, origin
 from airelays.guard.blocklist import Blocklist

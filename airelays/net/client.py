@@ -44,12 +44,13 @@ class Response:
     `timings_ms` holds "dial" (0 on a pooled connection) and "head".
     """
 
-    __slots__ = ("_connection", "head", "timings_ms")
+    __slots__ = ("_connection", "_done", "head", "timings_ms")
 
     def __init__(
         self, connection: Exchange, head: ResponseHead, timings_ms: dict[str, float]
     ) -> None:
         self._connection: Exchange | None = connection
+        self._done: asyncio.Future[None] | None = None
         self.head = head
         self.timings_ms = timings_ms
 
@@ -101,32 +102,39 @@ class Response:
         return _decode(self.head.get(b"content-encoding"), b"".join(parts), limit_bytes)
 
     async def _pump(self, feed: Callable[[bytes], None]) -> None:
-        connection = self._connection
-        if connection is None:
+        if self._connection is None or self._done is not None:
             raise RelayBug("an upstream answer was read twice")
+        self._done = self._connection.start(feed)
         try:
-            await connection.start(feed)
-        except BaseException:
-            connection.abort()
-            raise
+            await self._done
         finally:
-            # The connection may serve somebody else from now on.
+            self.abort()
             self._connection = None
+
+    def _own(self) -> Exchange | None:
+        """Return the connection while it is ours: once the body is over it may serve somebody else."""
+        connection = self._connection
+        if connection is None or self._done is None or connection.serves(self._done):
+            return connection
+        return None
 
     def pause(self) -> None:
         """Stop reading from the upstream; a few more calls of `feed` may come."""
-        if self._connection is not None:
-            self._connection.pause()
+        connection = self._own()
+        if connection is not None:
+            connection.pause()
 
     def resume(self) -> None:
         """Read again."""
-        if self._connection is not None:
-            self._connection.resume()
+        connection = self._own()
+        if connection is not None:
+            connection.resume()
 
     def abort(self) -> None:
         """End the exchange and drop its connection. Safe to call at any time and twice."""
-        if self._connection is not None:
-            self._connection.abort()
+        connection = self._own()
+        if connection is not None:
+            connection.abort()
 
     def tls_issuer(self) -> str:
         """Return the organisation or name that issued the upstream's certificate; "" without TLS."""

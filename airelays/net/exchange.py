@@ -114,6 +114,10 @@ class Exchange(asyncio.Protocol):
             done.set_exception(self._lost or self._cut())
         return done
 
+    def serves(self, done: asyncio.Future[None]) -> bool:
+        """Whether the exchange whose `start` returned `done` is still going on here."""
+        return self._done is done
+
     def pause(self) -> None:
         """Stop reading. The gap deadline does not run while paused."""
         if not self._paused and self._state == _BODY and not self.transport.is_closing():

@@ -7,7 +7,7 @@ answer's head always carries. Refuses to know: routes, tokens, dialects. Layer: 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from airelays.errors import ClientFault, RelayError, error_body
 from airelays.model import Fields, Outcome, Peer, RequestHead
@@ -34,7 +34,8 @@ class Request:
 
     `fields` are header fields that the app adds to whatever answer goes out. `outcome` is filled on the
     way and read by the journal. `body_done` says that the whole body was read, `head_sent` that the
-    client has seen a status, `finished` that the answer is complete.
+    client has seen a status, `finished` that the answer is complete. `interrupted` is set before the
+    coroutine is cancelled because the relay shuts down; `on_eof` is called when the client will send no more.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class Request:
         self.finished = False
         self.unread = b""
         self.last_sent_s = self.started_s
+        self.interrupted: RelayError | None = None
+        self.on_eof: Callable[[], None] | None = None
         self._body_gap_s = body_gap_s
         self._continue_due = head.expects_continue and head.has_body
         self._stream_head = b""
@@ -184,16 +187,17 @@ class Request:
             framed, self._stream_head = self._stream_head + framed, b""
         self._write(framed)
 
-    async def end_stream(self) -> None:
-        """End the stream in good order, so that the client can read its last event."""
-        tail = b"0\r\n\r\n" if self._chunked else b""
-        if self._stream_head:
-            tail, self._stream_head = self._stream_head + tail, b""
-        if tail:
-            self._write(tail)
+    def send_last(self, data: bytes) -> None:
+        """Send the last bytes of a stream and end it in good order, in one write."""
+        framed = self._stream_head
+        self._stream_head = b""
+        if self._chunked:
+            framed += (encode_chunk(data) if data else b"") + b"0\r\n\r\n"
+        else:
+            framed += data
+        if framed:
+            self._write(framed)
         self.finished = True
-        if self.connection.blocked:
-            await self.connection.drain()
 
     async def wait_writable(self) -> None:
         """Return when the client has taken what it was sent, bar a bounded rest."""
@@ -214,12 +218,13 @@ class Request:
     def _head(self, status: int, fields: list[tuple[bytes, bytes]]) -> bytes:
         if not self.body_done:
             self.keep_alive = False
+        named = {name for name, _ in fields}
+        connection = b"keep-alive" if self.keep_alive else b"close"
         own: Fields = (
             (b"date", http_date()),
             (b"x-request-id", self.id.encode()),
-            (b"connection", b"keep-alive" if self.keep_alive else b"close"),
+            (b"connection", b"upgrade, close" if b"upgrade" in named else connection),
         )
-        named = {name for name, _ in fields}
         always = [field for field in _ALWAYS if field[0] not in named]
         return encode_response_head(status, [*own, *always, *self.fields, *fields])
 

@@ -54,7 +54,6 @@ class Session:
     ) -> None:
         self.connection = connection
         self.request: Request | None = None
-        self.interrupted: RelayError | None = None
         self._handler = handler
         self._limits = limits
         self._on_refused = on_refused
@@ -96,8 +95,8 @@ class Session:
 
     def interrupt(self, error: RelayError) -> None:
         """End the running request with `error`: as a status, or as the last event of a stream."""
-        self.interrupted = error
         if self.request is not None and self._task is not None:
+            self.request.interrupted = error
             self._task.cancel()
 
     # ---- heads
@@ -181,11 +180,11 @@ class Session:
         except RelayError as error:
             await self._answer(request, error)
         except asyncio.CancelledError:
-            if self.interrupted is None or self.connection.lost:
+            if request.interrupted is None or self.connection.lost:
                 raise
             if self._task is not None:
                 self._task.uncancel()
-            await self._answer(request, self.interrupted)
+            await self._answer(request, request.interrupted)
         except (ClientGone, ConnectionError):
             raise
         except Exception as bug:
@@ -221,7 +220,11 @@ class Session:
         sent by then, the client counts as gone, and the upstream request is ended.
         """
         request = self.request
-        if request is not None and request.body_done and self._half_closed is None:
+        if request is None:
+            return
+        if request.on_eof is not None:
+            request.on_eof()
+        if request.body_done and self._half_closed is None:
             self._half_closed = self.connection.loop.call_later(
                 HALF_CLOSED_SECONDS, self._give_up, request
             )

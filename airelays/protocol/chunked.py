@@ -34,7 +34,7 @@ class ChunkDecoder:
 
     __slots__ = ("_buffer", "_extensions", "_need", "_state", "done", "rest")
 
-    _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
+    _SIZE, _DATA, _DATA_END, _TRAILER, _END = range(5)
     _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})([ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class ChunkDecoder:
             return b""
         buffer = self._buffer + data if self._buffer else data
         at, end, parts = 0, len(buffer), []
-        while at < end and not self.done:
+        while at < end and self._state != self._END:
             if self._state == self._DATA:
                 take = min(self._need, end - at)
                 parts.append(buffer[at : at + take])
@@ -65,8 +65,8 @@ class ChunkDecoder:
             at = self._step(buffer, at)
             if at == before:
                 break
-        if self.done:
-            self.rest, self._buffer = buffer[at:], b""
+        if self._state == self._END:
+            self.done, self.rest, self._buffer = True, buffer[at:], b""
         else:
             self._buffer = buffer[at:]
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -112,7 +112,7 @@ class ChunkDecoder:
     def _take_trailers(self, buffer: bytes, at: int) -> int:
         """Check and drop the trailer section; it is never merged into the header fields."""
         if buffer[at : at + 2] == b"\r\n":
-            self.done = True
+            self._state = self._END
             return at + 2
         end = buffer.find(b"\r\n\r\n", at, at + self.MAX_TRAILER_BYTES + 4)
         if end < 0:
@@ -123,5 +123,5 @@ class ChunkDecoder:
             raise ProtocolFault("trailer section is malformed")
         if buffer.count(b"\r\n", at, end + 2) > self.MAX_TRAILER_FIELDS:
             raise ProtocolFault(f"there are more than {self.MAX_TRAILER_FIELDS} trailer fields")
-        self.done = True
+        self._state = self._END
         return end + 4

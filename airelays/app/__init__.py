@@ -1,0 +1,1 @@
+"""Endpoints: they join the rules with sockets, disk and upstreams, and parse nothing themselves."""

@@ -1,0 +1,46 @@
+"""Which coroutine serves which route. Modules are imported when their first request comes. Layer: app."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from airelays.model import Route
+from airelays.net.request import Request
+
+if TYPE_CHECKING:
+    from airelays.app.relay import Relay
+
+__all__ = ["Endpoint", "find"]
+
+Endpoint = Callable[["Relay", Request, Route, dict[str, str]], Awaitable[None]]
+
+_found: dict[str, Endpoint] = {}
+
+
+def find(name: str) -> Endpoint:
+    """Return the endpoint of the route called `name`."""
+    endpoint = _found.get(name)
+    if endpoint is None:
+        endpoint = _found[name] = _load(name)
+    return endpoint
+
+
+def _load(name: str) -> Endpoint:
+    if name in ("chat", "responses", "completions"):
+        from airelays.app import text
+
+        return {"chat": text.chat, "responses": text.responses, "completions": text.completions}[
+            name
+        ]
+    if name in ("models", "model"):
+        from airelays.app import catalogue
+
+        return catalogue.models if name == "models" else catalogue.model
+    if name in ("page", "health", "relay_status", "relay_metrics", "metrics", "subscription"):
+        from airelays.app import operator
+
+        return operator.ENDPOINTS[name]
+    from airelays.app import unsupported
+
+    return unsupported.refuse

@@ -1,0 +1,102 @@
+"""The page at `/`: is it up, how do I connect. Static, without scripts, without anything to learn from.
+
+No path, no version, no state of the sign-in, no token: strangers may open it. Layer: app.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+__all__ = ["PAGE_FIELDS", "render_page"]
+
+PAGE_FIELDS: tuple[tuple[bytes, bytes], ...] = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; "
+        b"form-action 'none'",
+    ),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #5b6570; --line: #d8dee4; --back: #fbfbfa;
+  --code: #f1f2f0; --good: #1a7f4b; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --soft: #9aa4ae; --line: #30363d;
+  --back: #14171a; --code: #1e2328; --good: #4cc38a; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--back); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
+main { max-width: 44rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+h1 { font-size: 1.6rem; margin: 0 0 .25rem; letter-spacing: -.01em; }
+h2 { font-size: 1.05rem; margin: 2.25rem 0 .5rem; }
+p { margin: .5rem 0; } .soft { color: var(--soft); }
+.up { color: var(--good); font-weight: 600; }
+.up::before { content: ""; display: inline-block; width: .6rem; height: .6rem; border-radius: 50%;
+  background: var(--good); margin-right: .5rem; }
+pre { background: var(--code); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem;
+  overflow-x: auto; font: .875rem/1.5 ui-monospace, SFMono-Regular, Menlo, monospace; margin: .5rem 0; }
+code { font: .9em ui-monospace, SFMono-Regular, Menlo, monospace; }
+footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--soft);
+  font-size: .9rem; }
+"""
+
+_SNIPPETS: tuple[tuple[str, str], ...] = (
+    (
+        "Any OpenAI client",
+        'export OPENAI_BASE_URL="{base}"\nexport OPENAI_API_KEY="{key}"',
+    ),
+    (
+        "curl",
+        'curl {base}/chat/completions \\\n  -H "Authorization: Bearer {key}" \\\n'
+        '  -H "Content-Type: application/json" \\\n'
+        "  -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'",
+    ),
+    (
+        "Python",
+        'from openai import OpenAI\n\nclient = OpenAI(base_url="{base}", api_key="...")\n'
+        'print(client.responses.create(model="{model}", input="Hello").output_text)',
+    ),
+    (
+        "Codex CLI (~/.codex/config.toml)",
+        'model_provider = "airelays"\n\n[model_providers.airelays]\nname = "airelays"\n'
+        'base_url = "{base}"\nenv_key = "OPENAI_API_KEY"\nwire_api = "responses"',
+    ),
+)
+
+
+def render_page(base_url: str, model: str, *, needs_token: bool) -> bytes:
+    """Return the page for clients that connect to `base_url`."""
+    key = "$(airelays token show)" if needs_token else "unused"
+    blocks = "".join(
+        f"<h2>{escape(title)}</h2>\n"
+        f"<pre><code>{escape(text.format(base=base_url, key=key, model=model))}</code></pre>\n"
+        for title, text in _SNIPPETS
+    )
+    access = (
+        "Clients need the relay token; <code>airelays token show</code> prints it on the machine "
+        "that runs the relay."
+        if needs_token
+        else "This relay is open: clients on this machine need no token, any placeholder will do."
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>AIRelays</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+<h1>AIRelays</h1>
+<p class="up">The relay is up.</p>
+<p class="soft">Base URL for clients: <code>{escape(base_url)}</code></p>
+<p>{access}</p>
+{blocks}<footer>Upstream sign-in and relay token are kept apart: this page shows neither.
+Details are at <code>GET /v1/relay/status</code> with the token.</footer>
+</main>
+</body>
+</html>
+""".encode()

@@ -1,0 +1,114 @@
+"""The serving process: bind, say that it is ready, run until told to stop, drain. Layer: app."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+from airelays.app.relay import Relay
+from airelays.settings import Settings
+from airelays.disk.token import TokenSource
+from airelays.errors import RelayError
+from airelays.net.listener import Listener, bind
+
+__all__ = ["run"]
+
+
+def run(
+    settings: Settings,
+    token: TokenSource,
+    *,
+    on_ready: Callable[[list[tuple[str, int]]], None],
+    complain: Callable[[str], None] = lambda text: print(f"airelays: {text}", file=sys.stderr, flush=True),
+) -> int:
+    """Serve until SIGINT or SIGTERM; return the exit code.
+
+    `on_ready` is given the addresses that are listened on. Raises ConfigError when none can be.
+    """
+    sockets = bind(settings.host, settings.port)
+    _raise_descriptor_limit(settings.max_connections)
+    return asyncio.run(_serve(settings, token, sockets, on_ready, complain))
+
+
+async def _serve(
+    settings: Settings,
+    token: TokenSource,
+    sockets: list[socket.socket],
+    on_ready: Callable[[list[tuple[str, int]]], None],
+    complain: Callable[[str], None],
+) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    force = asyncio.Event()
+
+    def stop_or_force() -> None:
+        (force if stop.is_set() else stop).set()
+
+    _catch_signals(loop, stop_or_force)
+    relay = Relay(settings, token, complain=complain)
+    relay.listener = listener = Listener(
+        sockets,
+        relay.make_session,
+        max_connections=settings.max_connections,
+        max_per_address=settings.max_connections_per_ip,
+        write_stall_s=settings.write_stall_seconds,
+        complain=complain,
+    )
+    relay.port = sockets[0].getsockname()[1]
+    listener.start()
+    on_ready([s.getsockname()[:2] for s in sockets])
+    # What exists now stays until the end: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    relay.upstreams.warm()
+    await stop.wait()
+    relay.stopping = True
+    await listener.stop_accepting()
+    await _drain(listener, force, settings.drain_seconds)
+    await relay.close()
+    return 0
+
+
+async def _drain(listener: Listener, force: asyncio.Event, seconds: float) -> None:
+    """Let running requests finish for `seconds`, or until a second signal; then end each with a typed error."""
+    last_word = RelayError(
+        "the relay is shutting down; send the request again when it is back",
+        status=503,
+        code="relay_shutting_down",
+        retry_after_s=1.0,
+    )
+    draining = asyncio.create_task(listener.drain(seconds, last_word), name="drain")
+    forcing = asyncio.create_task(force.wait(), name="force")
+    await asyncio.wait([draining, forcing], return_when=asyncio.FIRST_COMPLETED)
+    if not draining.done():
+        draining.cancel()
+        await listener.drain(0.0, last_word)
+    forcing.cancel()
+
+
+def _catch_signals(loop: asyncio.AbstractEventLoop, on_stop: Callable[[], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, on_stop)
+        except NotImplementedError:  # Windows: asyncio has no signal handlers there
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(on_stop))
+
+
+def _raise_descriptor_limit(connections: int) -> None:
+    """Ask for two descriptors a connection and some to spare, as far as the system lets us."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + 128
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        except (OSError, ValueError):
+            pass

@@ -1,0 +1,280 @@
+"""One running relay: what all requests share, the way of a request through it, start and stop.
+
+Owns: the wiring. Each request goes route -> gate -> body -> endpoint; a miss is answered only behind the gate, so
+that strangers learn no paths. Refuses to know: dialects, files, how an upstream works. Layer: app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from airelays.app import endpoints
+from airelays.app.routes import KNOWN_METHODS, Routes
+from airelays.app.upstreams import Upstreams
+from airelays.settings import Settings
+from airelays.disk.token import TokenSource
+from airelays.errors import ClientFault, RelayError
+from airelays.guard.gate import Gate, Refused
+from airelays.model import Route
+from airelays.net.connection import Connection
+from airelays.net.listener import Listener
+from airelays.net.request import Request
+from airelays.net.session import Session, SessionLimits
+from airelays.settings import client_base_url
+
+__all__ = ["Relay"]
+
+# Multipart framing beside the file's own bytes.
+UPLOAD_FRAMING_BYTES = 1024 * 1024
+SMALL_BODY_BYTES = 64 * 1024
+_CORS_EXPOSED = b"x-request-id, retry-after, x-airelays-ignored-parameters, x-airelays-quirks, x-airelays-upstream"
+
+
+class Relay:
+    """Everything that lives as long as the process serves."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        token: TokenSource,
+        *,
+        complain: Callable[[str], None],
+        record: Callable[..., None] = lambda phase, request_id, **fields: None,
+    ) -> None:
+        self.settings = settings
+        self.token = token
+        self.gate = Gate(settings)
+        self.routes = Routes()
+        self.upstreams = Upstreams(settings, complain)
+        self.record = record
+        self.complain = complain
+        self.started_wall_s = time.time()
+        self.started_s = time.monotonic()
+        self.requests_total = 0
+        self.streams_open = 0
+        self.stopping = False
+        self.listener: Listener | None = None
+        self.port = settings.port
+
+    @property
+    def base_url(self) -> str:
+        """What clients on this machine are given as base URL."""
+        return client_base_url(self.settings.host, self.port)
+
+    # ---- connections
+
+    def make_session(self, connection: Connection) -> Session:
+        """Return the session that will serve `connection`."""
+        settings = self.settings
+        limits = SessionLimits(
+            settings.first_byte_seconds,
+            settings.head_seconds,
+            settings.body_gap_seconds,
+            self._keep_alive_s,
+        )
+        return Session(connection, self.handle, limits, on_refused=self._bad_head, on_bug=self._bug)
+
+    def _keep_alive_s(self) -> float:
+        """Seconds that an idle connection is kept: fewer when clients may need its place."""
+        if self.stopping:
+            return 0.0
+        near = self.listener is not None and self.listener.near_cap
+        return (
+            min(self.settings.keep_alive_seconds, 30.0)
+            if near
+            else self.settings.keep_alive_seconds
+        )
+
+    # ---- requests
+
+    async def handle(self, request: Request) -> None:
+        """Serve one request. Faults are raised; the session answers with them."""
+        head = request.head
+        route, values = self.routes.find(head.path)
+        self._grant_origin(request)
+        if self.stopping:
+            request.keep_alive = False
+        if head.method == "OPTIONS":
+            await self._options(request, route)
+            return
+        try:
+            admission = self.gate.admit(
+                head,
+                request.peer,
+                route,
+                time.monotonic(),
+                token=self.token.current(),
+                max_body_bytes=self._max_body_bytes(route),
+                here=request.connection.here,
+            )
+        except Refused as refused:
+            self._refused(request, refused)
+            raise
+        try:
+            await self._admitted(request, route, values)
+        finally:
+            admission.lease.release()
+
+    async def _admitted(
+        self, request: Request, route: Route | None, values: dict[str, str]
+    ) -> None:
+        head = request.head
+        if route is None:
+            raise self._no_route(head.path)
+        _refuse_upgrade(request, route)
+        _check_method(head.method, route)
+        if route.body == "none" and head.has_body:
+            await request.read_body(SMALL_BODY_BYTES)
+        if not route.open:
+            self.requests_total += 1
+        await endpoints.find(route.name)(self, request, route, values)
+
+    def _max_body_bytes(self, route: Route | None) -> int:
+        if route is not None and route.body == "multipart":
+            return self.settings.max_upload_bytes + UPLOAD_FRAMING_BYTES
+        if route is not None and route.body == "none":
+            return SMALL_BODY_BYTES
+        return self.settings.max_json_body_bytes
+
+    def _no_route(self, path: str) -> ClientFault:
+        return ClientFault(
+            f"there is no {path[:200]} here; the base URL for clients is {self.base_url}",
+            status=404,
+            code="unknown_route",
+        )
+
+    # ---- browsers
+
+    def _grant_origin(self, request: Request) -> None:
+        """Let a page that the user listed read the answer; never a wildcard."""
+        page = request.head.get(b"origin")
+        if page is None:
+            return
+        request.fields.append((b"vary", b"origin"))
+        if self.gate.allows_origin(page, request.head.authority):
+            request.fields.append((b"access-control-allow-origin", page))
+            request.fields.append((b"access-control-expose-headers", _CORS_EXPOSED))
+
+    async def _options(self, request: Request, route: Route | None) -> None:
+        """Answer a preflight without a token: it carries none, and tells nothing about the routes."""
+        client = self.gate.client_of(request.head, request.peer)
+        try:
+            self.gate.check_browser(
+                request.head, route, request.connection.here, self.token.current()
+            )
+            self.gate.check_scope(client)
+        except Refused as refused:
+            self._refused(request, refused)
+            raise
+        if request.head.has_body:
+            await request.read_body(SMALL_BODY_BYTES)
+        fields = [(b"allow", b"GET, HEAD, POST, DELETE, OPTIONS")]
+        if request.head.get(b"origin") is not None:
+            wanted = request.head.get(b"access-control-request-headers")
+            fields.append((b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"))
+            fields.append(
+                (b"access-control-allow-headers", wanted or b"authorization, content-type")
+            )
+            fields.append((b"access-control-max-age", b"600"))
+            if request.head.get(b"access-control-request-private-network") is not None:
+                fields.append((b"access-control-allow-private-network", b"true"))
+        await request.reply(204, b"", fields)
+
+    # ---- what is recorded
+
+    def _refused(self, request: Request, refused: Refused) -> None:
+        request.outcome.reason = refused.reason
+        client = self.gate.client_of(request.head, request.peer)
+        if refused.reason == "auth_failed":
+            self.record(
+                "endpoint_auth_failed",
+                request.id,
+                method=request.head.method,
+                path=request.head.path,
+                client_ip=client,
+                headers=request.head.fields,
+                token_fingerprint=refused.presented,
+                blocked=refused.blocked,
+                block_seconds=self.settings.failed_auth_block_seconds if refused.blocked else 0,
+            )
+        else:
+            self.record(
+                "endpoint_rejected",
+                request.id,
+                client_ip=client,
+                method=request.head.method,
+                path=request.head.path,
+                reason=refused.reason,
+                status_code=refused.status,
+                retry_after_seconds=refused.retry_after_s,
+            )
+
+    def _bad_head(self, request: Request, error: RelayError) -> None:
+        self.record(
+            "endpoint_rejected",
+            request.id,
+            client_ip=request.peer.host,
+            reason="malformed_request",
+            status_code=error.status,
+            message=error.message,
+        )
+
+    def _bug(self, request_id: str, bug: BaseException) -> None:
+        """A defect: its place goes to the terminal, never its text, which may hold what a client sent."""
+        at = bug.__traceback__
+        while at is not None and at.tb_next is not None:
+            at = at.tb_next
+        place = f"{at.tb_frame.f_code.co_filename}:{at.tb_lineno}" if at is not None else "?"
+        self.complain(f"{request_id}: {type(bug).__name__} at {place}")
+        self.record("relay_bug", request_id, error=type(bug).__name__, place=place)
+
+    # ---- facts
+
+    def uptime_s(self) -> float:
+        """Seconds since the relay began to serve."""
+        return time.monotonic() - self.started_s
+
+    async def close(self) -> None:
+        """Let go of the upstreams."""
+        await self.upstreams.close()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is counted: requests, open streams, connections."""
+        listener = self.listener
+        return {
+            "requests_total": self.requests_total,
+            "streams_open": self.streams_open,
+            "connections": len(listener.sessions) if listener is not None else 0,
+            "connections_refused": listener.refused if listener is not None else 0,
+        }
+
+
+def _check_method(method: str, route: Route) -> None:
+    if method in route.methods:
+        return
+    allowed = ", ".join((*route.methods, "OPTIONS"))
+    if method not in KNOWN_METHODS:
+        raise ClientFault(
+            f"the method {method[:32]} is not implemented; {route.path} takes {allowed}", status=501
+        )
+    raise ClientFault(
+        f"{route.path} does not take {method}; it takes {allowed}",
+        status=405,
+        code="method_not_allowed",
+        headers={"allow": allowed},
+    )
+
+
+def _refuse_upgrade(request: Request, route: Route) -> None:
+    """WebSocket is not spoken; 426 makes the Codex CLI use HTTP at once, any other status costs it 6 s."""
+    if route.name == "responses" and b"websocket" in (request.head.get(b"upgrade") or b"").lower():
+        request.keep_alive = False
+        raise ClientFault(
+            "WebSocket is not spoken here; use HTTP POST",
+            status=426,
+            code="upgrade_required",
+            headers={"upgrade": "HTTP/1.1"},
+        )

@@ -1,0 +1,189 @@
+"""From an upstream's answer to the client: streamed through a reply map, or collected and sent whole.
+
+The rules that every answer keeps (security.md U1): exactly one terminal event; nothing is promised before the
+upstream has shown that it works; a cut is never passed off as an end. Layer: app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from airelays.errors import RelayError, UpstreamFault
+from airelays.net.request import ClientGone, Request
+from airelays.translate.stream import Collector, ReplyMap
+from airelays.upstream.base import Answer
+
+__all__ = ["STREAM_FIELDS", "StreamPump", "collect"]
+
+STREAM_FIELDS: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+# How long an upstream may take to end its body behind the terminal event, before the connection is given up.
+AFTER_TERMINAL_SECONDS = 0.25
+# A client that sent FIN is either waiting or gone; the second write after a reset tells which.
+PROBE_SECONDS = (0.0, 0.05, 0.5)
+
+
+class StreamPump:
+    """Feeds one answer through `reply` to the client.
+
+    `feed` runs inside the upstream connection's read callback: the client gets what one read brought in one
+    write, and no task or queue lies between the two sockets.
+    """
+
+    def __init__(self, request: Request, answer: Answer, reply: ReplyMap, *, ping_s: float) -> None:
+        self.request = request
+        self.answer = answer
+        self.reply = reply
+        self._ping_s = ping_s
+        self._loop = request.connection.loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._probes: list[asyncio.TimerHandle] = []
+        self._lost: ClientGone | None = None
+
+    async def run(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Stream until the terminal event. Raises what becomes a status when nothing was sent yet."""
+        self.request.begin_stream([*STREAM_FIELDS, *fields])
+        self.request.connection.on_blocked = self._blocked
+        self.request.on_eof = self._probe
+        self._timer = self._loop.call_later(self._ping_s, self._tick)
+        try:
+            await self.answer.pump(self._feed)
+            self._end(None)
+        except UpstreamFault as fault:
+            self._end(fault)
+        except asyncio.CancelledError:
+            self._interrupt()
+        finally:
+            self._stop()
+        if self.request.connection.blocked:
+            await self.request.connection.drain()
+
+    def _feed(self, data: bytes) -> None:
+        if self.request.finished:
+            return  # what comes behind the terminal event is nobody's
+        reply = self.reply
+        out = reply.feed(data)
+        if reply.terminal or reply.stopped:
+            self._terminal(out)
+        elif out:
+            self._send(out)
+
+    def _send(self, out: bytes) -> None:
+        try:
+            self.request.send(out)
+        except ClientGone as gone:
+            self._lost = gone
+            self.answer.abort()
+
+    def _terminal(self, out: bytes) -> None:
+        """The upstream has said its last word, or a stop sequence was met: end the stream with this write."""
+        failed = self.reply.failure is not None
+        if failed and not self.request.head_sent and not self.reply.committed:
+            self.answer.abort()  # becomes a status in `_end`
+            return
+        try:
+            self.request.send_last(out if failed else out + self.reply.end())
+        except ClientGone as gone:
+            self._lost = gone
+        if self._lost is not None or self.reply.stopped:
+            self.answer.abort()
+        else:
+            self._loop.call_later(AFTER_TERMINAL_SECONDS, self.answer.abort)
+
+    def _end(self, fault: RelayError | None) -> None:
+        """The upstream's body is over. Decide what that means for a client that has no terminal event yet."""
+        if self._lost is not None:
+            raise self._lost
+        if self.request.finished:
+            return
+        error = self.reply.failure or fault or incomplete_stream()
+        if not self.request.head_sent:
+            raise error
+        self.request.keep_alive = False
+        self.request.outcome.reason = error.code or "upstream_error"
+        self.request.send_last(self.reply.fail(error))
+
+    def _interrupt(self) -> None:
+        """Cancelled: the client left, or the relay shuts down and owes the client a last word."""
+        self.answer.abort()
+        error = self.request.interrupted
+        if error is None or self.request.connection.lost or not self.request.head_sent:
+            raise asyncio.CancelledError
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        if not self.request.finished:
+            self.request.keep_alive = False
+            self.request.send_last(self.reply.fail(error))
+
+    def _blocked(self, blocked: bool) -> None:
+        if blocked:
+            self.answer.pause()
+        else:
+            self.answer.resume()
+
+    def _tick(self) -> None:
+        """Send a keep-alive after `ping_s` of silence; also the head, once the upstream said 200."""
+        silent_s = self._loop.time() - self.request.last_sent_s
+        if silent_s >= self._ping_s - 0.001:
+            self._ping()
+            silent_s = 0.0
+        self._timer = self._loop.call_later(self._ping_s - silent_s, self._tick)
+
+    def _ping(self) -> None:
+        if not self.request.finished and not self.request.connection.blocked:
+            self._send(self.reply.ping())
+
+    def _probe(self) -> None:
+        if self.request.head_sent and not self._probes:
+            self._probes = [self._loop.call_later(s, self._ping) for s in PROBE_SECONDS]
+
+    def _stop(self) -> None:
+        self.request.connection.on_blocked = None
+        self.request.on_eof = None
+        self.answer.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+        for probe in self._probes:
+            probe.cancel()
+
+
+async def collect(answer: Answer, collector: Collector) -> None:
+    """Read `answer` to its terminal event. Raises the fault that the client gets as a status."""
+    loop = asyncio.get_running_loop()
+
+    def feed(data: bytes) -> None:
+        already = bool(collector.terminal) or collector.stopped
+        collector.feed(data)
+        if already:
+            return
+        if collector.stopped:
+            answer.abort()
+        elif collector.terminal:
+            loop.call_later(AFTER_TERMINAL_SECONDS, answer.abort)
+
+    fault: UpstreamFault | None = None
+    try:
+        await answer.pump(feed)
+    except UpstreamFault as cut:
+        fault = cut
+    finally:
+        answer.abort()
+    if collector.failure is not None:
+        raise collector.failure
+    if not collector.terminal and not collector.stopped:
+        raise fault or incomplete_stream()
+
+
+def incomplete_stream() -> UpstreamFault:
+    """Return the fault of a stream that ended without its terminal event."""
+    return UpstreamFault(
+        "upstream ended the stream before the answer was complete",
+        hop="stream",
+        code="incomplete_stream",
+        type="server_error",
+    )

@@ -1,0 +1,164 @@
+"""The three text APIs: chat completions, responses, legacy completions.
+
+Each is read, translated to one Responses request, sent to an upstream, and its answer mapped back, streamed
+or whole. Layer: app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airelays.app.streaming import StreamPump, collect
+from airelays.model import Call, Fields, Route
+from airelays.net.request import Request
+from airelays.protocol.jsonio import dumps, loads_object
+from airelays.translate.chat import from_chat, to_chat
+from airelays.translate.completions import from_completion, to_completion
+from airelays.translate.responses import from_responses
+from airelays.translate.stream import (
+    ChatStream,
+    Collector,
+    CompletionStream,
+    ReplyMap,
+    ResponsesStream,
+)
+from airelays.translate.values import Translated
+from airelays.upstream.base import Answer
+
+if TYPE_CHECKING:
+    from airelays.app.relay import Relay
+
+__all__ = ["chat", "completions", "read_json", "responses"]
+
+# Parsing and encoding more than this takes milliseconds; other clients must not wait for it.
+OFF_LOOP_BYTES = 1024 * 1024
+MAX_IGNORED_BYTES = 2048
+_CODEX_FIELDS = (b"x-codex-", b"session-id", b"thread-id", b"session_id", b"x-client-request-id")
+_CODEX_LITE = b"x-openai-internal-codex-responses-lite"
+
+
+async def chat(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+    """POST /v1/chat/completions."""
+    body = await read_json(relay, request)
+    translated = from_chat(body, tools_allowed=not route.no_tools)
+    options = translated.options
+    if options.stream:
+        reply = ChatStream(options, created_s=int(time.time()), reply_id=_reply_id("chatcmpl-"))
+        await _stream(relay, request, translated, reply)
+    else:
+        await _whole(relay, request, translated, lambda r: to_chat(r, options))
+
+
+async def completions(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+    """POST /v1/completions."""
+    body = await read_json(relay, request)
+    translated = from_completion(body)
+    options = translated.options
+    if options.stream:
+        reply = CompletionStream(options, created_s=int(time.time()), reply_id=_reply_id("cmpl-"))
+        await _stream(relay, request, translated, reply)
+    else:
+        await _whole(relay, request, translated, lambda r: to_completion(r, options))
+
+
+async def responses(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+    """POST /v1/responses."""
+    body = await read_json(relay, request)
+    codex = is_codex(request)
+    translated = from_responses(body, tools_allowed=not route.no_tools, codex=codex)
+    if translated.options.stream:
+        await _stream(relay, request, translated, ResponsesStream(translated.options, codex=codex))
+    else:
+        await _whole(relay, request, translated, lambda r: r)
+
+
+async def read_json(relay: Relay, request: Request) -> dict[str, Any]:
+    """Return the request's JSON object. Raises ClientFault for a body that is none, or is too large."""
+    limit = relay.settings.max_json_body_bytes
+    raw = await request.read_body(limit)
+    if len(raw) > OFF_LOOP_BYTES:
+        return await asyncio.to_thread(loads_object, raw, max_bytes=limit)
+    return loads_object(raw, max_bytes=limit)
+
+
+def is_codex(request: Request) -> bool:
+    """Whether the Codex CLI is the caller: its body must reach the upstream as it is."""
+    originator = request.head.get(b"originator") or b""
+    return originator.lower().startswith(b"codex")
+
+
+def _reply_id(prefix: str) -> str:
+    return prefix + os.urandom(12).hex()
+
+
+def _call(request: Request, translated: Translated) -> Call:
+    codex = is_codex(request)
+    passed: Fields = ()
+    if codex:
+        passed = tuple(
+            (name, value)
+            for name, value in request.head.fields
+            if name.startswith(_CODEX_FIELDS) or name == _CODEX_LITE
+        )
+    return Call(request.id, translated.conversation or "", passed, codex)
+
+
+async def _open(relay: Relay, request: Request, translated: Translated) -> Answer:
+    """Send the request upstream; return the answer with its head known to be good."""
+    outcome = request.outcome
+    outcome.model = translated.options.model
+    upstream, model = await relay.upstreams.pick(translated.options.model)
+    outcome.upstream = upstream.name
+    body = (
+        translated.body
+        if model == translated.options.model
+        else {**translated.body, "model": model}
+    )
+    return await upstream.respond(body, _call(request, translated))
+
+
+def _disclose(answer: Answer, translated: Translated) -> list[tuple[bytes, bytes]]:
+    """Return the header fields that say what was adapted, and what the upstream has to say."""
+    fields = list(answer.fields)
+    ignored = [*translated.ignored, *(n for n in answer.ignored if n not in translated.ignored)]
+    if ignored:
+        fields.append((b"x-airelays-ignored-parameters", _names(ignored)))
+    if translated.quirks:
+        fields.append((b"x-airelays-quirks", _names(translated.quirks)))
+    return fields
+
+
+def _names(names: list[str] | tuple[str, ...]) -> bytes:
+    text = ",".join(quote(name, safe="_-.[]") for name in names).encode()
+    if len(text) <= MAX_IGNORED_BYTES:
+        return text
+    return text[: text.rindex(b",", 0, MAX_IGNORED_BYTES - 4)] + b",..."
+
+
+async def _stream(relay: Relay, request: Request, translated: Translated, reply: ReplyMap) -> None:
+    answer = await _open(relay, request, translated)
+    pump = StreamPump(request, answer, reply, ping_s=relay.settings.ping_seconds)
+    relay.streams_open += 1
+    try:
+        await pump.run(_disclose(answer, translated))
+    finally:
+        relay.streams_open -= 1
+        request.outcome.usage = reply.usage
+
+
+async def _whole(
+    relay: Relay,
+    request: Request,
+    translated: Translated,
+    convert: Callable[[dict[str, Any]], dict[str, Any]],
+) -> None:
+    answer = await _open(relay, request, translated)
+    collector = Collector(translated.options)
+    await collect(answer, collector)
+    request.outcome.usage = collector.usage
+    await request.reply(200, dumps(convert(collector.result())), _disclose(answer, translated))
