@@ -48,7 +48,7 @@ def run(args: Arguments, console: Console) -> int:
 
 
 def _serve(context: Context, console: Console, ready_file: str | None) -> int:
-    from airelays.app.relay import run as run_relay
+    from airelays.app.process import run as run_relay
 
     def on_ready(addresses: list[tuple[str, int]]) -> None:
         if ready_file:

@@ -37,6 +37,8 @@ class ChunkDecoder:
     _SIZE, _DATA, _DATA_END, _TRAILER, _END = range(5)
     _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})([ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 
+    _PARTIAL = re.compile(rb"[0-9A-Fa-f]{1,16}[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r?")
+
     def __init__(self) -> None:
         self._buffer = b""
         self._state = self._SIZE
@@ -105,8 +107,7 @@ class ChunkDecoder:
     def _refuse_partial_size(self, line: bytes, limit: int) -> None:
         if len(line) > limit + 1:
             raise ProtocolFault("chunk size line is longer than accepted")
-        text = line[:-1] if line.endswith(b"\r") else line
-        if text and self._SIZE_LINE.fullmatch(text) is None:
+        if line and self._PARTIAL.fullmatch(line) is None:
             raise ProtocolFault("chunk size must be 1 to 16 hexadecimal digits")
 
     def _take_trailers(self, buffer: bytes, at: int) -> int:

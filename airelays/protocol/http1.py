@@ -39,7 +39,7 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
 FIELD_LINES = re.compile(rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*\r\n")
 _FIELD_LINE = re.compile(_TOKEN + rb":" + _VALUE)
-_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([^ \r\n]+) HTTP/([0-9])\.([0-9])")
+_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5][0-9]{2}(?: " + _VALUE + rb")?")
 # RFC 3986 pchar, "/" and "?"; brackets are tolerated in a query, where clients send them raw.
 _PCHARS = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*"
@@ -179,10 +179,23 @@ def _read_fields(raw: bytes, start: int, *, server: bool, method: str = "GET") -
     try:
         event = _parse_with_h11(raw, server=server, method=method)
     except h11.ProtocolError as error:
-        raise ProtocolFault(f"not a valid HTTP head: {error}") from error
+        if server:
+            _explain(_split_fields(raw, start), "1.0" if b" HTTP/1.0\r\n" in raw else "1.1")
+        raise ProtocolFault("head is not valid HTTP/1.1") from error
     if not isinstance(event, (h11.Request, h11.Response, h11.InformationalResponse)):
         raise ProtocolFault("not a complete HTTP head")
     return tuple((bytes(name), bytes(value)) for name, value in event.headers)
+
+
+def _split_fields(raw: bytes, start: int) -> Fields:
+    lines = (line.partition(b":") for line in raw[start:-4].split(b"\r\n"))
+    return tuple((name.lower(), value.strip(b" \t")) for name, _, value in lines)
+
+
+def _explain(fields: Fields, version: str) -> None:
+    """Raise the precise fault of a head that h11 refused, where our own checks know it."""
+    _host_field(fields, version)
+    _request_framing(fields, version)
 
 
 def _parse_with_h11(raw: bytes, *, server: bool, method: str) -> object:
