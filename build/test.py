@@ -1,0 +1,102 @@
+"""Run every check and every test: `python3 build/test.py [ARGUMENTS FOR PYTEST]`.
+
+Needs Python 3.11 with pip and nothing else: the tools come from `build/requirements/test.txt`, locked by hash,
+into a private `.venv-test`. ruff and mypy come first, pytest last; its summary ends the output. The exit code is
+0 only when all of them were content.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ROOT / "build" / "requirements" / "test.txt"
+NODE = ROOT / "tests" / "node"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run all checks; return the exit code."""
+    launcher = load_launcher()
+    if sys.version_info < launcher.NEEDED:
+        return int(launcher.refuse("the tests need Python 3.11 or newer"))
+    try:
+        python = prepare(launcher)
+    except launcher.Failed as failure:
+        return int(launcher.refuse(str(failure)))
+    prepare_node()
+    failed = [name for name, command in checks(python) if not run(name, command)]
+    tests = subprocess.call([python, "-m", "pytest", *arguments], cwd=ROOT)
+    for name in failed:
+        say(f"{name} FAILED, see above")
+    return tests or (1 if failed else 0)
+
+
+def load_launcher() -> ModuleType:
+    """Return `airelays.py` of the root as a module: it knows how to make an environment."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("airelays_launcher", ROOT / "airelays.py")
+    if spec is None or spec.loader is None:
+        raise SystemExit("airelays.py is missing at the root of the checkout")
+    launcher = module_from_spec(spec)
+    spec.loader.exec_module(launcher)
+    return launcher
+
+
+def prepare(launcher: ModuleType) -> str:
+    """Return the interpreter of the test environment; make that first when it is not current."""
+    folder = launcher.own_folder(str(ROOT), ".venv-test")
+    if not launcher.is_current(folder, str(REQUIREMENTS)):
+        say(f"making {folder} from {REQUIREMENTS.relative_to(ROOT)}")
+        launcher.make_venv(folder, str(REQUIREMENTS), [])
+    return str(launcher.python_of(folder))
+
+
+def prepare_node() -> None:
+    """Install the packages of the Node tests from their lock, or say that those will be skipped."""
+    lock = NODE / "package-lock.json"
+    installed = NODE / "node_modules" / ".airelays-lock"
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        say("no node and npm here: the tests that drive the openai package of Node are skipped")
+        return
+    if installed.is_file() and installed.read_bytes() == lock.read_bytes():
+        return
+    say(f"npm ci in {NODE.relative_to(ROOT)}")
+    command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+    if subprocess.call(command, cwd=NODE, stdin=subprocess.DEVNULL) != 0:
+        say("npm ci failed: the tests that drive the openai package of Node are skipped")
+        return
+    installed.write_bytes(lock.read_bytes())
+
+
+def checks(python: str) -> list[tuple[str, list[str]]]:
+    """Return the checks that come before the tests."""
+    return [
+        ("ruff format", [python, "-m", "ruff", "format", "--check", "--quiet", "."]),
+        ("ruff check", [python, "-m", "ruff", "check", "--quiet", "."]),
+        ("mypy", [python, "-m", "mypy"]),
+    ]
+
+
+def run(name: str, command: list[str]) -> bool:
+    """Run one check and say how it went."""
+    good = subprocess.call(command, cwd=ROOT) == 0
+    say(f"{name}: {'ok' if good else 'FAILED'}")
+    return good
+
+
+def say(text: str) -> None:
+    """Print one line, in order with what the tools print."""
+    print(f"build/test.py: {text}", flush=True)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUTF8", "1")
+    sys.exit(main(sys.argv[1:]))
