@@ -1,0 +1,113 @@
+"""Failures inside an event stream: what they mean, and how each becomes a fault with a status. Layer: rules."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from airelays.errors import UpstreamFault, default_type
+
+__all__ = ["classify", "error_of", "incomplete_stream"]
+
+MAX_MESSAGE_CHARS = 2000
+
+# existing-airelays.md 5.8 and upstream-protocol.md 3.5.
+_QUOTA = frozenset(
+    {
+        "usage_limit_reached",
+        "rate_limit_reached",
+        "rate_limit_exceeded",
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+        "usage_not_included",
+    }
+)
+# Of these a second try cannot help before a person or a long window does.
+_LASTING = _QUOTA - {"rate_limit_exceeded", "rate_limit_reached"}
+_CLIENT = frozenset(
+    {
+        "context_length_exceeded",
+        "invalid_prompt",
+        "invalid_value",
+        "unsupported_value",
+        "unsupported_parameter",
+        "unknown_parameter",
+        "string_above_max_length",
+        "missing_required_parameter",
+        "invalid_encrypted_content",
+        "previous_response_not_found",
+        "cyber_policy",
+        "bio_policy",
+        "misalignment_policy_violation",
+    }
+)
+_BUSY = frozenset({"server_is_overloaded", "slow_down"})
+_WAIT = re.compile(
+    r"try again in ([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(ms|milliseconds?|s|seconds?|m|minutes?)\b"
+)
+
+
+def classify(event: dict[str, Any]) -> UpstreamFault:
+    """Return the fault for a `response.failed` or `error` event."""
+    error = error_of(event)
+    code, kind, param = (_word(error.get(key)) for key in ("code", "type", "param"))
+    message = _word(error.get("message")) or "upstream failed while it answered and gave no reason"
+    names = {code, kind}
+    status = 502
+    if names & _QUOTA:
+        status = 429
+    elif kind == "invalid_request_error" or code in _CLIENT or param:
+        status = 400
+    elif code in _BUSY:
+        status = 503
+    return UpstreamFault(
+        message,
+        status=status,
+        hop="stream",
+        code=code,
+        param=param,
+        type=kind or default_type(status),
+        retry_after_s=_wait_s(error, message) if status in (429, 503) else None,
+        should_retry=False if status == 400 or names & _LASTING else None,
+        upstream=error,
+    )
+
+
+def error_of(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the error object of a failure event, wherever it is; its keys are the upstream's own."""
+    error = event.get("error")
+    if not isinstance(error, dict):
+        response = event.get("response")
+        error = response.get("error") if isinstance(response, dict) else None
+    if not isinstance(error, dict):
+        error = {key: event[key] for key in ("code", "message", "param") if key in event}
+    return error
+
+
+def incomplete_stream() -> UpstreamFault:
+    """Return the fault for a stream that ended without its last event."""
+    return UpstreamFault(
+        "upstream ended its stream before the answer was complete; what came so far is a part of it",
+        hop="stream",
+        code="incomplete_stream",
+        type="server_error",
+    )
+
+
+def _word(value: Any) -> str | None:
+    return value[:MAX_MESSAGE_CHARS] if isinstance(value, str) and value else None
+
+
+def _wait_s(error: dict[str, Any], message: str) -> float | None:
+    wait = error.get("resets_in_seconds")
+    if isinstance(wait, (int, float)) and not isinstance(wait, bool) and 0 <= wait < 1e9:
+        return float(wait)
+    found = _WAIT.search(message)
+    if found is None:
+        return None
+    number, unit = float(found[1]), found[2]
+    if unit.startswith(("ms", "mil")):
+        return number / 1000
+    return number * 60 if unit.startswith("m") else number

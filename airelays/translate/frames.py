@@ -1,0 +1,331 @@
+"""From the bytes of an upstream's event stream to calls of a reply map; the part that all reply maps share.
+
+Two ways lead to the same bytes. The plain way hands every event to `sse.Parser` and `json`. The fast way splits at
+blank lines, recognises the delta events in their usual spelling by one regular expression, and skips events
+that a map ignores by their name; all others go the plain way. A stream that is not written with LF alone
+goes the plain way for good. `fast=False` switches the fast way off; a test compares both.
+
+Owns: framing, the order of a stream (nothing, committed, one end), failures. Layer: rules.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from airelays.errors import RelayError, UpstreamFault
+from airelays.model import Usage
+from airelays.protocol.sse import Parser, too_large
+from airelays.translate.failure import classify, incomplete_stream
+from airelays.translate.usage import read_usage
+
+__all__ = ["DELTA", "Delta", "EventMap", "encode", "key_of", "skippable"]
+
+Delta = re.Match[bytes]
+
+_NUMBER = rb"(?:0|[1-9][0-9]{0,15})"
+_MEMBER = (
+    rb',"(?:content_index|sequence_number)":' + _NUMBER + rb"|"
+    rb',"output_index":(' + _NUMBER + rb")|"
+    rb',"summary_index":(' + _NUMBER + rb")|"
+    rb',"(?:item_id|obfuscation)":"[ !#-\[\]-~]*+"|'
+    rb',"logprobs":\[\]'
+)
+# A delta event in its usual spelling. The string literal is taken only if `json.dumps` would write it the same:
+# printable ASCII with simple escapes. Groups: type, (output, summary index) before, literal, the same after.
+DELTA = re.compile(
+    rb"event: (response\.(?:output_text|refusal|function_call_arguments|custom_tool_call_input"
+    rb"|reasoning_summary_text|reasoning_text)\.delta)\n"
+    rb'data: \{"type":"\1"(?:' + _MEMBER + rb")*+"
+    rb',"delta":("[ !#-\[\]-~]*+(?:\\["\\nrtbf][ !#-\[\]-~]*+)*+")'
+    rb"(?:" + _MEMBER + rb")*+\}\Z"
+)
+
+_SILENT = frozenset(
+    {
+        "response.created",
+        "response.in_progress",
+        "response.queued",
+        "response.metadata",
+        "codex.response.metadata",
+        "codex.rate_limits",
+        "keepalive",
+    }
+)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
+def encode(value: Any) -> bytes:
+    """Return `value` as compact ASCII JSON."""
+    return _ENCODER.encode(value).encode("ascii")
+
+
+def skippable(*names: str) -> dict[bytes, bytes]:
+    """Return a table from event names to the beginning of their data, for `EventMap.skipped`."""
+    return {name.encode(): b'data: {"type":"' + name.encode() + b'"' for name in names}
+
+
+def key_of(event: dict[str, Any]) -> bytes:
+    """Return what tells the output items of one stream apart: index, else id, else b""."""
+    index = event.get("output_index")
+    if isinstance(index, int):
+        return b"%d" % index
+    item_id = event.get("item_id")
+    if item_id is None:
+        item = event.get("item")
+        item_id = item.get("id") if isinstance(item, dict) else None
+    return encode(item_id) if isinstance(item_id, str) else b""
+
+
+class EventMap:
+    """The reading half of a reply map. A subclass says what each event becomes.
+
+    `committed` turns True with the first event beyond the announcements; until then nothing is put out, so
+    that an early failure can still be answered with a status. `terminal` is "", "completed", "incomplete"
+    or "failed"; with "failed" comes `failure`. `stopped` says that a stop sequence was met: the caller
+    aborts the upstream and calls `end`. Once `done`, nothing is put out any more.
+    """
+
+    # Events that the map ignores once it is committed.
+    skipped: dict[bytes, bytes] = {}
+
+    def __init__(
+        self, *, now_s: float, reply_id: str, model: str, max_event_bytes: int, fast: bool
+    ) -> None:
+        self.committed = False
+        self.terminal = ""
+        self.failure: UpstreamFault | None = None
+        self.stopped = False
+        self.done = False
+        self.usage: Usage | None = None
+        self.model = model
+        self.response_id = reply_id
+        self.created_s = int(now_s)
+        self.first_text = False
+        self.events = 0
+        self._max_bytes = max_event_bytes
+        self._parser = None if fast else Parser(max_event_bytes)
+        self._tail: list[bytes] = []
+        self._tail_size = 0
+        self._failed_in_band = False
+        self._fresh = True
+
+    def feed(self, data: bytes) -> bytes:
+        """Take one read of the upstream's body; return all that goes to the client for it."""
+        if self.done or self.stopped or not data:
+            return b""
+        out: list[bytes] = []
+        try:
+            if self._parser is None and (b"\r" in data or (self._fresh and data[:1] == b"\xef")):
+                # Not LF alone, or perhaps a byte order mark: only the full parser reads these.
+                self._parser = Parser(self._max_bytes)
+                data = self._take_tail() + data
+            self._fresh = False
+            if self._parser is None:
+                self._feed_frames(data, out)
+            else:
+                for event in self._parser.feed(data):
+                    self._read(event.name, event.data, out)
+        except UpstreamFault as fault:
+            self._fail(fault, out)
+        return b"".join(out)
+
+    def end(self) -> bytes:
+        """Say that the upstream's body has ended; return whatever closes the client's stream.
+
+        Without a terminal event that is the error event `incomplete_stream`, or nothing and `failure` when
+        nothing was committed yet.
+        """
+        out: list[bytes] = []
+        if not self.done and not self.stopped:
+            parser = self._parser or Parser(self._max_bytes)
+            try:
+                events = parser.feed(self._take_tail()) + parser.finish()
+                for event in events:
+                    self._read(event.name, event.data, out)
+            except UpstreamFault as fault:
+                self._fail(fault, out)
+        if self.stopped and not self.done:
+            self.terminal = "completed"
+            self.done = True
+            self._close({"status": "completed"}, out)
+        if not self.done:
+            self._fail(incomplete_stream(), out)
+        return b"".join(out)
+
+    def fail(self, fault: RelayError) -> bytes:
+        """Return the error event of this dialect, once; after a success or an error event nothing.
+
+        Also for a failure that came before anything was committed, in case the head had to go out early.
+        """
+        if self._failed_in_band or (self.done and self.terminal != "failed"):
+            return b""
+        out: list[bytes] = []
+        self.committed = True
+        self._fail(fault if isinstance(fault, UpstreamFault) else _as_upstream(fault), out)
+        return b"".join(out)
+
+    def ping(self) -> bytes:
+        """Return a comment that keeps an idle connection open."""
+        return b": ping\n\n"
+
+    def _feed_frames(self, data: bytes, out: list[bytes]) -> None:
+        tail = self._tail
+        if b"\n\n" not in data and not (data[:1] == b"\n" and tail and tail[-1][-1:] == b"\n"):
+            self._tail_size += len(data)
+            if self._tail_size > self._max_bytes:
+                raise too_large(self._max_bytes)
+            tail.append(data)
+            return
+        frames = (self._take_tail() + data if tail else data).split(b"\n\n")
+        rest = frames.pop()
+        if rest:
+            tail.append(rest)
+            self._tail_size = len(rest)
+        match, skipped = DELTA.match, self.skipped
+        for frame in frames:
+            found = match(frame)
+            if found is not None:
+                if self.committed and self._delta(found, frame, out):
+                    self.events += 1
+                    continue
+            elif self.committed and frame[:7] == b"event: ":
+                line = frame.find(b"\n")
+                start = skipped.get(frame[7:line])
+                if start is not None and frame.startswith(start, line + 1):
+                    self.events += 1
+                    continue
+            self._frame(frame, out)
+            if self.done or self.stopped:
+                return
+
+    def _frame(self, frame: bytes, out: list[bytes]) -> None:
+        name, data = b"", []
+        for line in frame.split(b"\n"):
+            field, _, value = line.partition(b":")
+            if field == b"data":
+                data.append(value[1:] if value[:1] == b" " else value)
+            elif field == b"event":
+                name = value[1:] if value[:1] == b" " else value
+            elif not line:
+                name = b""
+        if data:
+            self._read(name.decode("utf-8", "replace"), b"\n".join(data), out)
+
+    def _take_tail(self) -> bytes:
+        whole = b"".join(self._tail)
+        self._tail.clear()
+        self._tail_size = 0
+        return whole
+
+    def _read(self, name: str, data: bytes, out: list[bytes]) -> None:
+        """Take one event the plain way. What is no JSON object is dropped, as the Codex CLI does."""
+        if self.done or self.stopped:
+            return
+        try:
+            event = json.loads(data)
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(event, dict):
+            return
+        self.events += 1
+        kind = event.get("type")
+        if not isinstance(kind, str):
+            kind = name
+        if kind == "response.created":
+            self._note(event.get("response"))
+        if kind in _SILENT:
+            self._silent(kind, name, data, out)
+        elif kind in ("response.failed", "error"):
+            self._upstream_failed(kind, name, event, data, out)
+        else:
+            self._commit(out)
+            if kind in ("response.completed", "response.incomplete"):
+                self._succeed(kind, name, event, data, out)
+            else:
+                self._event(kind, name, event, data, out)
+
+    def _commit(self, out: list[bytes]) -> None:
+        if not self.committed:
+            self.committed = True
+            self._open(out)
+
+    def _note(self, response: Any) -> None:
+        """Read id, time and model from a response object, where they are well formed."""
+        if not isinstance(response, dict):
+            return
+        found, model, at = (response.get(key) for key in ("id", "model", "created_at"))
+        if isinstance(found, str) and found:
+            self.response_id = found
+        if isinstance(model, str) and model:
+            self.model = model
+        if isinstance(at, (int, float)) and not isinstance(at, bool) and 0 < at < 2**53:
+            self.created_s = int(at)
+
+    def _succeed(
+        self, kind: str, name: str, event: dict[str, Any], data: bytes, out: list[bytes]
+    ) -> None:
+        response = event.get("response")
+        if not isinstance(response, dict):
+            response = {"status": kind.removeprefix("response.")}
+        self.terminal = kind.removeprefix("response.")
+        self.done = True
+        self.usage = read_usage(response.get("usage"))
+        self._finish(kind, name, event, data, out)
+        # The event's own name decides: a `status` that contradicts it is a slip of the upstream.
+        self._close({**response, "status": self.terminal}, out)
+
+    def _upstream_failed(
+        self, kind: str, name: str, event: dict[str, Any], data: bytes, out: list[bytes]
+    ) -> None:
+        self._fail(classify(event), out)
+
+    def _fail(self, fault: UpstreamFault, out: list[bytes]) -> None:
+        self.terminal = "failed"
+        self.failure = fault
+        self.done = True
+        if self.committed and not self._failed_in_band:
+            self._failed_in_band = True
+            self._error(fault, out)
+
+    # What a subclass says.
+
+    def _open(self, out: list[bytes]) -> None:
+        """Put out whatever begins the client's stream."""
+
+    def _delta(self, found: Delta, frame: bytes, out: list[bytes]) -> bool:
+        """Put out a delta in its usual spelling; False sends it the plain way."""
+        return False
+
+    def _silent(self, kind: str, name: str, data: bytes, out: list[bytes]) -> None:
+        """Take an announcement, which commits to nothing."""
+
+    def _event(
+        self, kind: str, name: str, event: dict[str, Any], data: bytes, out: list[bytes]
+    ) -> None:
+        """Take any other event."""
+
+    def _finish(
+        self, kind: str, name: str, event: dict[str, Any], data: bytes, out: list[bytes]
+    ) -> None:
+        """Take the terminal event of a success."""
+
+    def _close(self, response: dict[str, Any], out: list[bytes]) -> None:
+        """Put out whatever ends the client's stream after a success or a stop sequence."""
+
+    def _error(self, fault: RelayError, out: list[bytes]) -> None:
+        """Put out the error event of this dialect."""
+
+
+def _as_upstream(fault: RelayError) -> UpstreamFault:
+    return UpstreamFault(
+        fault.message,
+        status=fault.status,
+        code=fault.code,
+        param=fault.param,
+        type=fault.type,
+        retry_after_s=fault.retry_after_s,
+        should_retry=fault.should_retry,
+        upstream=fault.upstream,
+    )

@@ -1,0 +1,72 @@
+"""What the request maps hand to the app, and the notes they take on the way. Layer: rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["FileRef", "Notes", "ReplyOptions", "Translated"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyOptions:
+    """What the reply maps need to know of the request.
+
+    `model` is the client's own word for it, used until the upstream names one. `stop` sequences are
+    applied by the relay. `legacy_functions` answers in the `function_call` form of 2023.
+    """
+
+    model: str
+    stream: bool = False
+    include_usage: bool = False
+    stop: tuple[str, ...] = ()
+    legacy_functions: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileRef:
+    """A part of the input that names a file by id, which the app must fill in.
+
+    `part` is the very dict inside the request body: {"type": "input_image" | "input_file", "file_id": ...}.
+    `kind` is "image" or "file", `path` the place in the client's body, for error texts.
+    """
+
+    file_id: str
+    kind: str
+    path: str
+    part: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """One client request as a Responses request.
+
+    `body` is to be sent as it is, once `file_refs` and `item_refs` are dealt with: it streams and stores
+    nothing upstream. `ignored` names what was left out, for `x-airelays-ignored-parameters`; `quirks` names
+    what was adapted. `item_refs` are ids of `item_reference` items in `body["input"]`, which
+    `items.fill_references` replaces or drops. `store` is the client's wish for the relay's own store.
+    """
+
+    body: dict[str, Any]
+    options: ReplyOptions
+    ignored: tuple[str, ...] = ()
+    quirks: tuple[str, ...] = ()
+    conversation: str | None = None
+    previous_response_id: str | None = None
+    store: bool = False
+    file_refs: tuple[FileRef, ...] = ()
+    item_refs: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Notes:
+    """Findings of one translation, gathered while the maps run."""
+
+    ignored: list[str] = field(default_factory=list)
+    quirks: dict[str, None] = field(default_factory=dict)
+    file_refs: list[FileRef] = field(default_factory=list)
+    item_refs: list[str] = field(default_factory=list)
+
+    def quirk(self, name: str) -> None:
+        """Record that the adaptation `name` was made; once is enough."""
+        self.quirks[name] = None
