@@ -39,6 +39,12 @@ class Buckets:
             self._table.popitem(last=False)
         return 0.0
 
+    def give_back(self, key: str) -> None:
+        """Undo one `take`, for a request that was refused after it."""
+        entry = self._table.get(key)
+        if entry is not None:
+            self._table[key] = (min(float(self.burst), entry[0] + 1.0), entry[1])
+
     def level(self, key: str, now_s: float) -> float:
         """Return how many requests `key` has left now; nothing is taken."""
         entry = self._table.get(key)

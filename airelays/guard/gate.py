@@ -104,7 +104,13 @@ class Gate:
         elif head.method in ("POST", "PUT", "PATCH"):
             _require_json(head, route)
         self._check_rate(key, now_s)
-        lease = self._take_slot(key)
+        try:
+            lease = self._take_slot(key)
+        except Refused:
+            self.buckets.give_back(
+                key
+            )  # who waits for a slot must not run out of requests meanwhile
+            raise
         try:
             _check_length(head, max_body_bytes)
         except Refused:
