@@ -100,12 +100,15 @@ class StreamPump:
             raise self._lost
         if self.request.finished:
             return
-        error = self.reply.failure or fault or incomplete_stream()
+        # An upstream may leave out the blank line behind its last event: `end` still reads that event.
+        out = self.reply.end() if fault is None else b""
+        error = self.reply.failure or fault
+        if error is None:
+            self.request.send_last(out)
+            return
         if not self.request.head_sent:
             raise error
-        self.request.keep_alive = False
-        self.request.outcome.reason = error.code or "upstream_error"
-        self.request.send_last(self.reply.fail(error))
+        self.request.send_last(out or self.reply.fail(error))
 
     def _interrupt(self) -> None:
         """Cancelled: the client left, or the relay shuts down and owes the client a last word."""
@@ -157,13 +160,10 @@ async def collect(answer: Answer, collector: Collector) -> None:
     loop = asyncio.get_running_loop()
 
     def feed(data: bytes) -> None:
-        already = bool(collector.terminal) or collector.stopped
-        collector.feed(data)
-        if already:
+        if collector.terminal:
             return
-        if collector.stopped:
-            answer.abort()
-        elif collector.terminal:
+        collector.feed(data)
+        if collector.terminal:
             loop.call_later(AFTER_TERMINAL_SECONDS, answer.abort)
 
     fault: UpstreamFault | None = None
@@ -173,17 +173,8 @@ async def collect(answer: Answer, collector: Collector) -> None:
         fault = cut
     finally:
         answer.abort()
+    if fault is not None and not collector.terminal:
+        raise fault
+    collector.end()
     if collector.failure is not None:
         raise collector.failure
-    if not collector.terminal and not collector.stopped:
-        raise fault or incomplete_stream()
-
-
-def incomplete_stream() -> UpstreamFault:
-    """Return the fault of a stream that ended without its terminal event."""
-    return UpstreamFault(
-        "upstream ended the stream before the answer was complete",
-        hop="stream",
-        code="incomplete_stream",
-        type="server_error",
-    )

@@ -48,7 +48,7 @@ async def chat(relay: Relay, request: Request, route: Route, values: dict[str, s
     translated = from_chat(body, tools_allowed=not route.no_tools)
     options = translated.options
     if options.stream:
-        reply = ChatStream(options, created_s=int(time.time()), reply_id=_reply_id("chatcmpl-"))
+        reply = ChatStream(options, now_s=time.time(), reply_id=_reply_id("chatcmpl-"))
         await _stream(relay, request, translated, reply)
     else:
         await _whole(relay, request, translated, lambda r: to_chat(r, options))
@@ -60,7 +60,7 @@ async def completions(relay: Relay, request: Request, route: Route, values: dict
     translated = from_completion(body)
     options = translated.options
     if options.stream:
-        reply = CompletionStream(options, created_s=int(time.time()), reply_id=_reply_id("cmpl-"))
+        reply = CompletionStream(options, now_s=time.time(), reply_id=_reply_id("cmpl-"))
         await _stream(relay, request, translated, reply)
     else:
         await _whole(relay, request, translated, lambda r: to_completion(r, options))
@@ -72,7 +72,10 @@ async def responses(relay: Relay, request: Request, route: Route, values: dict[s
     codex = is_codex(request)
     translated = from_responses(body, tools_allowed=not route.no_tools, codex=codex)
     if translated.options.stream:
-        await _stream(relay, request, translated, ResponsesStream(translated.options, codex=codex))
+        reply = ResponsesStream(
+            translated.options, codex=codex, now_s=time.time(), reply_id=_reply_id("resp_")
+        )
+        await _stream(relay, request, translated, reply)
     else:
         await _whole(relay, request, translated, lambda r: r)
 
@@ -158,7 +161,8 @@ async def _whole(
     convert: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> None:
     answer = await _open(relay, request, translated)
-    collector = Collector(translated.options)
+    model = translated.options.model
+    collector = Collector(now_s=time.time(), reply_id=_reply_id("resp_"), model=model)
     await collect(answer, collector)
     request.outcome.usage = collector.usage
     await request.reply(200, dumps(convert(collector.result())), _disclose(answer, translated))

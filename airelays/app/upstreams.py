@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from airelays.settings import Settings, UpstreamSettings
-from airelays.translate.models import Entry, read_catalogue
 from airelays.upstream.base import Upstream
 
 __all__ = ["Upstreams"]
@@ -49,9 +48,9 @@ class Upstreams:
         """Return the upstream that serves `model`, and the name that it knows the model by."""
         return self.main, model
 
-    async def catalogue(self, *, refresh: bool = False) -> list[Entry]:
+    async def catalogue(self, *, refresh: bool = False) -> list[dict[str, Any]]:
         """Return the models of every upstream."""
-        return read_catalogue(await self.main.models(refresh=refresh), self.main.kind)
+        return await self.main.models(refresh=refresh)
 
     def default_model(self) -> str:
         """Return a model name for examples."""
