@@ -1,0 +1,1 @@
+"""The ChatGPT subscription as an upstream: sign-in, tokens, model calls, catalogue, usage."""
