@@ -1,6 +1,7 @@
 """TOML text, environment and flags in; one frozen `Settings` out, with the origin of each value.
 
-Precedence: flag, then environment, then file, then default. An empty environment value counts as unset.
+Precedence: flag, then environment, then file, then default. An empty text counts as unset everywhere (an
+empty `host` would otherwise mean every address of the machine).
 An unknown key, a wrong type or a number out of range is a ConfigError: file, key, found, allowed.
 Reads no file and no process state: they come in as arguments. Layer: words.
 """
@@ -71,7 +72,7 @@ def load(
     for option in OPTIONS:
         name = option.attribute
         origin, value = Origin("default"), option.default
-        keys = [k for k in (option.key, *option.also) if _lookup(tree, k) is not None]
+        keys = [k for k in (option.key, *option.also) if _lookup(tree, k) not in (None, "")]
         if keys:
             origin = Origin("file", keys[0])
             value = from_toml(option, _lookup(tree, keys[0]), f"{path}: {keys[0]}", places)
@@ -80,7 +81,7 @@ def load(
                 origin = Origin("environment", variable)
                 value = from_text(option, env[variable], f"environment variable {variable}", places)
                 break
-        if name in flags:
+        if flags.get(name):
             origin = Origin("flag", option.flag)
             value = from_text(option, flags[name], option.flag, places)
         origins[name] = origin

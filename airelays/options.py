@@ -72,7 +72,7 @@ class Option:
             return " or ".join(filter(None, [", ".join(quoted[:-1]), quoted[-1]]))
         if self.kind in ("int", "float"):
             what = "a whole number" if self.kind == "int" else "a number"
-            return f"{what} from {self.low:,.10g} to {self.high:,.10g}"
+            return f"{what} from {self.low:,.15g} to {self.high:,.15g}"
         return _ALLOWED[self.kind]
 
 

@@ -22,8 +22,7 @@ HEAD = """\
 <!-- Made by build/docs.py from the table of options; do not edit. -->
 
 Every option can be set in a file, most also in the environment, some with a flag. A flag wins over the
-environment, the environment over the file, the file over the default. An empty environment variable counts as
-unset.
+environment, the environment over the file, the file over the default. An empty text counts as unset.
 
 The file is the one given with `--config`, else the one that `AIRELAYS_CONFIG` names, else
 `~/.config/airelays/config.toml`. `airelays config path` prints which one it is, `airelays config show --origin`

@@ -1,0 +1,15 @@
+"""What every test needs: nothing of the user's own environment leaks in. Fixtures of subjects stand in `live.py`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+for _name in list(os.environ):
+    if _name.startswith(("AIRELAYS_", "AIRELAY_", "OPENAI_")):
+        del os.environ[_name]
