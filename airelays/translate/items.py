@@ -52,6 +52,7 @@ _CALL_FIELDS = {
     "function_call": ("call_id", "name", "namespace", "arguments"),
     "custom_tool_call": ("call_id", "name", "namespace", "input"),
 }
+_DROPPED_REASONING = "reasoning_without_content_dropped"
 
 
 def input_items(value: Any, notes: Notes) -> list[dict[str, Any]]:
@@ -70,6 +71,11 @@ def input_items(value: Any, notes: Notes) -> list[dict[str, Any]]:
         made = _item(want_object(item, path), path, notes)
         if made is not None:
             items.append(made)
+    if _DROPPED_REASONING in notes.quirks:
+        # An item known by its id would ask for the reasoning that belongs to it.
+        for made in items:
+            if made["type"] in ("message", "function_call", "custom_tool_call"):
+                made.pop("id", None)
     return items
 
 
@@ -141,7 +147,7 @@ def _reasoning_item(item: dict[str, Any], notes: Notes) -> dict[str, Any] | None
     sealed = item.get("encrypted_content")
     if not isinstance(sealed, str) or not sealed:
         # Without it the upstream looks for a stored item and answers 404.
-        notes.quirk("reasoning_without_content_dropped")
+        notes.quirk(_DROPPED_REASONING)
         return None
     summary = item.get("summary")
     made = {

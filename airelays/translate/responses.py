@@ -126,6 +126,7 @@ def from_flat(body: dict[str, Any]) -> Translated:
     notes = Notes()
     notes.quirk("responses_body_on_chat")
     made = responses_body(body, notes)
+    made["reasoning"] = {"summary": "auto", **made.get("reasoning", {})}
     options = ReplyOptions(
         model=made["model"],
         stream=stream_of(body),
