@@ -105,14 +105,10 @@ def write_token(path: str, token: str) -> None:
 def create_token(path: str) -> bool:
     """Make a token file unless one with content is there; return whether this call made it."""
     token = generate_token().encode() + b"\n"
-    try:
-        if os.stat(path, follow_symlinks=False).st_size == 0:
-            write_private(path, token)
-            return True
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be looked at: {error.strerror}") from error
+    present = read_secret(path, warn=lambda _: None)
+    if present is not None and not present.strip():
+        write_private(path, token)
+        return True
     return create_private(path, token)
 
 

@@ -1,0 +1,503 @@
+"""Secret files, the lock between processes, the relay token: on a real disk, with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from airelays.disk.lock import FileLock
+from airelays.disk.secretfile import (
+    create_private,
+    make_private_dir,
+    read_secret,
+    sweep_leftovers,
+    write_private,
+)
+from airelays.disk.token import (
+    TokenSource,
+    create_token,
+    fingerprint,
+    generate_token,
+    write_token,
+)
+from airelays.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+posix = pytest.mark.skipif(os.name != "posix", reason="modes and owners are POSIX")
+as_root = pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="only root can make a file of somebody else"
+)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def read(path: Path) -> tuple[bytes | None, list[str]]:
+    warnings: list[str] = []
+    return read_secret(str(path), warn=warnings.append), warnings
+
+
+def refused(act: Callable[[], object]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        act()
+    return str(caught.value)
+
+
+def age(path: Path, seconds: int) -> None:
+    now = path.lstat().st_mtime
+    os.utime(path, (now - seconds, now - seconds), follow_symlinks=False)
+
+
+# Writing
+
+
+@posix
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
+def test_a_written_file_is_0600_in_a_0700_folder_whatever_the_umask(
+    tmp_path: Path, umask: int
+) -> None:
+    path = tmp_path / "new" / "secret"
+    before = os.umask(umask & 0o077)
+    try:
+        make_private_dir(str(path.parent))
+        os.umask(umask)
+        write_private(str(path), b"x")
+    finally:
+        os.umask(before)
+    assert mode(path) == 0o600
+    assert mode(path.parent) == 0o700
+    assert os.listdir(path.parent) == ["secret"]
+
+
+def test_a_file_is_replaced_and_never_changed_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    write_private(str(path), b"old")
+    with open(path, "rb") as reader:
+        write_private(str(path), b"new")
+        assert reader.read() == b"old"
+    assert read(path) == (b"new", [])
+
+
+def test_the_previous_content_can_be_kept(tmp_path: Path) -> None:
+    path, backup = tmp_path / "secret", tmp_path / "secret.bak"
+    write_private(str(path), b"1", backup=True)
+    assert not backup.exists()
+    write_private(str(path), b"2", backup=True)
+    write_private(str(path), b"3", backup=True)
+    assert (path.read_bytes(), backup.read_bytes()) == (b"3", b"2")
+    assert mode(backup) == 0o600
+    assert sorted(os.listdir(tmp_path)) == ["secret", "secret.bak"]
+
+
+@posix
+def test_a_symbolic_link_is_neither_written_through_nor_replaced(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "secret"
+    target.write_bytes(b"theirs")
+    link.symlink_to(target)
+    assert refused(lambda: write_private(str(link), b"x")) == (
+        f"{link} is not a regular file; move it away, then try again"
+    )
+    assert link.is_symlink() and target.read_bytes() == b"theirs"
+
+
+def test_a_folder_in_the_way_is_refused(tmp_path: Path) -> None:
+    assert refused(lambda: write_private(str(tmp_path), b"x")).startswith(
+        f"{tmp_path} is not a regular file"
+    )
+
+
+@posix
+def test_a_disk_that_is_full_leaves_the_old_content_and_nothing_else() -> None:
+    # /dev/full stands for the disk only as a file, so a limit on file size plays the full disk.
+    script = """
+import os, resource, signal, sys, tempfile
+from airelays.disk.secretfile import write_private
+from airelays.errors import ConfigError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder = tempfile.mkdtemp()
+path = os.path.join(folder, "secret")
+write_private(path, b"old")
+resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))
+try:
+    write_private(path, b"longer than four")
+except ConfigError as error:
+    print(error)
+print(open(path, "rb").read(), os.listdir(folder))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    sentence, rest = done.stdout.splitlines()
+    assert sentence.endswith("/secret cannot be written: File too large")
+    assert rest == "b'old' ['secret']"
+
+
+def test_of_many_who_create_at_once_exactly_one_does(tmp_path: Path) -> None:
+    path = str(tmp_path / "secret")
+    start = threading.Barrier(8)
+    made: list[bytes] = []
+
+    def create(content: bytes) -> None:
+        start.wait()
+        if create_private(path, content):
+            made.append(content)
+
+    threads = [threading.Thread(target=create, args=(b"%d" % n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [Path(path).read_bytes()] == made
+    assert os.listdir(tmp_path) == ["secret"]
+
+
+def test_old_leftovers_are_swept_and_young_ones_kept(tmp_path: Path) -> None:
+    old, young, other = (
+        tmp_path / f".{name}.00.staged" for name in ("secret", "secret.x", "other")
+    )
+    plain = tmp_path / "secret.staged"
+    for path in (old, young, other, plain):
+        path.write_bytes(b"half")
+    for path in (old, other, plain):
+        age(path, 120)
+    write_private(str(tmp_path / "secret"), b"x")
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        [young.name, other.name, "secret", "secret.staged"]
+    )
+    assert sweep_leftovers(str(tmp_path)) == 1
+    assert not other.exists() and young.exists() and plain.exists()
+    assert sweep_leftovers(str(tmp_path / "missing")) == 0
+
+
+# Reading
+
+
+def test_a_missing_file_is_none(tmp_path: Path) -> None:
+    assert read(tmp_path / "missing") == (None, [])
+
+
+@posix
+@pytest.mark.parametrize("bits", [0o640, 0o604, 0o644, 0o611])
+def test_a_file_that_others_could_read_is_closed_with_a_warning(tmp_path: Path, bits: int) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(b"x")
+    path.chmod(bits)
+    warning = f"{path} could be read by other users (mode {bits:04o}); it is now 0600"
+    assert read(path) == (b"x", [warning])
+    assert mode(path) == 0o600
+    assert read(path) == (b"x", [])
+
+
+@posix
+@pytest.mark.parametrize("bits", [0o620, 0o602, 0o666, 0o777])
+def test_a_file_that_others_could_change_is_refused_with_the_command(
+    tmp_path: Path, bits: int
+) -> None:
+    path = tmp_path / "a secret"
+    path.write_bytes(b"x")
+    path.chmod(bits)
+    assert refused(lambda: read(path)) == (
+        f"{path} can be changed by other users (mode {bits:04o}); "
+        f"look at its content, then type: chmod 600 '{path}'"
+    )
+    assert mode(path) == bits
+
+
+@as_root
+def test_a_file_of_somebody_else_is_refused_with_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(b"x")
+    path.chmod(0o600)
+    os.chown(path, 12345, -1)
+    assert refused(lambda: read(path)) == (
+        f"{path} belongs to user 12345, the relay runs as 0; type: chown 0 {path}"
+    )
+
+
+@posix
+def test_a_symbolic_link_is_not_read(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "secret"
+    write_private(str(target), b"x")
+    link.symlink_to(target)
+    assert refused(lambda: read(link)) == (
+        f"{link} is a symbolic link; put the file itself there, or name its target"
+    )
+
+
+@posix
+def test_a_pipe_or_a_folder_is_refused_without_waiting(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        assert refused(lambda p=path: read(p)) == (  # type: ignore[misc]  # bound now
+            f"{path} is not a regular file; move it away, then try again"
+        )
+
+
+@pytest.mark.parametrize(("size", "good"), [(9, True), (10, True), (11, False)])
+def test_the_size_limit_is_exact(tmp_path: Path, size: int, good: bool) -> None:
+    path = tmp_path / "secret"
+    write_private(str(path), b"x" * size)
+
+    def read_limited() -> bytes | None:
+        return read_secret(str(path), warn=print, max_bytes=10)
+
+    if good:
+        assert read_limited() == b"x" * size
+    else:
+        assert refused(read_limited) == (
+            f"{path} is larger than 10 bytes; this is not a file of the relay"
+        )
+
+
+# Folders
+
+
+@posix
+def test_a_folder_of_ours_is_closed_to_others(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.mkdir()
+    path.chmod(0o755)
+    make_private_dir(str(path))
+    assert mode(path) == 0o700
+
+
+@posix
+def test_a_folder_that_everybody_shares_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "shared"
+    path.mkdir()
+    path.chmod(0o1777)
+    assert refused(lambda: make_private_dir(str(path))) == (
+        f"{path} is a folder that everybody shares; choose one of your own"
+    )
+    assert mode(path) == 0o1777
+
+
+@as_root
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "theirs"
+    path.mkdir()
+    os.chown(path, 12345, -1)
+    assert refused(lambda: make_private_dir(str(path))) == (
+        f"{path} belongs to user 12345, the relay runs as 0; "
+        "choose a folder of your own with --data-dir"
+    )
+
+
+def test_a_file_where_a_folder_should_be_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    assert refused(lambda: make_private_dir(str(path))) == (
+        f"folder {path} cannot be used: File exists"
+    )
+
+
+# The lock
+
+HOLD = """
+import sys
+from airelays.disk.lock import FileLock
+lock = FileLock(sys.argv[1])
+print(lock.acquire(), flush=True)
+sys.stdin.read()
+"""
+
+
+def hold_elsewhere(path: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == b"True"
+    return process
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    with process:
+        process.send_signal(signal.SIGKILL)
+
+
+def test_two_holders_in_one_process_exclude_each_other(tmp_path: Path) -> None:
+    first, second = FileLock(str(tmp_path / "lock")), FileLock(str(tmp_path / "lock"))
+    assert first.acquire() and first.locked
+    assert not second.acquire() and not second.acquire(0.02)
+    first.release()
+    first.release()
+    assert second.acquire()
+    second.release()
+    assert (tmp_path / "lock").exists()
+
+
+def test_a_lock_is_not_taken_twice_by_one_holder(tmp_path: Path) -> None:
+    lock = FileLock(str(tmp_path / "lock"))
+    with lock.held(0), pytest.raises(RuntimeError):
+        lock.acquire()
+    assert not lock.locked
+
+
+def test_another_process_excludes_us_until_it_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    holder = hold_elsewhere(path)
+    lock = FileLock(str(path))
+    try:
+        assert not lock.acquire(0.02)
+        with pytest.raises(TimeoutError), lock.held(0.02):
+            pass
+    finally:
+        end(holder)
+    assert lock.acquire(10)
+    lock.release()
+
+
+def test_a_waiting_holder_gets_the_lock_when_it_is_given_back(tmp_path: Path) -> None:
+    first, second = FileLock(str(tmp_path / "lock")), FileLock(str(tmp_path / "lock"))
+    assert first.acquire()
+    got: list[bool] = []
+    waiter = threading.Thread(target=lambda: got.append(second.acquire(10)))
+    waiter.start()
+    first.release()
+    waiter.join()
+    assert got == [True]
+    second.release()
+
+
+@posix
+def test_a_lock_file_is_private_and_never_a_link(tmp_path: Path) -> None:
+    with FileLock(str(tmp_path / "lock")).held(0):
+        assert mode(tmp_path / "lock") == 0o600
+    (tmp_path / "link").symlink_to(tmp_path / "lock")
+    assert refused(lambda: FileLock(str(tmp_path / "link")).acquire()) == (
+        f"{tmp_path / 'link'} is a symbolic link; remove it, then try again"
+    )
+    assert refused(lambda: FileLock(str(tmp_path / "no" / "lock")).acquire()) == (
+        f"lock file {tmp_path / 'no' / 'lock'} cannot be opened: No such file or directory"
+    )
+
+
+# The relay token
+
+
+def test_a_token_is_43_url_safe_characters_and_never_the_same() -> None:
+    tokens = {generate_token() for _ in range(100)}
+    assert len(tokens) == 100
+    for token in tokens:
+        assert len(token) == 43
+        assert all(c.isascii() and (c.isalnum() or c in "-_") for c in token)
+
+
+def test_the_file_s_token_is_found_and_a_change_counts_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "relay-token"
+    source = TokenSource(str(path))
+    assert (source.current(), source.source) == (None, None)
+    for token in ("first", "other", "third-is-longer"):
+        write_token(str(path), token)
+        assert source.current() == token.encode()
+        assert source.source == "file"
+    path.unlink()
+    assert source.current() is None
+
+
+def test_a_change_in_place_of_the_same_length_within_one_tick_counts(tmp_path: Path) -> None:
+    path = tmp_path / "relay-token"
+    source = TokenSource(str(path))
+    for token in (b"aaaa", b"bbbb", b"cccc"):
+        path.write_bytes(token)
+        path.chmod(0o600)
+        assert source.current() == token
+
+
+def test_an_unchanged_file_is_not_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "relay-token"
+    write_token(str(path), "token")
+    age(path, 60)
+    opened: list[object] = []
+    sys.addaudithook(lambda event, args: opened.append(args[0]) if event == "open" else None)
+    source = TokenSource(str(path))
+    for _ in range(3):
+        assert source.current() == b"token"
+    assert opened.count(str(path)) == 1
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "relay-token"
+    write_token(str(path), "file")
+    source = TokenSource(str(path), {"AIRELAYS_BEARER_TOKEN": " env ", "AIRELAY_BEARER_TOKEN": "x"})
+    assert (source.current(), source.source) == (b"env", "env")
+    assert TokenSource(str(path), {"AIRELAYS_BEARER_TOKEN": ""}).current() == b"file"
+    assert TokenSource(str(path), {"AIRELAY_BEARER_TOKEN": "old"}).current() == b"old"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"  \r\n"])
+def test_an_empty_file_holds_no_token_and_may_be_filled(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "relay-token"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    assert TokenSource(str(path)).current() is None
+    assert create_token(str(path))
+    assert len(TokenSource(str(path)).current() or b"") == 43
+
+
+@pytest.mark.parametrize("content", [b"two words", b"two\nlines", b"a\0b", b"x" * 4097])
+def test_what_no_client_could_send_is_no_token(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "relay-token"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    source = TokenSource(str(path))
+    assert source.current() is None
+    assert source.problem.startswith(f"{path} ")
+    assert content.decode() not in source.problem
+    write_token(str(path), "good")
+    assert (source.current(), source.problem) == (b"good", "")
+
+
+def test_a_token_of_the_environment_that_no_client_could_send_is_refused(tmp_path: Path) -> None:
+    sentence = refused(
+        lambda: TokenSource(str(tmp_path / "t"), {"AIRELAYS_BEARER_TOKEN": "two words"})
+    )
+    assert sentence == (
+        "environment variable AIRELAYS_BEARER_TOKEN does not hold one token; expected one line "
+        "without spaces, at most 4,096 bytes; `airelays token rotate` makes a good one"
+    )
+
+
+@posix
+def test_an_untrusted_file_lets_nobody_in(tmp_path: Path) -> None:
+    path = tmp_path / "relay-token"
+    write_token(str(path), "token")
+    source = TokenSource(str(path))
+    assert source.current() == b"token"
+    path.chmod(0o666)
+    assert source.current() is None
+    assert "can be changed by other users" in source.problem
+    path.chmod(0o600)
+    assert source.current() == b"token"
+
+
+def test_an_existing_token_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "relay-token"
+    assert create_token(str(path))
+    first = path.read_bytes()
+    assert not create_token(str(path))
+    assert path.read_bytes() == first
+
+
+def test_a_token_is_not_in_the_repr(tmp_path: Path) -> None:
+    source = TokenSource(str(tmp_path / "t"), {"AIRELAYS_BEARER_TOKEN": "hush-hush"})
+    assert repr(source) == f"TokenSource({str(tmp_path / 't')!r}, source='env')"
+
+
+def test_a_fingerprint_is_the_start_of_the_digest() -> None:
+    # printf token | sha256sum
+    assert fingerprint(b"token") == "3c469e9d6c58"
