@@ -119,7 +119,11 @@ def make_private_dir(path: str) -> None:
 
 
 def sweep_leftovers(folder: str, name: str = "") -> int:
-    """Remove what a crash left of earlier writes (of `name`, or of all); return how many files."""
+    """Remove what a crash left of earlier writes (of `name`, or of all); return how many files.
+
+    Without `name` a staged auth.json stays: it may hold the only copy of a single-use token, and the
+    sign-in's own store finishes or removes it.
+    """
     import time
 
     prefix, oldest = f".{name}.", time.time() - LEFTOVER_AGE_S
@@ -129,7 +133,8 @@ def sweep_leftovers(folder: str, name: str = "") -> int:
     except OSError:
         return 0
     for entry in entries:
-        if entry.name.startswith(prefix if name else ".") and _is_old(entry, oldest):
+        kept = not name and entry.name.startswith(".auth.json.")
+        if entry.name.startswith(prefix if name else ".") and not kept and _is_old(entry, oldest):
             removed += _remove_quietly(entry.path)
     return removed
 

@@ -279,7 +279,7 @@ class Exchange(asyncio.Protocol):
         except ProtocolFault as fault:
             text = f"{{}} sent a malformed body: {fault.message}"
             self._fail(self._fault(text, "stream", code="upstream_malformed"))
-        except Exception as error:  # noqa: BLE001 - whatever `feed` raises ends the pump, and is raised there
+        except Exception as error:
             self._fail(error)
 
     def _complete(self, *, extra: bool) -> None:
