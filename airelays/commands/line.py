@@ -27,6 +27,9 @@ class UsageError(Exception):
 def parse(words: list[str]) -> tuple[Command | None, Arguments]:
     """Return the command and its arguments; no command only when help was asked. Raises UsageError."""
     flags, plain = _split(words)
+    if plain[:1] == ["help"]:
+        del plain[0]
+        flags["--help"] = ""
     name, rest = _find_command(plain, "--help" in flags)
     command = next((c for c in COMMANDS if c.name == name), None)
     args = Arguments(name, tuple(rest), flags)
@@ -115,8 +118,6 @@ def _flag_value(flag: Flag, given: str | None, rest: Iterator[str]) -> str:
 
 
 def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
-    if plain[:1] == ["help"]:
-        plain, help_asked = plain[1:], True
     names = [c.name for c in COMMANDS]
     groups = {n.partition(" ")[0] for n in names if " " in n}
     if not plain:
