@@ -35,7 +35,9 @@ async def health(relay: Relay, request: Request, route: Route, values: dict[str,
     await request.reply(200, json.dumps(body).encode() + b"\n")
 
 
-async def relay_status(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def relay_status(
+    relay: Relay, request: Request, route: Route, values: dict[str, str]
+) -> None:
     """GET /v1/relay/status. Everything that can be said without a secret and without asking the upstream."""
     query = request.head.query.split("&")
     if "activity_only=true" in query:
@@ -49,7 +51,7 @@ async def _status(relay: Relay, request: Request) -> dict[str, Any]:
     settings = relay.settings
     upstreams = await relay.upstreams.status()
     token = relay.token.current()
-    ready = bool(next(iter(upstreams.values()), {}).get("ready"))
+    main: dict[str, Any] = upstreams.get(relay.upstreams.main.name, {})
     return {
         "object": "relay.status",
         "app_name": "AIRelays",
@@ -58,10 +60,10 @@ async def _status(relay: Relay, request: Request) -> dict[str, Any]:
         "uptime_seconds": round(relay.uptime_s(), 3),
         **relay.facts(),
         "ready": {
-            "upstream_auth": ready,
+            "upstream_auth": bool(main.get("ready")),
             "relay_token": token is not None or not settings.require_bearer_auth,
         },
-        "auth": next(iter(upstreams.values()), {}),
+        "auth": main,
         "upstreams": upstreams,
         "relay": _summary(relay, token),
         "security": _security(relay, request, token),

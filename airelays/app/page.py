@@ -51,7 +51,7 @@ _SNIPPETS: tuple[tuple[str, str], ...] = (
         "curl",
         'curl {base}/chat/completions \\\n  -H "Authorization: Bearer {key}" \\\n'
         '  -H "Content-Type: application/json" \\\n'
-        "  -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'",
+        '  -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}\'',
     ),
     (
         "Python",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import signal
 import socket
@@ -10,10 +11,10 @@ import sys
 from collections.abc import Callable
 
 from airelays.app.relay import Relay
-from airelays.settings import Settings
 from airelays.disk.token import TokenSource
 from airelays.errors import RelayError
 from airelays.net.listener import Listener, bind
+from airelays.settings import Settings
 
 __all__ = ["run"]
 
@@ -23,7 +24,9 @@ def run(
     token: TokenSource,
     *,
     on_ready: Callable[[list[tuple[str, int]]], None],
-    complain: Callable[[str], None] = lambda text: print(f"airelays: {text}", file=sys.stderr, flush=True),
+    complain: Callable[[str], None] = lambda text: print(
+        f"airelays: {text}", file=sys.stderr, flush=True
+    ),
 ) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code.
 
@@ -108,7 +111,5 @@ def _raise_descriptor_limit(connections: int) -> None:
     wanted = 2 * connections + 128
     if soft != resource.RLIM_INFINITY and soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        try:
+        with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        except (OSError, ValueError):
-            pass

@@ -6,7 +6,6 @@ that strangers learn no paths. Refuses to know: dialects, files, how an upstream
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 from airelays.app import endpoints
 from airelays.app.routes import KNOWN_METHODS, Routes
 from airelays.app.upstreams import Upstreams
-from airelays.settings import Settings
 from airelays.disk.token import TokenSource
 from airelays.errors import ClientFault, RelayError
 from airelays.guard.gate import Gate, Refused
@@ -23,7 +21,7 @@ from airelays.net.connection import Connection
 from airelays.net.listener import Listener
 from airelays.net.request import Request
 from airelays.net.session import Session, SessionLimits
-from airelays.settings import client_base_url
+from airelays.settings import Settings, client_base_url
 
 __all__ = ["Relay"]
 

@@ -160,11 +160,10 @@ async def collect(answer: Answer, collector: Collector) -> None:
     loop = asyncio.get_running_loop()
 
     def feed(data: bytes) -> None:
-        if collector.terminal:
-            return
-        collector.feed(data)
-        if collector.terminal:
-            loop.call_later(AFTER_TERMINAL_SECONDS, answer.abort)
+        if not collector.done:
+            collector.feed(data)
+            if collector.terminal:
+                loop.call_later(AFTER_TERMINAL_SECONDS, answer.abort)
 
     fault: UpstreamFault | None = None
     try:
@@ -173,7 +172,7 @@ async def collect(answer: Answer, collector: Collector) -> None:
         fault = cut
     finally:
         answer.abort()
-    if fault is not None and not collector.terminal:
+    if fault is not None and not collector.done:
         raise fault
     collector.end()
     if collector.failure is not None:

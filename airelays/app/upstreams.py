@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from airelays.errors import UpstreamFault
 from airelays.settings import Settings, UpstreamSettings
+from airelays.translate.models import find, list_body
 from airelays.upstream.base import Upstream
 
 __all__ = ["Upstreams"]
@@ -19,6 +21,7 @@ class Upstreams:
         self._settings = settings
         self._complain = complain
         self._made: dict[str, Upstream] = {}
+        self._aliases = {alias.name: alias.model for alias in settings.aliases}
 
     @property
     def main(self) -> Upstream:
@@ -45,12 +48,31 @@ class Upstreams:
         return ChatGPTUpstream(self._settings)
 
     async def pick(self, model: str) -> tuple[Upstream, str]:
-        """Return the upstream that serves `model`, and the name that it knows the model by."""
-        return self.main, model
+        """Return the upstream that serves `model`, and the name that it knows the model by.
 
-    async def catalogue(self, *, refresh: bool = False) -> list[dict[str, Any]]:
-        """Return the models of every upstream."""
-        return await self.main.models(refresh=refresh)
+        Raises ClientFault 404 for a model that the catalogue does not have; when there is no catalogue, the
+        upstream itself decides.
+        """
+        upstream = self.main
+        if upstream.kind == "demo":
+            return upstream, model
+        try:
+            catalogue = await upstream.models()
+        except UpstreamFault:
+            return upstream, model
+        found = find(model, catalogue, aliases=self._aliases, extra=self._settings.extra_models)
+        return upstream, found.model
+
+    async def list_body(self, *, refresh: bool = False) -> dict[str, Any]:
+        """Return the body of GET /v1/models."""
+        upstream = self.main
+        return list_body(
+            await upstream.models(refresh=refresh),
+            aliases=self._aliases,
+            extra=self._settings.extra_models,
+            upstream=upstream.name,
+            owned_by=f"airelays-{upstream.name}",
+        )
 
     def default_model(self) -> str:
         """Return a model name for examples."""

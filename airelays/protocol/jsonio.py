@@ -28,7 +28,9 @@ _LONE_ESCAPE = re.compile(
 _LONE = re.compile(r"[\ud800-\udfff]")
 
 
-def loads_object(raw: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+def loads_object(
+    raw: bytes | bytearray, *, max_bytes: int, max_depth: int = MAX_DEPTH
+) -> dict[str, Any]:
     """Return the JSON object in `raw`; an empty body is an empty object.
 
     UTF-8 only, a byte order mark is tolerated. Of a repeated key the last counts. Half a surrogate pair
@@ -57,7 +59,7 @@ def dumps(value: Any) -> bytes:
         raise ClientFault("request body cannot be written as JSON: it nests too deeply") from error
 
 
-def _parse(raw: bytes) -> Any:
+def _parse(raw: bytes | bytearray) -> Any:
     try:
         # A BOM is skipped here, not by "utf-8-sig": that codec is several times slower.
         text = (raw[3:] if raw.startswith(_BOM) else raw).decode("utf-8")
@@ -83,7 +85,7 @@ def _parse(raw: bytes) -> Any:
         ) from error
 
 
-def _check_depth(raw: bytes, max_depth: int) -> None:
+def _check_depth(raw: bytes | bytearray, max_depth: int) -> None:
     """Refuse nesting beyond `max_depth`, by looking at brackets outside strings only.
 
     A body with few opening brackets cannot nest deeply, so most bodies cost two counts. For the others:
