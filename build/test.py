@@ -2,7 +2,7 @@
 
 Needs Python 3.11 with pip and nothing else: the tools come from `build/requirements/test.txt`, locked by hash,
 into a private `.venv-test`. ruff and mypy come first, pytest last; its summary ends the output. The exit code is
-0 only when all of them were content.
+0 only when all of them were content. `python3 -O build/test.py` runs the tests without asserts of ours.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def main(arguments: Sequence[str]) -> int:
         return int(launcher.refuse(str(failure)))
     prepare_node()
     failed = [name for name, command in checks(python) if not run(name, command)]
-    tests = subprocess.call([python, "-m", "pytest", *arguments], cwd=ROOT)
+    flags = ["-O"] * bool(sys.flags.optimize)
+    tests = subprocess.call([python, *flags, "-m", "pytest", *arguments], cwd=ROOT)
     for name in failed:
         say(f"{name} FAILED, see above")
     return tests or (1 if failed else 0)
