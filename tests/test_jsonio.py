@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from airelays.errors import ClientFault
 from airelays.protocol.jsonio import dumps, loads_object
 
 
-def load(raw: bytes, max_bytes: int = 10_000) -> dict[str, Any]:
+def load(raw: bytes | bytearray, max_bytes: int = 10_000) -> dict[str, Any]:
     return loads_object(raw, max_bytes=max_bytes)
 
 
@@ -129,6 +130,11 @@ def test_size_is_bounded_exactly(size: int, fits: bool) -> None:
     assert caught.value.message == ("request body is 101 bytes; this route accepts at most 100")
 
 
+def test_a_bytearray_is_read_like_bytes() -> None:
+    raw = bytearray(json.dumps({"a": "[" * 300, "b\\": [[]] * 200}).encode())
+    assert load(raw) == load(bytes(raw))
+
+
 def test_written_json_is_compact_ascii() -> None:
     assert dumps({"a": ["\u2028", "\ud800"], "b": None}) == b'{"a":["\\u2028","\\ud800"],"b":null}'
 
@@ -136,19 +142,15 @@ def test_written_json_is_compact_ascii() -> None:
 @settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_are_an_object_or_a_client_fault(raw: bytes) -> None:
-    try:
+    with suppress(ClientFault):
         assert isinstance(load(raw), dict)
-    except ClientFault:
-        pass
 
 
 @settings(deadline=None)
 @given(st.text(alphabet='{}[]",:\\ud8dc01eE-+.nulltrueNaN \n', max_size=60))
 def test_near_json_is_an_object_or_a_client_fault(text: str) -> None:
-    try:
+    with suppress(ClientFault):
         dumps(load(text.encode()))
-    except ClientFault:
-        pass
 
 
 _VALUES = st.recursive(

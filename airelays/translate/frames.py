@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 from airelays.errors import RelayError, UpstreamFault
 from airelays.model import Usage
@@ -53,6 +53,19 @@ _SILENT = frozenset(
         "keepalive",
     }
 )
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if number - number == 0.0 else _refuse(text)
+
+
+# No NaN and no infinity: what is read here may be written again.
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -88,7 +101,7 @@ class EventMap:
     """
 
     # Events that the map ignores once it is committed.
-    skipped: dict[bytes, bytes] = {}
+    skipped: ClassVar[dict[bytes, bytes]] = {}
 
     def __init__(
         self, *, now_s: float, reply_id: str, model: str, max_event_bytes: int, fast: bool
@@ -129,6 +142,8 @@ class EventMap:
                     self._read(event.name, event.data, out)
         except UpstreamFault as fault:
             self._fail(fault, out)
+        except RecursionError:
+            self._fail(_too_deep(), out)
         return b"".join(out)
 
     def end(self) -> bytes:
@@ -146,6 +161,8 @@ class EventMap:
                     self._read(event.name, event.data, out)
             except UpstreamFault as fault:
                 self._fail(fault, out)
+            except RecursionError:
+                self._fail(_too_deep(), out)
         if self.stopped and not self.done:
             self.terminal = "completed"
             self.done = True
@@ -224,7 +241,7 @@ class EventMap:
         if self.done or self.stopped:
             return
         try:
-            event = json.loads(data)
+            event = _DECODER.decode(data.decode("utf-8"))
         except (ValueError, RecursionError):
             return
         if not isinstance(event, dict):
@@ -316,6 +333,12 @@ class EventMap:
 
     def _error(self, fault: RelayError, out: list[bytes]) -> None:
         """Put out the error event of this dialect."""
+
+
+def _too_deep() -> UpstreamFault:
+    return UpstreamFault(
+        "upstream sent an event that nests too deeply to be written again", hop="stream"
+    )
 
 
 def _as_upstream(fault: RelayError) -> UpstreamFault:

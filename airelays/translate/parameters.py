@@ -23,8 +23,8 @@ from airelays.translate.checks import (
 from airelays.translate.values import Notes
 
 __all__ = [
-    "MAX_STOP_CHARS",
     "MAX_STOPS",
+    "MAX_STOP_CHARS",
     "MIN_OUTPUT_TOKENS",
     "conversation_of",
     "drop_rest",

@@ -1,4 +1,8 @@
-"""Stop sequences, applied by the relay because the upstream takes none. Layer: rules."""
+"""Stop sequences, applied by the relay because the upstream takes none. Layer: rules.
+
+Of several sequences in a text the one that ends first counts, as for a model that stops once it has written one. So the
+result does not depend on the pieces in which the text arrives.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +26,10 @@ class StopFilter:
         """Take the next piece; return what may go out now. After a hit nothing goes out."""
         if self.hit:
             return ""
-        text = self._held + text
+        text, self.hit = cut(self._held + text, self._stops)
         self._held = ""
-        at = min((at for stop in self._stops if (at := text.find(stop)) >= 0), default=-1)
-        if at >= 0:
-            self.hit = True
-            return text[:at]
+        if self.hit:
+            return text
         for start in range(max(0, len(text) - self._longest + 1), len(text)):
             if text[start] in self._firsts and self._may_begin(text[start:]):
                 self._held = text[start:]
@@ -44,6 +46,6 @@ class StopFilter:
 
 
 def cut(text: str, stops: tuple[str, ...]) -> tuple[str, bool]:
-    """Return (text up to the first stop sequence, whether there was one)."""
-    at = min((at for stop in stops if (at := text.find(stop)) >= 0), default=-1)
-    return (text, False) if at < 0 else (text[:at], True)
+    """Return (text up to the stop sequence that ends first, whether there was one)."""
+    found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
+    return (text[: min(found)[1]], True) if found else (text, False)

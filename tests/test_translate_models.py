@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airelays.errors import ClientFault
+from airelays.model import Usage
+from airelays.translate.models import FoundModel, find, list_body
+from airelays.translate.usage import chat_usage, read_usage
+
+CATALOGUE = json.loads((Path(__file__).parent / "samples" / "50_models.json").read_bytes())[
+    "models"
+]
+SLUGS = ["synth-classic", "synth-lite", "synth-hidden"]
+
+
+def test_one_body_serves_every_client() -> None:
+    body = list_body(
+        CATALOGUE, extra=["my-model", "SYNTH-LITE"], aliases={"fast": "Synth-Lite", "other": "gone"}
+    )
+    assert body["object"] == "list"
+    assert [entry["id"] for entry in body["data"]] == [*SLUGS, "my-model", "fast", "other"]
+    assert body["models"] == CATALOGUE
+    first = body["data"][0]
+    assert {key: first[key] for key in ("id", "object", "created", "owned_by")} == {
+        "id": "synth-classic",
+        "object": "model",
+        "created": 0,
+        "owned_by": "airelays-openai-subscription",
+    }
+    more = first["airelays"]
+    assert (more["display_name"], more["catalog_visibility"]) == ("SYNTH-CLASSIC", "list")
+    assert more["reasoning"]["default"] == "medium"
+    assert "medium" in more["reasoning"]["modes"]
+    assert more["context_window"] == 272000
+    fast = body["data"][4]["airelays"]
+    assert (fast["resolved_model"], fast["discovery_source"]) == ("synth-lite", "alias")
+    json.dumps(body)
+
+
+def test_a_bare_or_broken_catalogue_is_listed_as_far_as_it_goes() -> None:
+    entries: list[Any] = [
+        {"slug": "a"},
+        {"slug": "A", "x": 1},
+        {},
+        {"slug": 5},
+        "x",
+        None,
+        {"slug": "b", "supported_reasoning_levels": [5, {"effort": 1}], "input_modalities": "x"},
+    ]
+    body = list_body(entries)
+    assert [entry["id"] for entry in body["data"]] == ["a", "b"]
+    assert body["data"][1]["airelays"]["reasoning"]["modes"] == [
+        "none",
+        "low",
+        "medium",
+        "high",
+        "xhigh",
+    ]
+    assert list_body([]) == {"object": "list", "data": [], "models": []}
+
+
+@pytest.mark.parametrize(
+    ("asked", "model", "listed"),
+    [
+        ("synth-classic", "synth-classic", True),
+        ("SYNTH-Classic", "synth-classic", True),
+        ("my-model", "my-model", False),
+        ("fast", "synth-lite", True),
+        ("FAST", "synth-lite", True),
+        ("other", "unlisted", False),
+    ],
+)
+def test_models_are_found_by_id_or_alias(asked: str, model: str, listed: bool) -> None:
+    found = find(
+        asked, CATALOGUE, aliases={"fast": "synth-lite", "other": "unlisted"}, extra=["My-Model"]
+    )
+    assert found.model.casefold() == model.casefold()
+    assert (found.entry is not None) == listed
+    assert isinstance(found, FoundModel)
+
+
+def test_an_unknown_model_is_404_with_the_nearest_names() -> None:
+    with pytest.raises(ClientFault) as caught:
+        find("synth-clasic", CATALOGUE, extra=["zzz"])
+    fault = caught.value
+    assert (fault.status, fault.code, fault.param) == (404, "model_not_found", "model")
+    assert fault.message == (
+        "model 'synth-clasic' does not exist; the nearest are synth-classic, synth-lite, synth-hidden; "
+        "GET /v1/models lists all"
+    )
+
+
+def test_an_unknown_model_without_a_likeness_names_some() -> None:
+    with pytest.raises(ClientFault) as caught:
+        find("q" * 5000, CATALOGUE)
+    assert "synth-classic" in caught.value.message
+    assert len(caught.value.message) < 300
+    with pytest.raises(ClientFault) as caught:
+        find("x", [])
+    assert caught.value.message == (
+        "model 'x' does not exist; the upstream lists none; GET /v1/models lists all"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "usage"),
+    [
+        (None, None),
+        ({}, None),
+        ({"input_tokens": 1}, None),
+        ({"input_tokens": 1, "output_tokens": -1}, None),
+        ({"input_tokens": True, "output_tokens": 1}, None),
+        ({"input_tokens": "1", "output_tokens": 1}, None),
+        ({"input_tokens": 1, "output_tokens": 2}, Usage(1, 2, 3)),
+        ({"input_tokens": 1, "output_tokens": 2, "total_tokens": 9}, Usage(1, 2, 9)),
+        (
+            {
+                "input_tokens": 1,
+                "output_tokens": 2,
+                "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": 2},
+            },
+            Usage(1, 2, 3, 1, 0, 2),
+        ),
+        (
+            {
+                "input_tokens": 1,
+                "output_tokens": 2,
+                "input_tokens_details": [],
+                "output_tokens_details": {"reasoning_tokens": None},
+            },
+            Usage(1, 2, 3),
+        ),
+    ],
+)
+def test_usage_is_read_or_absent_never_zero(value: Any, usage: Usage | None) -> None:
+    assert read_usage(value) == usage
+
+
+def test_usage_in_chat_words() -> None:
+    assert chat_usage(Usage(1, 2, 3)) == {
+        "prompt_tokens": 1,
+        "completion_tokens": 2,
+        "total_tokens": 3,
+    }
+    assert chat_usage(Usage(1, 2, 3, 1, 0, 2)) == {
+        "prompt_tokens": 1,
+        "completion_tokens": 2,
+        "total_tokens": 3,
+        "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    }
