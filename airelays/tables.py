@@ -15,7 +15,7 @@ __all__ = ["KNOWN_TABLES", "check_plain_http", "read_aliases", "read_upstreams"]
 
 KNOWN_TABLES = ("upstreams", "aliases", "upstream.aliases", "providers.openai.aliases")
 CAUSES = ("quota", "overloaded", "unreachable")
-_UPSTREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z")
+_UPSTREAM_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z"
 _INHERITED = ("request_timeout_seconds", "connect_seconds", "tls_seconds", "stream_gap_seconds")
 
 
@@ -41,7 +41,7 @@ def read_upstreams(
     found = []
     for name, table in tables.items():
         where = f"{path}: upstreams.{name}"
-        if not _UPSTREAM_NAME.match(name):
+        if not re.match(_UPSTREAM_NAME, name):
             raise ConfigError(
                 f"{path}: upstreams has the name {shown(name)}; "
                 "expected 1 to 40 letters, digits, dots, dashes or underscores"
