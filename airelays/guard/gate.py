@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
-from airelays.settings import Settings
 from airelays.errors import ClientFault
 from airelays.guard import auth, network, origin
 from airelays.guard.blocklist import Blocklist
 from airelays.guard.bucket import Buckets
 from airelays.guard.leases import Lease, Leases
 from airelays.model import Peer, RequestHead, Route
+from airelays.settings import Settings
 
 __all__ = ["Admission", "Gate", "Refused"]
 
@@ -147,14 +147,14 @@ class Gate:
                 status=403,
                 code="origin_not_allowed",
             )
-        if page is None and origin.is_cross_site(head):
-            if not (route is not None and route.open and origin.is_navigation(head)):
-                raise Refused(
-                    "requests that another web site causes are refused",
-                    "cross_site",
-                    status=403,
-                    code="origin_not_allowed",
-                )
+        followed = route is not None and route.open and origin.is_navigation(head)
+        if page is None and origin.is_cross_site(head) and not followed:
+            raise Refused(
+                "requests that another web site causes are refused",
+                "cross_site",
+                status=403,
+                code="origin_not_allowed",
+            )
 
     def is_our_host(self, authority: str, here: str) -> bool:
         """Whether `authority` names this relay; the very address connected to cannot be a rebound name."""
