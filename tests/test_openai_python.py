@@ -149,7 +149,8 @@ def test_models(client: openai.OpenAI) -> None:
 
 
 def test_images_are_counted(client: openai.OpenAI) -> None:
-    png = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    png = "data:image/png;base64,"  # one pixel
+    png += "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
     content: Any = [
         {"type": "text", "text": "look"},
         {"type": "image_url", "image_url": {"url": png}},
