@@ -21,6 +21,8 @@ def main(argv: list[str] | None = None) -> int:
     if sys.version_info < (3, 11):  # noqa: UP036  `python3.9 -m airelays` comes here too
         sys.stderr.write(TOO_OLD % sys.version_info[:2] + "\n")
         return 1
+    if sys.stdout is None or sys.stderr is None:
+        _open_missing_streams()
     try:
         if words in (["--version"], ["-V"]):
             sys.stdout.write(f"airelays {__version__}\n")
@@ -65,6 +67,18 @@ def _run(words: list[str]) -> int:
         console.out.flush()
         console.note(str(error))
         return 1
+
+
+def _open_missing_streams() -> None:
+    """Give closed descriptors 0 to 2 to /dev/null, so that no file of ours can become stdout or stderr."""
+    import os
+
+    fd = 0
+    while fd < 3:
+        fd = os.open(os.devnull, os.O_RDWR)
+    os.close(fd)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  lives as long as the process
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115  lives as long as the process
 
 
 def _drop_output() -> None:

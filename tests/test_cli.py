@@ -245,6 +245,29 @@ def test_output_that_cannot_be_written_is_one_sentence(user: User) -> None:
     assert done.stderr == b"airelays: output cannot be written: No space left on device\n"
 
 
+@pytest.mark.parametrize("closing", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_no_trouble(user: User, closing: str) -> None:
+    for words in ("version", "--version", "init"):
+        script = f"'{sys.executable}' -m airelays {words} {closing}"
+        done = subprocess.run(["sh", "-c", script], env=user.env(), capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert len(user.token_file.read_bytes()) == 44
+    assert user.out("config", "check").startswith("ok: ")
+
+
+def test_an_empty_home_is_no_home(user: User) -> None:
+    where = user.out("config", "path", HOME="")
+    assert not where.startswith(("/.config", "//"))
+
+
+def test_a_working_directory_that_was_removed_is_no_trouble(user: User) -> None:
+    script = f"mkdir gone && cd gone && rmdir ../gone && '{sys.executable}' -m airelays config path"
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=user.home, env=user.env(), capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == (f"{user.config}\n", "")
+
+
 def test_the_c_locale_cannot_break_the_output(user: User) -> None:
     user.home.joinpath("grün").mkdir()
     done = user.run(

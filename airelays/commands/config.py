@@ -61,7 +61,7 @@ def run_check(args: Arguments, console: Console) -> int:
 
 def run_path(args: Arguments, console: Console) -> int:
     """Print the path of the config file, whether or not it is there."""
-    console.line(find_config(args.get("--config"), console.env, find_places()[0])[0])
+    console.line(find_config(args.get("--config"), console.env, find_places(console.env))[0])
     return 0
 
 

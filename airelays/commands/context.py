@@ -11,8 +11,9 @@ from airelays.commands.table import Arguments
 from airelays.config import Loaded, Places, Settings, load
 from airelays.disk.token import TokenSource
 from airelays.errors import ConfigError
+from airelays.values import absolute_path
 
-__all__ = ["Context", "find_config", "find_context"]
+__all__ = ["Context", "find_config", "find_context", "find_places"]
 
 CONFIG_ENV = ("AIRELAYS_CONFIG", "AIRELAY_CONFIG", "OPENAI_ENDPOINT_CONFIG")
 MAX_CONFIG_BYTES = 1024 * 1024
@@ -36,41 +37,50 @@ class Context:
 def find_context(args: Arguments, console: Console) -> Context:
     """Resolve everything for a command. Raises ConfigError."""
     env = console.env
-    home, places = find_places()
-    path, asked = find_config(args.get("--config"), env, home)
+    places = find_places(env)
+    path, asked = find_config(args.get("--config"), env, places)
     text = read_config(path)
     if text is None and asked and args.command != "init":
         console.note(
             f"config file {path} does not exist; everything not given otherwise is default"
         )
-    legacy, data_dir = f"{home}/.airelay", f"{home}/.airelays"
+    legacy, data_dir = f"{places.home}/.airelay", f"{places.home}/.airelays"
     if not os.path.isdir(data_dir) and os.path.isdir(legacy):
         data_dir = legacy
     loaded = load(text, path, env, args.option_texts(), places=places, data_dir=data_dir)
-    if not home and loaded.origins["data_dir"].source == "default":
+    if not places.home and loaded.origins["data_dir"].source == "default":
         raise ConfigError("there is no home folder; set HOME, or name a folder with --data-dir")
     token = TokenSource(loaded.settings.bearer_token_file, env, warn=console.note)
     return Context(loaded, path, text, token)
 
 
-def find_places() -> tuple[str, Places]:
+def find_places(env: Mapping[str, str]) -> Places:
     """Return the home folder ("" when there is none) and where relative paths start."""
-    home = os.path.expanduser("~")
-    home = "" if home.startswith("~") else home.rstrip("/") or "/"
+    home = env.get("HOME") or os.path.expanduser("~" if "HOME" not in env else _own_name())
     try:
         cwd = os.getcwd()
     except OSError:
         cwd = "/"
-    return home, Places(home=home, cwd=cwd)
+    return Places(home="" if home.startswith("~") else home.rstrip("/") or "/", cwd=cwd)
 
 
-def find_config(given: str | None, env: Mapping[str, str], home: str) -> tuple[str, bool]:
+def _own_name() -> str:
+    """Return "~NAME" of the user: for an empty HOME, which `~` alone would take for the root folder."""
+    import getpass
+
+    try:
+        return f"~{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "~"
+
+
+def find_config(given: str | None, env: Mapping[str, str], places: Places) -> tuple[str, bool]:
     """Return the path of the config file and whether somebody asked for that one."""
     for path in (given, *(env.get(name) for name in CONFIG_ENV)):
         if path:
-            return os.path.abspath(os.path.expanduser(path)), True
-    today = f"{home}/.config/airelays/config.toml"
-    legacy = f"{home}/.config/airelay/config.toml"
+            return os.path.normpath(absolute_path(path, places)), True
+    today = f"{places.home}/.config/airelays/config.toml"
+    legacy = f"{places.home}/.config/airelay/config.toml"
     return (legacy if not os.path.exists(today) and os.path.exists(legacy) else today), False
 
 

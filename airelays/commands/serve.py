@@ -156,7 +156,8 @@ def _reveal(context: Context) -> str:
     if context.token.source == "env":
         return "$AIRELAYS_BEARER_TOKEN"
     words, path = f"{program_words()} token show", context.settings.bearer_token_file
-    if path != os.path.expanduser("~/.airelays/relay-token"):
+    origins = context.loaded.origins
+    if {origins["data_dir"].source, origins["bearer_token_file"].source} != {"default"}:
         import shlex
 
         words += f" --bearer-token-file {shlex.quote(path)}"
