@@ -28,7 +28,7 @@ from airelays.options import OPTIONS, UPSTREAM_OPTIONS, by_attribute, env_names
 from airelays.settings import UpstreamSettings, client_base_url
 
 ROOT = Path(__file__).resolve().parent.parent
-PLACES = Places(home="/home/ann", cwd="/srv/work")
+PLACES = Places(home="/home/ann", cwd="/srv/here")
 FILE = "/etc/config.toml"
 
 
@@ -176,8 +176,8 @@ def test_keys_without_effect_are_noted_and_change_nothing() -> None:
         ("~", "/home/ann"),
         ("~/x", "/home/ann/x"),
         ("/abs/", "/abs"),
-        ("rel", "/srv/work/rel"),
-        ("./rel", "/srv/work/rel"),
+        ("rel", "/srv/here/rel"),
+        ("./rel", "/srv/here/rel"),
         ("C:\\x", "C:\\x"),
         ("/", "/"),
     ],
