@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import airelays.translate
 from airelays.errors import ClientFault
 from airelays.protocol.jsonio import dumps
 from airelays.translate.items import fill_references
+from airelays.translate.quirks import QUIRKS
 from airelays.translate.responses import from_responses
 from airelays.translate.values import ReplyOptions, Translated
 
@@ -109,7 +112,8 @@ def test_codex_requests_pass_unchanged() -> None:
     }
     made = from_responses({**body, "text": None}, tools_allowed=True, codex=True)
     assert made.body == body
-    assert (made.ignored, made.quirks) == ((), ())
+    assert made.ignored == ()
+    assert made.quirks == ("codex_keepalive_events", "codex_refusals_as_text")
     assert made.options == ReplyOptions(model="gpt-5.5", stream=True)
     forced = from_responses(
         {**body, "store": True, "stream": False}, tools_allowed=True, codex=True
@@ -423,6 +427,14 @@ def test_no_tools_routes_refuse_tools() -> None:
     with pytest.raises(ClientFault) as caught:
         from_responses(body, tools_allowed=False, codex=False)
     assert (caught.value.status, caught.value.param) == (400, "tools")
+
+
+def test_every_quirk_has_a_sentence() -> None:
+    room = Path(airelays.translate.__file__).parent
+    text = "".join(path.read_text("utf-8") for path in room.glob("*.py"))
+    names = set(re.findall(r'quirk\("(\w+)"\)', text)) | {"reasoning_without_content_dropped"}
+    codex = from_responses({"model": "m"}, tools_allowed=True, codex=True).quirks
+    assert names | set(codex) == set(QUIRKS)
 
 
 JSON = st.recursive(

@@ -249,6 +249,38 @@ def test_generated_streams_are_the_same_both_ways(
         assert (b"[DONE]" in out) == (fast.terminal in ("completed", "incomplete"))
 
 
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize(
+    "literal",
+    [
+        b'"caf\xc3\xa9 \xe2\x80\xa8 \xf0\x9f\x98\x80"',
+        b'"\\u00e9\\u2028\\ud83d\\ude00"',
+        b'"\\u00E9\\u0041\\u000a"',
+        b'"\\ud83d"',
+        b'"a\\/b"',
+        b'"\x7f"',
+        b'"bad \xff utf-8"',
+        b'"bad \xed\xa0\x80 surrogate"',
+        b'"bad \\x escape"',
+        b'"bad \\u12 escape"',
+        b'"\x01"',
+        b'"unended',
+        b'""',
+    ],
+)
+def test_any_string_literal_means_the_same_both_ways(maker: str, literal: bytes) -> None:
+    event = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta",'
+    event += b'"output_index":0,"delta":' + literal + b"}\n\n"
+    stream = sse(created(), delta("Hi")) + event + event + sse(completed())
+    fast, plain = MAKERS[maker](True), MAKERS[maker](False)
+    assert run(fast, stream) == run(plain, stream)
+    assert fast.terminal == "completed"
+    found, other = collector(), collector(fast=False)
+    run(found, stream)
+    run(other, stream)
+    assert found.result() == other.result()
+
+
 # Truth at the end.
 
 

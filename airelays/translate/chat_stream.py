@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airelays.translate.chunks import ChunkStream
-from airelays.translate.frames import Delta, encode, key_of
+from airelays.translate.frames import Delta, ascii_literal, encode, key_of
 from airelays.translate.reply import reasoning_texts
 
 __all__ = ["ChatStream"]
@@ -54,8 +54,8 @@ class ChatStream(ChunkStream):
     def _delta(self, found: Delta, frame: bytes, out: list[bytes]) -> bool:
         if found[1] == b"response.output_text.delta":
             return super()._delta(found, frame, out)
-        key, literal = found[5] or found[2], found[4]
-        if key is None or len(literal) == 2:
+        key, literal = found[5] or found[2], ascii_literal(found[4])
+        if key is None or literal is None or len(literal) == 2:
             return False
         if found[1] in _FAST_CALL_DELTAS:
             call = self._call_frames.get(key)

@@ -6,7 +6,7 @@ from typing import Any
 
 from airelays.errors import RelayError
 from airelays.protocol.sse import MAX_EVENT_BYTES
-from airelays.translate.frames import Delta, EventMap, encode, key_of, skippable
+from airelays.translate.frames import Delta, EventMap, ascii_literal, encode, key_of, skippable
 from airelays.translate.reply import finish_reason, message_texts
 from airelays.translate.stopping import StopFilter
 from airelays.translate.usage import chat_usage
@@ -81,8 +81,8 @@ class ChunkStream(EventMap):
     def _delta(self, found: Delta, frame: bytes, out: list[bytes]) -> bool:
         if found[1] != b"response.output_text.delta" or self._filter is not None:
             return False
-        key, literal = found[5] or found[2], found[4]
-        if key is None or len(literal) == 2:
+        key, literal = found[5] or found[2], ascii_literal(found[4])
+        if key is None or literal is None or len(literal) == 2:
             return False
         self._texted.add(key)
         self.first_text = True

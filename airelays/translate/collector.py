@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from airelays.protocol.sse import MAX_EVENT_BYTES
-from airelays.translate.frames import Delta, EventMap, key_of, skippable
+from airelays.translate.frames import Delta, EventMap, is_utf8, key_of, skippable
 from airelays.translate.responses_stream import ItemKeeper
 
 __all__ = ["Collector"]
@@ -90,12 +90,12 @@ class Collector(EventMap):
         return made
 
     def _delta(self, found: Delta, frame: bytes, out: list[bytes]) -> bool:
-        self.first_text = True
         if found[1] == b"response.output_text.delta":
             key = found[5] or found[2]
-            if key is None:
+            if key is None or not is_utf8(found[4]):
                 return False
             self._texts.setdefault(key, []).append(found[4])
+        self.first_text = True
         return True
 
     def _event(

@@ -20,7 +20,16 @@ from airelays.protocol.sse import Parser, too_large
 from airelays.translate.failure import classify, incomplete_stream
 from airelays.translate.usage import read_usage
 
-__all__ = ["DELTA", "Delta", "EventMap", "encode", "key_of", "skippable"]
+__all__ = [
+    "DELTA",
+    "Delta",
+    "EventMap",
+    "ascii_literal",
+    "encode",
+    "is_utf8",
+    "key_of",
+    "skippable",
+]
 
 Delta = re.Match[bytes]
 
@@ -32,13 +41,14 @@ _MEMBER = (
     rb',"(?:item_id|obfuscation)":"[ !#-\[\]-~]*+"|'
     rb',"logprobs":\[\]'
 )
-# A delta event in its usual spelling. The string literal is taken only if `json.dumps` would write it the same:
-# printable ASCII with simple escapes. Groups: type, (output, summary index) before, literal, the same after.
+# A delta event in its usual spelling. The string literal may hold raw UTF-8 and every escape but "\/", which nobody
+# writes. Groups: type, (output, summary index) before, literal, the same after.
 DELTA = re.compile(
     rb"event: (response\.(?:output_text|refusal|function_call_arguments|custom_tool_call_input"
     rb"|reasoning_summary_text|reasoning_text)\.delta)\n"
     rb'data: \{"type":"\1"(?:' + _MEMBER + rb")*+"
-    rb',"delta":("[ !#-\[\]-~]*+(?:\\["\\nrtbf][ !#-\[\]-~]*+)*+")'
+    rb',"delta":("[ !#-\[\]-~\x80-\xff]*+'
+    rb'(?:\\(?:["\\nrtbf]|u[0-9a-fA-F]{4})[ !#-\[\]-~\x80-\xff]*+)*+")'
     rb"(?:" + _MEMBER + rb")*+\}\Z"
 )
 
@@ -74,6 +84,24 @@ def encode(value: Any) -> bytes:
     return _ENCODER.encode(value).encode("ascii")
 
 
+def ascii_literal(literal: bytes) -> bytes | None:
+    """Return the JSON string `literal` as `encode` would write it; None if it is not UTF-8."""
+    if literal.isascii() and b"\\u" not in literal:
+        return literal
+    try:
+        return encode(_DECODER.decode(literal.decode("utf-8")))
+    except ValueError:
+        return None
+
+
+def is_utf8(literal: bytes) -> bool:
+    """Whether `literal` can be decoded."""
+    try:
+        return literal.isascii() or bool(literal.decode("utf-8"))
+    except UnicodeDecodeError:
+        return False
+
+
 def skippable(*names: str) -> dict[bytes, bytes]:
     """Return a table from event names to the beginning of their data, for `EventMap.skipped`."""
     return {name.encode(): b'data: {"type":"' + name.encode() + b'"' for name in names}
@@ -100,7 +128,7 @@ class EventMap:
     aborts the upstream and calls `end`. Once `done`, nothing is put out any more.
     """
 
-    # Events that the map ignores once it is committed.
+    # Events that the map ignores once it is committed, and `response.in_progress` before.
     skipped: ClassVar[dict[bytes, bytes]] = {}
 
     def __init__(
@@ -207,10 +235,12 @@ class EventMap:
                 if self.committed and self._delta(found, frame, out):
                     self.events += 1
                     continue
-            elif self.committed and frame[:7] == b"event: ":
+            elif skipped and frame[:7] == b"event: ":
                 line = frame.find(b"\n")
-                start = skipped.get(frame[7:line])
-                if start is not None and frame.startswith(start, line + 1):
+                name = frame[7:line]
+                start = skipped.get(name)
+                ignored = self.committed or name == b"response.in_progress"
+                if start is not None and ignored and frame.startswith(start, line + 1):
                     self.events += 1
                     continue
             self._frame(frame, out)

@@ -72,6 +72,8 @@ _KNOWN = frozenset(
         "stream",
     }
 )
+# What `stream.ResponsesStream` does for it.
+_CODEX_QUIRKS = ("codex_keepalive_events", "codex_refusals_as_text")
 _REFUSED = ("top_logprobs", "logprobs", "background", "prompt", "logit_bias", "audio", "prediction")
 _OF_CHAT = ("messages", "response_format", "functions", "function_call")
 
@@ -235,6 +237,7 @@ def _from_codex(body: dict[str, Any]) -> Translated:
     return Translated(
         body=made,
         options=ReplyOptions(model=model, stream=stream_of(body)),
+        quirks=_CODEX_QUIRKS,
         conversation=conversation,
         previous_response_id=previous,
     )

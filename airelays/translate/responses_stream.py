@@ -14,7 +14,7 @@ from typing import Any
 from airelays.errors import RelayError
 from airelays.protocol.sse import MAX_EVENT_BYTES
 from airelays.translate.failure import classify
-from airelays.translate.frames import Delta, EventMap, encode, key_of
+from airelays.translate.frames import Delta, EventMap, encode, is_utf8, key_of
 from airelays.translate.values import ReplyOptions
 
 __all__ = ["ItemKeeper", "ResponsesStream"]
@@ -109,7 +109,7 @@ class ResponsesStream(EventMap):
         (out if self.committed else self._held).append(_frame(name or kind, data))
 
     def _delta(self, found: Delta, frame: bytes, out: list[bytes]) -> bool:
-        if self._codex and found[1] == b"response.refusal.delta":
+        if not is_utf8(found[4]) or (self._codex and found[1] == b"response.refusal.delta"):
             return False
         self._last = frame
         self.first_text = True
