@@ -91,12 +91,15 @@ class UpstreamFault(RelayError):
 
     `hop` says where: "proxy", "dns", "tcp", "tls", "challenge", "sign_in", "upstream" or "stream".
     `sent` is False when no byte of the request can have reached the upstream, so that one more try
-    cannot do the work twice.
+    cannot do the work twice. `tried_twice` is True when the network client has used up that try.
     """
 
     default_status = 502
+    tried_twice = False
 
-    def __init__(self, message: str, *, hop: str = "upstream", sent: bool = True, **rest: Any) -> None:
+    def __init__(
+        self, message: str, *, hop: str = "upstream", sent: bool = True, **rest: Any
+    ) -> None:
         super().__init__(message, **rest)
         self.hop = hop
         self.sent = sent

@@ -237,9 +237,14 @@ class Client:
                 # RFC 9112 section 9.3.1: a kept connection may close at any time, also just now.
                 if not connection.lost_unheard:
                     raise
-        connection = await self._dial(target, proxy)
-        dialled_s = loop.time()
-        answer = await _exchange(connection, method, head, body, head_s, gap_s)
+        replaces = connection is not None
+        try:
+            connection = await self._dial(target, proxy)
+            dialled_s = loop.time()
+            answer = await _exchange(connection, method, head, body, head_s, gap_s)
+        except UpstreamFault as fault:
+            fault.tried_twice = replaces
+            raise
         timings_ms = {"dial": _ms(dialled_s - started_s), "head": _ms(loop.time() - dialled_s)}
         return Response(connection, answer, timings_ms)
 

@@ -192,47 +192,46 @@ def _os_reason(error: OSError) -> str:
 
 async def _tunnel(sock: socket.socket, target: Target, proxy: Proxy, connect_s: float) -> None:
     """Ask the proxy for a tunnel to `target` on the bare socket; returns when TLS may begin."""
-    loop = asyncio.get_running_loop()
     where = f"the proxy {proxy.place} (from {proxy.variable})"
-    fields = [(b"host", target.place.encode("ascii"))]
-    if proxy.authorization:
-        fields.append((b"proxy-authorization", proxy.authorization))
-    head = encode_request_head("CONNECT", target.place, fields)
-    reply = b""
     try:
         async with asyncio.timeout(connect_s):
-            await loop.sock_sendall(sock, head)
-            while (end := find_head_end(reply)) < 0:
-                data = await loop.sock_recv(sock, 4096)
-                if not data or len(reply) > MAX_CONNECT_HEAD_BYTES:
-                    raise unreachable(
-                        f"{where} closed the connection or sent no usable answer to CONNECT",
-                        "proxy",
-                    )
-                reply += data
-        status = parse_response_head(reply[:end], method="CONNECT").status
+            reply = await _ask_for_tunnel(sock, target, proxy)
     except TimeoutError:
         text = f"{where} did not answer CONNECT {target.place} within {connect_s:g} s"
         raise unreachable(text, "proxy", timeout=True) from None
     except OSError as error:
         raise unreachable(f"{where} broke the connection ({_os_reason(error)})", "proxy") from error
+    end = find_head_end(reply)
+    try:
+        status = parse_response_head(reply[: max(end, 0)], method="CONNECT").status
     except UpstreamFault as fault:
-        if fault.hop == "proxy":
-            raise
-        raise unreachable(
-            f"{where} answered CONNECT with something that is not HTTP/1.1", "proxy"
-        ) from fault
+        text = f"{where} gave no usable answer to CONNECT {target.place}"
+        raise unreachable(text, "proxy") from fault
     if status == 407:
-        text = f"{where} wants other credentials (407); put user and password into its URL: http://USER:PASSWORD@HOST:PORT"
+        text = f"{where} wants other credentials (407); put them into its URL: http://USER:PASSWORD@HOST:PORT"
         raise unreachable(text, "proxy")
     if not 200 <= status < 300:
-        raise unreachable(
-            f"{where} refused CONNECT {target.place} with status {status}; ask who runs it", "proxy"
-        )
+        text = f"{where} refused CONNECT {target.place} with status {status}; ask who runs it"
+        raise unreachable(text, "proxy")
     if len(reply) > end:
-        raise unreachable(
-            f"{where} sent bytes before the TLS handshake; it is not a clean tunnel", "proxy"
-        )
+        text = f"{where} sent bytes before the TLS handshake; it is not a clean tunnel"
+        raise unreachable(text, "proxy")
+
+
+async def _ask_for_tunnel(sock: socket.socket, target: Target, proxy: Proxy) -> bytes:
+    """Return what the proxy says to CONNECT: a whole head, or less when it closes or says too much."""
+    loop = asyncio.get_running_loop()
+    fields = [(b"host", target.place.encode("ascii"))]
+    if proxy.authorization:
+        fields.append((b"proxy-authorization", proxy.authorization))
+    await loop.sock_sendall(sock, encode_request_head("CONNECT", target.place, fields))
+    reply = b""
+    while find_head_end(reply) < 0 and len(reply) <= MAX_CONNECT_HEAD_BYTES:
+        data = await loop.sock_recv(sock, 4096)
+        if not data:
+            break
+        reply += data
+    return reply
 
 
 async def _start_tls(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 T0 = 1_790_000_000
-ENCRYPTED = "gAAAAABfake-encrypted-reasoning"
+ENCRYPTED = "gAAAAABsynthetic-encrypted-reasoning"
 
 
 class Stream:

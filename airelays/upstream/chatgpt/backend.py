@@ -1,0 +1,373 @@
+"""The ChatGPT subscription behind the `Upstream` interface: Responses calls, images, catalogue, usage.
+
+One retry of its own at most for each cause, and only before a byte was handed on: a refresh after a 401, a
+parameter that the model does not take, encrypted content of another account, a broken connection.
+`retry_attempts` adds waits and tries for overload. Owns: the life of one call. Layer: I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from airelays.errors import UpstreamFault
+from airelays.model import Call, Fields, ResponseHead
+from airelays.net.client import Client, Response
+from airelays.settings import Settings
+from airelays.upstream.chatgpt.body import drop_encrypted, prepare, session_id
+from airelays.upstream.chatgpt.calls import (
+    USER_AGENT,
+    AccountCalls,
+    account_fields,
+    encode,
+    may_reconnect,
+    read_refusal,
+)
+from airelays.upstream.chatgpt.catalogue import CLIENT_VERSION, Catalogue, Fetched
+from airelays.upstream.chatgpt.faults import Refusal, passed_fields
+from airelays.upstream.chatgpt.oauth import Issuer
+from airelays.upstream.chatgpt.signin import SignIn
+from airelays.upstream.chatgpt.store import SignInStore
+from airelays.upstream.chatgpt.tokens import Tokens, rejected
+from airelays.upstream.chatgpt.usage import limits_from_fields, shape_usage
+
+__all__ = ["ChatGPTAnswer", "ChatGPTUpstream", "make_tokens"]
+
+MAX_IMAGE_BYTES = 64 * 1024 * 1024
+MODELS_S = 5.0
+USAGE_S = 15.0
+USAGE_TTL_S = 60.0
+# A parameter that was refused may be taken tomorrow.
+REFUSED_S = 86_400.0
+MAX_REFUSED_MODELS = 256
+_SAFE_SESSION = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_SESSION = (b"session-id", b"thread-id")
+
+
+def make_tokens(settings: Settings, warn: Callable[[str], None] | None = None) -> Tokens:
+    """Return the Tokens of these settings. A refresh opens its own connections, in its own loop."""
+    store = SignInStore(settings.data_dir, settings.auth_storage, warn=warn)
+
+    async def ask(refresh_token: str, reason: str) -> dict[str, Any]:
+        client = Client.for_settings([settings.issuer_base_url], settings)
+        try:
+            issuer = Issuer(client, settings.issuer_base_url, settings.client_id, USER_AGENT)
+            return await issuer.refresh(refresh_token, reason)
+        finally:
+            await client.close()
+
+    return Tokens(store, ask)
+
+
+class ChatGPTAnswer:
+    """A stream that has begun. See upstream.base.Answer."""
+
+    __slots__ = ("_response", "fields", "head", "ignored", "timings_ms")
+
+    def __init__(self, response: Response, ignored: tuple[str, ...]) -> None:
+        self._response = response
+        self.head = response.head
+        self.timings_ms = response.timings_ms
+        self.fields: Fields = passed_fields(response.head)
+        self.ignored = ignored
+
+    async def pump(self, feed: Callable[[bytes], None]) -> None:
+        """Hand each read of the body to `feed`."""
+        await self._response.pump(feed)
+
+    def pause(self) -> None:
+        """Stop reading."""
+        self._response.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._response.resume()
+
+    def abort(self) -> None:
+        """End the request at once."""
+        self._response.abort()
+
+
+@dataclass(slots=True)
+class _Try:
+    """What one call has used up of its second chances."""
+
+    sent: dict[str, Any]
+    ignored: tuple[str, ...]
+    extra: Fields
+    refreshed: bool = False
+    narrowed: bool = False
+    unsealed: bool = False
+    reconnected: bool = False
+    again: int = 0
+
+
+class ChatGPTUpstream:
+    """The user's own ChatGPT sign-in. `client` and `tokens` are made from the settings unless given."""
+
+    kind = "chatgpt"
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        name: str = "chatgpt",
+        client: Client | None = None,
+        tokens: Tokens | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.tokens = make_tokens(settings, warn) if tokens is None else tokens
+        self._base = settings.upstream_base_url.rstrip("/")
+        self._account_base = self._base.removesuffix("/codex")
+        self.client = Client.for_settings([self._base], settings) if client is None else client
+        version = settings.client_version
+        self._calls = AccountCalls(self.client, self.tokens)
+        self._version = CLIENT_VERSION if version in ("", "auto") else version
+        self.catalogue = Catalogue(
+            self._fetch_models,
+            ttl_s=settings.models_cache_ttl_seconds,
+            path=f"{settings.data_dir}/models.json" if settings.data_dir else "",
+            identity=f"{self._base} {self._version}",
+        )
+        self._responses_url = f"{self._base}/responses"
+        self._fields: tuple[SignIn, Fields] | None = None
+        self._refused: dict[str, dict[str, float]] = {}
+        self._limits: ResponseHead | None = None
+        self._usage: tuple[float, SignIn, dict[str, Any]] | None = None
+        self._usage_lock = asyncio.Lock()
+
+    # --- the interface of upstream.base ----------------------------------------------------------------
+
+    async def respond(self, body: dict[str, Any], call: Call) -> ChatGPTAnswer:
+        """Send one Responses request and return when its head said 200. Raises UpstreamFault."""
+        sent, ignored = prepare(body, refused=self._refused_by(body.get("model")), codex=call.codex)
+        work = _Try(sent, ignored, self._name_session(sent, call))
+        while True:
+            sign_in = await self.tokens.current()
+            payload = await encode(work.sent)
+            try:
+                response = await self.client.request(
+                    method="POST",
+                    url=self._responses_url,
+                    fields=self._stream_fields(sign_in),
+                    extra=work.extra,
+                    body=payload,
+                )
+            except UpstreamFault as fault:
+                await self._after_fault(fault, work)
+                continue
+            if response.status == 200:
+                self._note_head(response.head)
+                return ChatGPTAnswer(response, work.ignored)
+            await self._after_refusal(response, work, sign_in, call)
+
+    async def models(self, *, refresh: bool = False) -> list[dict[str, Any]]:
+        """Return the catalogue; see Catalogue.models."""
+        return await self.catalogue.models(refresh=refresh)
+
+    @property
+    def catalogue_certain(self) -> bool:
+        """Whether `models` comes from the upstream; False while it is the table of this release."""
+        return self.catalogue.certain
+
+    async def status(self) -> dict[str, Any]:
+        """Return the facts of sign-in, catalogue and last seen limits; no network, no secret."""
+        facts = await asyncio.to_thread(self.tokens.describe)
+        limits = {} if self._limits is None else limits_from_fields(_texts(self._limits))
+        return {
+            "kind": self.kind,
+            "ready": bool(facts["ready_for_requests"]),
+            **facts,
+            "refreshes": self.tokens.refreshes,
+            "models_cache": self.catalogue.describe(),
+            "last_limits": limits or None,
+        }
+
+    async def warm(self) -> None:
+        """Prepare what the first request would wait for; what is wrong is said by that request."""
+        with contextlib.suppress(UpstreamFault):
+            if self._base.startswith("https:"):
+                await self.client.trust.context()
+            await self.tokens.current()
+
+    async def close(self) -> None:
+        """Close idle connections, after a running refresh is on disk."""
+        await self.catalogue.close()
+        await self.tokens.settle()
+        await self.client.close()
+
+    # --- what this upstream has beyond it ----------------------------------------------------------------
+
+    async def usage(self, *, refresh: bool = False, raw: bool = False) -> dict[str, Any]:
+        """Return the subscription status (existing shape); one upstream call a minute at most."""
+        async with self._usage_lock:
+            sign_in = await self.tokens.current()
+            kept = self._usage
+            now_s = time.monotonic()
+            fresh = (
+                kept is not None and now_s - kept[0] < USAGE_TTL_S and kept[1].same_tokens(sign_in)
+            )
+            if refresh or kept is None or not fresh:
+                url = f"{self._account_base}/wham/usage"
+                payload, _ = await self._calls.json("GET", url, head_s=USAGE_S)
+                kept = self._usage = (now_s, sign_in, {"at": time.time(), "payload": payload})
+        found = kept[2]
+        path = "/backend-api/wham/usage"
+        return shape_usage(found["payload"], now_s=found["at"], path=path, raw=raw)
+
+    async def image(self, operation: str, body: dict[str, Any]) -> tuple[dict[str, Any], Fields]:
+        """Make or edit one image: `operation` is "generations" or "edits". Returns the answer and its fields."""
+        url = f"{self._base}/images/{operation}"
+        seconds = self.settings.image_timeout_seconds
+        answer, head = await self._calls.json(
+            "POST", url, body, head_s=seconds, limit_bytes=MAX_IMAGE_BYTES
+        )
+        return answer, passed_fields(head)
+
+    # --- one call ----------------------------------------------------------------------------------------
+
+    async def _after_fault(self, fault: UpstreamFault, work: _Try) -> None:
+        """Return when the call may be tried again after the transport failed; raise otherwise."""
+        if not work.reconnected and may_reconnect(fault):
+            work.reconnected = True
+            return
+        if fault.hop == "sign_in" or not await self._wait_for_retry(fault, work):
+            raise fault
+
+    async def _after_refusal(
+        self, response: Response, work: _Try, sign_in: SignIn, call: Call
+    ) -> None:
+        """Return when the call may be tried again after the upstream refused it; raise otherwise."""
+        refusal = await read_refusal(response)
+        if response.status == 401 and not refusal.is_challenge:
+            if work.refreshed:
+                raise rejected()
+            work.refreshed = True
+            await self.tokens.after_rejection(sign_in)
+            return
+        if self._narrow(refusal, work, call) or self._unseal(refusal, work):
+            return
+        if response.status == 429:
+            self._note_head(response.head)
+        fault = refusal.fault(now_s=time.time(), codex=call.codex)
+        if not (response.status == 429 or response.status >= 500) or not await self._wait_for_retry(
+            fault, work
+        ):
+            raise fault
+
+    def _narrow(self, refusal: Refusal, work: _Try, call: Call) -> bool:
+        """Leave out a parameter that the upstream does not take, and remember that for the model."""
+        name = refusal.unsupported_parameter
+        if (
+            not name
+            or name not in work.sent
+            or name in ("model", "input", "stream", "store")
+            or call.codex
+        ):
+            return False
+        self._remember(work.sent.get("model"), name)
+        if work.narrowed:
+            return False
+        work.narrowed = True
+        work.sent = {key: value for key, value in work.sent.items() if key != name}
+        work.ignored = (*work.ignored, name)
+        return True
+
+    def _unseal(self, refusal: Refusal, work: _Try) -> bool:
+        if work.unsealed or refusal.code != "invalid_encrypted_content":
+            return False
+        without = drop_encrypted(work.sent)
+        if without is None:
+            return False
+        work.sent, work.unsealed = without, True
+        return True
+
+    async def _wait_for_retry(self, fault: UpstreamFault, work: _Try) -> bool:
+        """Wait for one of the tries that the user allowed; False when none is left or none can help."""
+        waits = self.settings.retry_backoff_seconds
+        if work.again >= self.settings.retry_attempts or not waits or fault.should_retry is False:
+            return False
+        left = [
+            waits[min(n, len(waits) - 1)] for n in range(work.again, self.settings.retry_attempts)
+        ]
+        if (fault.retry_after_s or 0.0) > sum(left):
+            return False
+        work.again += 1
+        # Up to a tenth more, so that several clients do not come back in one moment.
+        await asyncio.sleep(max(left[0], 0.0) * (1 + random.random() / 10))
+        return True
+
+    def _refused_by(self, model: object) -> list[str]:
+        known = self._refused.get(model) if isinstance(model, str) else None
+        if not known:
+            return []
+        now_s = time.monotonic()
+        return [name for name, until_s in known.items() if until_s > now_s]
+
+    def _remember(self, model: object, name: str) -> None:
+        if isinstance(model, str):
+            if len(self._refused) >= MAX_REFUSED_MODELS:
+                self._refused.clear()
+            self._refused.setdefault(model, {})[name] = time.monotonic() + REFUSED_S
+
+    def _name_session(self, sent: dict[str, Any], call: Call) -> Fields:
+        """Return the fields that differ between calls; gives `sent` its cache key when it has none."""
+        passed = call.passed
+        if call.codex:
+            if any(name in _SESSION for name, _ in passed):
+                return passed
+            key = sent.get("prompt_cache_key") or session_id(sent, call.conversation)
+        else:
+            key = session_id(sent, call.conversation)
+            sent.setdefault("prompt_cache_key", key)
+        if not _SAFE_SESSION.fullmatch(str(key)):
+            key = session_id(sent, str(key))
+        value = str(key).encode("ascii")
+        return (*passed, (b"session-id", value), (b"thread-id", value))
+
+    def _stream_fields(self, sign_in: SignIn) -> Fields:
+        kept = self._fields
+        if kept is None or kept[0] is not sign_in:
+            fields = (
+                *account_fields(sign_in),
+                (b"accept", b"text/event-stream"),
+                (b"content-type", b"application/json"),
+            )
+            kept = self._fields = (sign_in, fields)
+        return kept[1]
+
+    def _note_head(self, head: ResponseHead) -> None:
+        """Keep the limits that an answer told, and compare the catalogue's ETag."""
+        self._limits = head
+        etag = head.get(b"x-models-etag")
+        if etag is not None:
+            self.catalogue.seen_etag(etag.decode("latin-1"))
+
+    async def _fetch_models(self, etag: str) -> Fetched:
+        url = f"{self._base}/models?client_version={self._version}"
+        extra: Fields = ((b"if-none-match", etag.encode("latin-1")),) if etag else ()
+        answer, head = await self._calls.json("GET", url, head_s=MODELS_S, extra=extra)
+        seen = (head.get(b"etag") or b"").decode("latin-1")
+        if head.status == 304:
+            return Fetched(None, seen or etag)
+        found = answer.get("models")
+        models = [m for m in found if isinstance(m, dict)] if isinstance(found, list) else []
+        if not models:
+            raise UpstreamFault(
+                "ChatGPT sent a model catalogue without models",
+                code="upstream_malformed",
+                type="upstream_error",
+            )
+        return Fetched(models, seen)
+
+
+def _texts(head: ResponseHead) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in head.fields}

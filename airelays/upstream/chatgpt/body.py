@@ -1,0 +1,112 @@
+"""The Responses body as the ChatGPT backend takes it: an allow-list, fixed `store` and `stream`, a cache key.
+
+Allow-list rather than strip-list: what the backend learns to refuse next is not known here. What is left out
+is named, never silently lost. The Codex CLI's own body is passed on as it is.
+Owns: which fields go out. Refuses to know: sockets, who asks. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+__all__ = ["Prepared", "drop_encrypted", "prepare", "session_id"]
+
+ALLOWED = frozenset(
+    (
+        "model",
+        "stream",
+        "store",
+        "service_tier",
+        "instructions",
+        "input",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "reasoning",
+        "include",
+        "prompt_cache_key",
+        "text",
+        "client_metadata",
+        "stream_options",
+        "max_output_tokens",
+    )
+)
+_STREAM_OPTIONS = frozenset(("reasoning_summary_delivery",))
+
+Prepared = tuple[dict[str, Any], tuple[str, ...]]
+
+
+def prepare(body: dict[str, Any], *, refused: Collection[str], codex: bool) -> Prepared:
+    """Return the body to send and the names that were left out of it.
+
+    `refused` are the parameters that this model is known not to take. A null is left out without a word.
+    """
+    if codex:
+        return {**body, "stream": True, "store": False}, ()
+    sent: dict[str, Any] = {"model": body.get("model"), "stream": True, "store": False}
+    ignored: list[str] = []
+    for name, value in body.items():
+        if name in ("model", "stream", "store") or value is None:
+            continue
+        if name in ALLOWED and name not in refused:
+            sent[name] = value
+        else:
+            ignored.append(name)
+    options = sent.get("stream_options")
+    if options is not None and not (isinstance(options, dict) and set(options) <= _STREAM_OPTIONS):
+        # "include_usage" is what clients mean by it; the Responses protocol always sends usage.
+        del sent["stream_options"]
+    sent.setdefault("instructions", "")
+    items = sent.get("input")
+    if isinstance(items, str):
+        sent["input"] = [
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": items}]}
+        ]
+    elif isinstance(items, list):
+        sent["input"] = [_as_developer(item) for item in items]
+    return sent, tuple(ignored)
+
+
+def _as_developer(item: Any) -> Any:
+    """The backend refuses the role system inside `input`; developer means the same there."""
+    if isinstance(item, dict) and item.get("role") == "system":
+        return {**item, "role": "developer"}
+    return item
+
+
+def session_id(sent: dict[str, Any], conversation: str) -> str:
+    """Return an id that stays the same while a conversation grows, shaped as a UUID.
+
+    It comes from `conversation`, or the caller's cache key, or from what all requests of one conversation
+    begin with: model, instructions, tools and the first item. The upstream keeps its prompt cache by it.
+    """
+    import hashlib
+    import json
+
+    key: Any = conversation or sent.get("prompt_cache_key")
+    if not key:
+        items = sent.get("input")
+        first = items[:1] if isinstance(items, list) else items
+        tools = sent.get("tools")
+        names = (
+            [t.get("name") for t in tools if isinstance(t, dict)] if isinstance(tools, list) else []
+        )
+        key = [sent.get("model"), sent.get("instructions"), names, first]
+    text = json.dumps(key).encode()
+    digest = hashlib.blake2b(text, digest_size=16, person=b"airelays.session").hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-8{digest[17:20]}-{digest[20:]}"
+
+
+def drop_encrypted(sent: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the body without items that carry encrypted content, or None when there is none.
+
+    What one account or model encrypted, another cannot read: the upstream then refuses the whole request.
+    """
+    items = sent.get("input")
+    if not isinstance(items, list):
+        return None
+    kept = [
+        item for item in items if not (isinstance(item, dict) and item.get("encrypted_content"))
+    ]
+    return None if len(kept) == len(items) else {**sent, "input": kept}
