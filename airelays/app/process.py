@@ -60,6 +60,7 @@ async def _serve(
         max_per_address=settings.max_connections_per_ip,
         write_stall_s=settings.write_stall_seconds,
         complain=complain,
+        on_bug=relay.note_bug,
     )
     relay.port = sockets[0].getsockname()[1]
     listener.start()

@@ -21,6 +21,7 @@ from airelays.net.connection import Connection
 from airelays.net.listener import Listener
 from airelays.net.request import Request
 from airelays.net.session import Session, SessionLimits
+from airelays.protocol.headcache import HeadCache
 from airelays.settings import Settings, client_base_url
 
 __all__ = ["Relay"]
@@ -46,6 +47,7 @@ class Relay:
         self.token = token
         self.gate = Gate(settings)
         self.routes = Routes()
+        self._heads = HeadCache()
         self.upstreams = Upstreams(settings, complain)
         self.record = record
         self.complain = complain
@@ -73,7 +75,14 @@ class Relay:
             settings.body_gap_seconds,
             self._keep_alive_s,
         )
-        return Session(connection, self.handle, limits, on_refused=self._bad_head, on_bug=self._bug)
+        return Session(
+            connection,
+            self.handle,
+            limits,
+            heads=self._heads,
+            on_refused=self._bad_head,
+            on_bug=self.note_bug,
+        )
 
     def _keep_alive_s(self) -> float:
         """Seconds that an idle connection is kept: fewer when clients may need its place."""
@@ -220,7 +229,7 @@ class Relay:
             message=error.message,
         )
 
-    def _bug(self, request_id: str, bug: BaseException) -> None:
+    def note_bug(self, request_id: str, bug: BaseException) -> None:
         """A defect: its place goes to the terminal, never its text, which may hold what a client sent."""
         at = bug.__traceback__
         while at is not None and at.tb_next is not None:

@@ -21,12 +21,15 @@ class Upstreams:
         self._settings = settings
         self._complain = complain
         self._made: dict[str, Upstream] = {}
+        self._main: Upstream | None = None
         self._aliases = {alias.name: alias.model for alias in settings.aliases}
 
     @property
     def main(self) -> Upstream:
         """The upstream of the `[upstream]` table."""
-        return self._get(self._settings.main_upstream)
+        if self._main is None:
+            self._main = self._get(self._settings.main_upstream)
+        return self._main
 
     def _get(self, settings: UpstreamSettings) -> Upstream:
         upstream = self._made.get(settings.name)

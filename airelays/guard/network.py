@@ -6,6 +6,7 @@ sockets. Layer: rules.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from airelays.model import RequestHead
@@ -33,6 +34,7 @@ _PRIVATE: tuple[Network, ...] = tuple(
 )
 
 
+@lru_cache(maxsize=1024)
 def parse_address(text: str) -> Address | None:
     """Return the address in `text` (brackets, a zone and a v4-mapped prefix are undone), or None."""
     text = text.strip()
@@ -55,6 +57,7 @@ def is_loopback(text: str) -> bool:
     return address is not None and address.is_loopback
 
 
+@lru_cache(maxsize=1024)
 def limiter_key(text: str) -> str:
     """Return what limits are counted by: an IPv4 address, or the /64 of an IPv6 address.
 
@@ -89,6 +92,7 @@ def client_address(peer: str, head: RequestHead, trusted: tuple[Network, ...]) -
     return best
 
 
+@lru_cache(maxsize=1024)
 def in_scope(text: str, scope: str) -> bool:
     """Whether the address may connect under `scope`: "loopback", "private" or "any"."""
     if scope == "any":

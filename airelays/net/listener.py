@@ -106,6 +106,7 @@ class Listener:
         max_per_address: int,
         write_stall_s: float,
         complain: Callable[[str], None],
+        on_bug: Callable[[str, BaseException], None],
     ) -> None:
         self.sockets = sockets
         self.sessions: set[Session] = set()
@@ -115,6 +116,7 @@ class Listener:
         self._max_per_address = max_per_address
         self._write_stall_s = write_stall_s
         self._complain = complain
+        self._on_bug = on_bug
         self._complained_s = float("-inf")
         self._per_address: dict[str, int] = {}
         self._refusals = 0
@@ -185,6 +187,7 @@ class Listener:
 
     async def _serve(self, client: socket.socket, host: str, port: int) -> None:
         loop = asyncio.get_running_loop()
+        connection: Connection | None = None
         session: Session | None = None
         try:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -200,6 +203,12 @@ class Listener:
         except asyncio.CancelledError:
             # The client left, or the relay shuts down: the session has cleaned up behind itself.
             if session is None:
+                client.close()
+        except Exception as bug:  # a defect of ours must neither leak the socket nor go unseen
+            self._on_bug("connection", bug)
+            if connection is not None:
+                connection.abort()
+            else:
                 client.close()
         finally:
             if session is not None:

@@ -72,12 +72,16 @@ class Request:
 
         Raises ClientFault: 413 beyond `max_bytes`, 408 when it comes too slowly, 400 when cut or malformed.
         """
-        body = bytearray()
+        length = self.head.content_length
+        if length is not None and len(self.unread) >= length > 0 and length <= max_bytes:
+            # The usual case: the body came with its head, and no generator needs to be made for it.
+            body, self.unread = self.unread[:length], self.unread[length:]
+            self.body_done = True
+            return body
+        gathered = bytearray()
         async for part in self.body_parts(max_bytes):
-            if len(part) == self.head.content_length:
-                return part  # came in one read: no copy
-            body += part
-        return body
+            gathered += part
+        return gathered
 
     async def body_parts(self, max_bytes: int) -> AsyncIterator[bytes]:
         """Yield the body as it comes, without its framing. Faults as in `read_body`."""

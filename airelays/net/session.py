@@ -16,11 +16,11 @@ from airelays.errors import ClientFault, RelayBug, RelayError
 from airelays.model import RequestHead
 from airelays.net.connection import Connection, TimedOut
 from airelays.net.request import ClientGone, Request
+from airelays.protocol.headcache import HeadCache
 from airelays.protocol.http1 import (
     ProtocolFault,
     check_partial_head,
     find_head_end,
-    parse_request_head,
 )
 
 __all__ = ["Handler", "Session", "SessionLimits", "new_request_id"]
@@ -49,6 +49,7 @@ class Session:
         handler: Handler,
         limits: SessionLimits,
         *,
+        heads: HeadCache,
         on_refused: Callable[[Request, RelayError], None],
         on_bug: Callable[[str, BaseException], None],
     ) -> None:
@@ -56,6 +57,7 @@ class Session:
         self.request: Request | None = None
         self._handler = handler
         self._limits = limits
+        self._heads = heads
         self._on_refused = on_refused
         self._on_bug = on_bug
         self._task: asyncio.Task[None] | None = None
@@ -105,7 +107,7 @@ class Session:
         """Return the next request's head; None when there is none to come or it was refused."""
         try:
             raw = await self._read_head()
-            return parse_request_head(raw) if raw else None
+            return self._heads.parse(raw) if raw else None
         except ProtocolFault as fault:
             await self._refuse(ClientFault(fault.message, status=fault.status))
         except TimedOut:
