@@ -115,6 +115,36 @@ def _config_path() -> Run:
     return config.run_path
 
 
+def _login() -> Run:
+    from airelays.commands import login
+
+    return login.run
+
+
+def _logout() -> Run:
+    from airelays.commands import logout
+
+    return logout.run
+
+
+def _status() -> Run:
+    from airelays.commands import status
+
+    return status.run
+
+
+def _usage() -> Run:
+    from airelays.commands import usage
+
+    return usage.run
+
+
+def _doctor() -> Run:
+    from airelays.commands import doctor
+
+    return doctor.run
+
+
 def _docs() -> Run:
     from airelays.commands import docs
 
@@ -156,6 +186,48 @@ COMMANDS = (
             ),
             Flag("--show-token", "Show the token although it was there before."),
         ),
+    ),
+    Command(
+        "login",
+        "Sign in to ChatGPT.",
+        _login,
+        "Opens nothing by itself unless auth.browser_open is set; the address is always printed. Without a "
+        "display, or over SSH, a device code is used. The sign-in is stored where auth.storage says.",
+        (
+            JSON,
+            Flag("--device", "Type a code on another device."),
+            Flag("--browser", "Use a browser on this machine, also over SSH."),
+            Flag("--paste", "Use a browser on another machine and paste the address it ends on."),
+            Flag("--no-browser", "Do not open the browser, whatever auth.browser_open says."),
+            Flag("--workspace-id", "Accept a sign-in to this workspace only.", "ID"),
+            Flag("--callback-port", "Wait for the browser on this port (0: any free one).", "PORT"),
+        ),
+    ),
+    Command(
+        "logout",
+        "Revoke the sign-in and remove it from this machine.",
+        _logout,
+        "Removed even when the issuer cannot be asked.",
+        (JSON,),
+    ),
+    Command(
+        "status",
+        "Show options, relay token and sign-in; asks nobody.",
+        _status,
+        flags=(JSON,),
+    ),
+    Command(
+        "usage",
+        "Show how much of the subscription's windows is used.",
+        _usage,
+        flags=(JSON, Flag("--raw", "With --json: add what the upstream sent.")),
+    ),
+    Command(
+        "doctor",
+        "Check everything between a client and the upstream, and say what to do.",
+        _doctor,
+        "Exit 1 when a check fails.",
+        (JSON, Flag("--skip-response", "Do not ask for the one tiny answer.")),
     ),
     Command(
         "token show",

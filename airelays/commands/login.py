@@ -1,0 +1,211 @@
+"""`login`: sign in to ChatGPT by browser, device code or pasted address, and store what comes of it.
+
+Layer: commands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from airelays.commands.console import Console, escaped
+from airelays.commands.context import Context, find_context
+from airelays.commands.progress import wait_visibly
+from airelays.commands.table import Arguments
+from airelays.errors import ConfigError, UpstreamFault
+from airelays.net.client import Client
+from airelays.upstream.chatgpt.callback import PORTS
+from airelays.upstream.chatgpt.calls import USER_AGENT
+from airelays.upstream.chatgpt.login import (
+    PastedLogin,
+    browser_login,
+    device_login,
+    is_headless,
+    sign_in_from,
+)
+from airelays.upstream.chatgpt.oauth import DeviceCode, Issuer, TokenRefused
+from airelays.upstream.chatgpt.signin import SignIn
+from airelays.upstream.chatgpt.store import SignInStore
+
+__all__ = ["run"]
+
+INTERRUPTED = 130
+MAX_PASTE_CHARS = 16 * 1024
+
+
+def run(args: Arguments, console: Console) -> int:
+    """Sign in; return 0, or 130 when interrupted with nothing changed."""
+    ways = [flag for flag in ("--device", "--browser", "--paste") if args.has(flag)]
+    if len(ways) > 1:
+        raise ConfigError(f"{' and '.join(ways)} are different ways to sign in; choose one")
+    context = find_context(args, console)
+    settings = context.settings
+    store = SignInStore(settings.data_dir, settings.auth_storage, warn=console.note)
+    workspace_id = args.get("--workspace-id") or ""
+    try:
+        tokens = _sign_in(context, console, _way(ways, console), args, workspace_id)
+        sign_in = sign_in_from(tokens, now_s=time.time(), workspace_id=workspace_id)
+    except KeyboardInterrupt:
+        console.note("interrupted; nothing was changed")
+        return INTERRUPTED
+    except (TokenRefused, UpstreamFault) as error:
+        raise ConfigError(f"{error.message}; nothing was changed") from error
+    _store(store, sign_in)
+    _report(console, context, store, sign_in, as_json=args.has("--json"))
+    return 0
+
+
+def _way(ways: list[str], console: Console) -> str:
+    """Return "browser", "device" or "paste"; without a wish what suits this machine."""
+    if ways:
+        return ways[0].removeprefix("--")
+    if is_headless(console.env, sys.platform):
+        console.note("no browser is likely here (SSH or no display); using a device code")
+        return "device"
+    return "browser"
+
+
+def _sign_in(
+    context: Context, console: Console, way: str, args: Arguments, workspace_id: str
+) -> dict[str, Any]:
+    settings = context.settings
+    timeout_s = settings.login_timeout_seconds
+    if way == "paste":
+        pasted = PastedLogin(settings.issuer_base_url, settings.client_id, workspace_id)
+        _show_address(console, pasted.url)
+        text = _ask_for_address(console, timeout_s)
+        return asyncio.run(_with_issuer(context, lambda issuer: pasted.finish(issuer, text)))
+    if way == "device":
+
+        async def by_device(issuer: Issuer) -> dict[str, Any]:
+            def show(device: DeviceCode) -> None:
+                _show_code(console, device)
+
+            work = device_login(issuer, show=show, timeout_s=timeout_s)
+            return await wait_visibly(console, "waiting for the code to be typed", work, timeout_s)
+
+        return asyncio.run(_with_issuer(context, by_device))
+    opens = settings.browser_open and not args.has("--no-browser")
+    ports = _ports(args.get("--callback-port"))
+
+    async def by_browser(issuer: Issuer) -> dict[str, Any]:
+        def show(url: str) -> None:
+            _show_address(console, url)
+            if opens:
+                _open_browser(console, url)
+
+        work = browser_login(
+            issuer, show=show, timeout_s=timeout_s, workspace_id=workspace_id, ports=ports
+        )
+        return await wait_visibly(console, "waiting for the browser", work, timeout_s)
+
+    return asyncio.run(_with_issuer(context, by_browser))
+
+
+async def _with_issuer(context: Context, use: Any) -> dict[str, Any]:
+    settings = context.settings
+    client = Client.for_settings([settings.issuer_base_url], settings)
+    try:
+        issuer = Issuer(client, settings.issuer_base_url, settings.client_id, USER_AGENT)
+        call: Coroutine[Any, Any, dict[str, Any]] = use(issuer)
+        return await call
+    finally:
+        await client.close()
+
+
+def _ports(given: str | None) -> tuple[int, ...]:
+    if given is None:
+        return PORTS
+    if not (given.isdigit() and len(given) < 6 and int(given) < 65536):
+        raise ConfigError(f"--callback-port is {given!r}; expected a port from 0 to 65,535")
+    return (int(given),)
+
+
+def _show_address(console: Console, url: str) -> None:
+    console.line("Open this address in a browser and sign in:")
+    console.line()
+    console.line(f"  {escaped(url)}")
+    console.line()
+    console.out.flush()
+
+
+def _show_code(console: Console, device: DeviceCode) -> None:
+    console.line("On any device, open this address, sign in and type the code:")
+    console.line()
+    console.line(f"  {escaped(device.page)}")
+    console.line(f"  {console.style(escaped(device.user_code), '1')}")
+    console.line()
+    console.line("Type it only there, and only because you asked for it here.")
+    console.out.flush()
+
+
+def _ask_for_address(console: Console, timeout_s: float) -> str:
+    """Read the pasted address from standard input, for at most `timeout_s`."""
+    console.err.write(
+        "After sign-in the browser shows an error page; paste its whole address here:\n"
+    )
+    console.err.flush()
+    if sys.platform != "win32":
+        import select
+
+        if not select.select([sys.stdin], [], [], timeout_s)[0]:
+            raise ConfigError(f"no address was pasted within {timeout_s:g} s; nothing was changed")
+    text = sys.stdin.readline(MAX_PASTE_CHARS).strip()
+    if not text:
+        raise ConfigError("no address was pasted; nothing was changed")
+    return text
+
+
+def _open_browser(console: Console, url: str) -> None:
+    """Open the browser; a failure costs nothing, the address stands there."""
+    import subprocess
+
+    opener = {"darwin": "open", "win32": "explorer"}.get(sys.platform, "xdg-open")
+    # A frozen program's loader variables must not reach other programs.
+    env = {
+        k: v
+        for k, v in os.environ.items()
+        if k != "LD_LIBRARY_PATH" and not k.startswith("_MEIPASS")
+    }
+    if "LD_LIBRARY_PATH_ORIG" in env:
+        env["LD_LIBRARY_PATH"] = env.pop("LD_LIBRARY_PATH_ORIG")
+    null = subprocess.DEVNULL
+    try:
+        subprocess.Popen(
+            [opener, url], stdin=null, stdout=null, stderr=null, env=env, start_new_session=True
+        )
+    except OSError as error:
+        console.note(f"{opener} could not be started ({error.strerror}); open the address yourself")
+
+
+def _store(store: SignInStore, sign_in: SignIn) -> None:
+    try:
+        with store.lock():
+            store.save(sign_in)
+    except TimeoutError as error:
+        raise ConfigError(
+            f"the sign-in worked but another process keeps {store.path}.lock; end it and sign in again"
+        ) from error
+
+
+def _report(
+    console: Console, context: Context, store: SignInStore, sign_in: SignIn, *, as_json: bool
+) -> None:
+    has_token = context.token.current() is not None or not context.settings.require_bearer_auth
+    steps = ["airelays serve"] if has_token else ["airelays init", "airelays serve"]
+    if as_json:
+        console.json({**sign_in.describe(), **store.describe(), "next_steps": steps})
+        return
+    console.title("Login")
+    console.section("Upstream Session")
+    console.field("Authenticated", True)
+    console.field("Email", sign_in.email)
+    console.field("Plan", sign_in.plan_type)
+    console.field("Account ID", sign_in.account_id)
+    console.field("Storage mode", store.mode)
+    console.field("Auth store", store.path)
+    console.steps(steps)

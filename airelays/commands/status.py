@@ -1,0 +1,136 @@
+"""`status`: options, relay token and sign-in as they are on this machine; nobody is asked. Layer: commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from airelays.commands.client import client_facts, print_client
+from airelays.commands.console import Console
+from airelays.commands.context import Context, find_context
+from airelays.commands.table import Arguments
+from airelays.disk.token import fingerprint
+from airelays.errors import ConfigError
+from airelays.upstream.chatgpt.login import is_headless
+from airelays.upstream.chatgpt.signin import SignIn
+from airelays.upstream.chatgpt.store import SignInStore
+
+__all__ = ["run"]
+
+
+def run(args: Arguments, console: Console) -> int:
+    """Show where things stand and what is next. Always 0."""
+    context = find_context(args, console)
+    auth = sign_in_facts(context, console)
+    relay = _relay_facts(context)
+    steps = _next_steps(context, console, relay, auth)
+    if args.has("--json"):
+        client = client_facts(context.settings)
+        console.json({"relay": relay, "auth": auth, "client": client, "next_steps": steps})
+        return 0
+    console.title("Status")
+    _print_relay(console, context, relay)
+    if context.settings.upstream_kind == "chatgpt":
+        _print_auth(console, auth)
+    print_client(console, context.settings)
+    console.steps(steps)
+    return 0
+
+
+def sign_in_facts(context: Context, console: Console) -> dict[str, Any]:
+    """Return the facts of the stored sign-in, with a `problem` when it cannot be read."""
+    try:
+        store = SignInStore(
+            context.settings.data_dir, context.settings.auth_storage, warn=console.note
+        )
+        facts = {**(store.load() or SignIn()).describe(), **store.describe()}
+    except ConfigError as error:
+        facts = {
+            **SignIn().describe(),
+            "storage_mode": context.settings.auth_storage,
+            "problem": str(error),
+        }
+    return facts
+
+
+def _relay_facts(context: Context) -> dict[str, Any]:
+    settings, token = context.settings, context.token.current()
+    return {
+        "app_name": "AIRelays",
+        "config_path": context.config_path,
+        "config_exists": context.config_text is not None,
+        "host": settings.host,
+        "port": settings.port,
+        "client_base_url": settings.base_url,
+        "upstream_kind": settings.upstream_kind,
+        "auth_storage_mode": settings.auth_storage,
+        "data_dir": settings.data_dir,
+        "auth_file": os.path.join(settings.data_dir, "auth.json"),
+        "logs_dir": settings.logs_dir,
+        "browser_open": settings.browser_open,
+        "require_bearer_auth": settings.require_bearer_auth,
+        "bearer_token_file": settings.bearer_token_file,
+        "bearer_token_present": token is not None,
+        "bearer_token_source": context.token.source,
+        "bearer_token_fingerprint": fingerprint(token) if token else None,
+        "auto_generate_bearer_token": settings.auto_generate_bearer_token,
+        "rate_limit_per_minute": settings.rate_limit_per_minute,
+        "rate_limit_burst": settings.rate_limit_burst,
+        "concurrent_requests_per_ip": settings.concurrent_requests_per_ip,
+        "failed_auth_window_seconds": settings.failed_auth_window_seconds,
+        "failed_auth_max_attempts": settings.failed_auth_max_attempts,
+        "failed_auth_block_seconds": settings.failed_auth_block_seconds,
+        "trust_x_forwarded_for": settings.trust_x_forwarded_for,
+        "network_scope": settings.network_scope,
+        "effective_network_scope": settings.effective_network_scope,
+        "max_upload_bytes": settings.max_upload_bytes,
+        "max_total_upload_bytes": settings.max_total_upload_bytes,
+    }
+
+
+def _next_steps(
+    context: Context, console: Console, relay: dict[str, Any], auth: dict[str, Any]
+) -> list[str]:
+    settings = context.settings
+    if settings.require_bearer_auth and not relay["bearer_token_present"]:
+        return ["airelays init"]
+    if settings.upstream_kind == "chatgpt" and not auth["ready_for_requests"]:
+        headless = is_headless(console.env, sys.platform)
+        return ["airelays login --device" if headless else "airelays login"]
+    return ["airelays serve"]
+
+
+def _print_relay(console: Console, context: Context, relay: dict[str, Any]) -> None:
+    settings = context.settings
+    console.section("Relay")
+    console.field("Config file", relay["config_path"])
+    console.field("Config exists", relay["config_exists"])
+    console.field("Base URL", relay["client_base_url"])
+    console.field("Upstream", relay["upstream_kind"])
+    console.field("Data dir", relay["data_dir"])
+    console.field("Logs dir", relay["logs_dir"])
+    console.field("Who can connect", relay["effective_network_scope"])
+    console.field("Bearer auth", "enabled" if settings.require_bearer_auth else "disabled")
+    present = "present" if relay["bearer_token_present"] else "missing"
+    console.field("Relay token", present if settings.require_bearer_auth else "not required")
+    console.field("Token source", relay["bearer_token_source"])
+    console.field("Token file", relay["bearer_token_file"])
+    rate = f"{settings.rate_limit_per_minute}/min + burst {settings.rate_limit_burst}"
+    console.field("Rate limit", rate)
+    console.field("Concurrent/IP", settings.concurrent_requests_per_ip)
+
+
+def _print_auth(console: Console, auth: dict[str, Any]) -> None:
+    console.section("Upstream Session")
+    console.field("Ready", auth["ready_for_requests"])
+    console.field("Authenticated", auth["authenticated"])
+    console.field("Account bound", auth["account_bound"])
+    console.field("Email", auth["email"])
+    console.field("Plan", auth["plan_type"])
+    console.field("Account ID", auth["account_id"])
+    console.field("Last refresh", auth["last_refresh"])
+    console.field("Storage mode", auth["storage_mode"])
+    console.field("Auth store", auth.get("auth_store_path"))
+    if "problem" in auth:
+        console.field("Problem", auth["problem"])

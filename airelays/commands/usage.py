@@ -1,0 +1,47 @@
+"""`usage`: the subscription's windows, asked of the upstream with the stored sign-in. Layer: commands."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from airelays.commands.console import Console
+from airelays.commands.context import Context, find_context
+from airelays.commands.table import Arguments
+from airelays.commands.windows import print_windows
+from airelays.errors import ConfigError, RelayError
+from airelays.upstream.chatgpt.backend import ChatGPTUpstream
+
+__all__ = ["run"]
+
+
+def run(args: Arguments, console: Console) -> int:
+    """Print the windows. Works with and without a running relay."""
+    context = find_context(args, console)
+    kind = context.settings.upstream_kind
+    if kind != "chatgpt":
+        raise ConfigError(
+            f'upstream.kind is "{kind}"; only "chatgpt" has a subscription with windows'
+        )
+    try:
+        usage = asyncio.run(_ask(context, console, raw=args.has("--raw")))
+    except RelayError as error:
+        raise ConfigError(error.message) from error
+    if args.has("--json"):
+        console.json(usage)
+        return 0
+    console.title("Usage")
+    console.section("Account")
+    console.field("Plan", usage["account"]["plan_type"])
+    if usage["account"]["email"]:
+        console.field("Email", usage["account"]["email"])
+    print_windows(console, usage)
+    return 0
+
+
+async def _ask(context: Context, console: Console, *, raw: bool) -> dict[str, Any]:
+    upstream = ChatGPTUpstream(context.settings, warn=console.note)
+    try:
+        return await upstream.usage(raw=raw)
+    finally:
+        await upstream.close()
