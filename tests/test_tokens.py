@@ -533,3 +533,54 @@ def test_keyring_mode_without_a_tool_says_what_to_do(folder, monkeypatch):
     with pytest.raises(ConfigError, match=r'set auth\.storage = "file"'):
         SignInStore(str(folder), "keyring")
     assert SignInStore(str(folder), "auto").describe()["storage_mode"] == "auto"
+
+
+SECURITY_TOOL = """#!{python}
+import json, os, shlex, sys
+path = {folder!r} + "/keychain.json"
+entries = json.load(open(path)) if os.path.exists(path) else {{}}
+assert "SECRET" not in " ".join(sys.argv)
+argv = sys.argv[1:]
+if argv == ["-i"]:
+    line = sys.stdin.readline()
+    assert len(line) < 4096
+    argv = shlex.split(line)
+command, given = argv[0], dict(zip(argv[1:], argv[2:]))
+key = given["-s"] + "/" + given["-a"]
+if command == "add-generic-password":
+    entries[key] = given["-w"]
+    if {folder!r} and os.path.exists({folder!r} + "/die"):
+        sys.exit(1)
+elif key not in entries:
+    sys.exit(44)
+elif command == "find-generic-password":
+    print(entries[key])
+else:
+    del entries[key]
+json.dump(entries, open(path, "w"))
+"""
+
+
+@posix_only
+def test_keychain_takes_a_long_secret_in_parts_and_keeps_the_old_one_on_failure(
+    tmp_path, monkeypatch
+):
+    from airelays.disk.keyring import KeyringFailure, _MacKeychain
+
+    tool = tmp_path / "security"
+    tool.write_text(SECURITY_TOOL.format(python=sys.executable, folder=str(tmp_path)))
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    keychain = _MacKeychain("AIRelays Auth", "cli|0123")
+    assert keychain.read() is None and keychain.delete() is False
+    for secret in (b"SECRET" * 2000, b'{"short": "SECRET"}'):
+        keychain.write(secret)
+        assert keychain.read() == secret
+    entries = json.loads((tmp_path / "keychain.json").read_bytes())
+    assert len(entries) == 2, "parts of the long one are gone"
+    (tmp_path / "die").touch()
+    with pytest.raises(KeyringFailure):
+        keychain.write(b"SECRET new")
+    assert keychain.read() == b'{"short": "SECRET"}'
+    (tmp_path / "die").unlink()
+    assert keychain.delete() is True and keychain.read() is None
