@@ -119,6 +119,7 @@ class Listener:
         self._on_bug = on_bug
         self._complained_s = float("-inf")
         self._per_address: dict[str, int] = {}
+        self._connected = 0
         self._refusals = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepting: list[asyncio.Task[None]] = []
@@ -176,13 +177,13 @@ class Listener:
                 continue
             task = asyncio.create_task(self._serve(client, host, address[1]), name=f"client {host}")
             self._per_address[host] = self._per_address.get(host, 0) + 1
+            self._connected += 1
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def _is_full(self, host: str) -> bool:
         return (
-            sum(self._per_address.values()) >= self._max
-            or self._per_address.get(host, 0) >= self._max_per_address
+            self._connected >= self._max or self._per_address.get(host, 0) >= self._max_per_address
         )
 
     async def _serve(self, client: socket.socket, host: str, port: int) -> None:
@@ -216,6 +217,7 @@ class Listener:
             self._forget(host)
 
     def _forget(self, host: str) -> None:
+        self._connected -= 1
         left = self._per_address.get(host, 1) - 1
         if left:
             self._per_address[host] = left

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import lru_cache
 
 from airelays.errors import ClientFault, RelayError, error_body
 from airelays.model import Fields, Outcome, Peer, RequestHead
@@ -160,8 +161,7 @@ class Request:
     ) -> None:
         """Send a complete answer of content type `kind`. Nothing of it may hold a secret."""
         extra = [(b"content-type", kind), *fields]
-        length = [] if status == 204 else [(b"content-length", b"%d" % len(body))]
-        head = self._head(status, [*extra, *length])
+        head = self._head(status, extra, None if status == 204 else len(body))
         self.outcome.status = status
         self._write(head if self.head.method == "HEAD" or status == 204 else head + body)
         self.finished = True
@@ -219,18 +219,25 @@ class Request:
         self.last_sent_s = self.connection.loop.time()
         self.outcome.bytes_out += len(data)
 
-    def _head(self, status: int, fields: list[tuple[bytes, bytes]]) -> bytes:
+    def _head(
+        self, status: int, fields: Iterable[tuple[bytes, bytes]], length: int | None = None
+    ) -> bytes:
         if not self.body_done:
             self.keep_alive = False
-        named = {name for name, _ in fields}
-        connection = b"keep-alive" if self.keep_alive else b"close"
-        own: Fields = (
-            (b"date", http_date()),
-            (b"x-request-id", self.id.encode()),
-            (b"connection", b"upgrade, close" if b"upgrade" in named else connection),
-        )
-        always = [field for field in _ALWAYS if field[0] not in named]
-        return encode_response_head(status, [*own, *always, *self.fields, *fields])
+        head = _constant_head(status, self.keep_alive, (*self.fields, *fields))
+        if length is not None:
+            head += b"content-length: %d\r\n" % length
+        return head + b"date: %s\r\nx-request-id: %s\r\n\r\n" % (http_date(), self.id.encode())
+
+
+@lru_cache(maxsize=256)
+def _constant_head(status: int, keep_alive: bool, fields: Fields) -> bytes:
+    """Return a response head up to what changes with each answer; checked once, used often."""
+    named = {name for name, _ in fields}
+    connection = b"keep-alive" if keep_alive else b"close"
+    own: Fields = ((b"connection", b"upgrade, close" if b"upgrade" in named else connection),)
+    always = tuple(field for field in _ALWAYS if field[0] not in named)
+    return encode_response_head(status, (*own, *always, *fields))[:-2]
 
 
 def error_fields(error: RelayError) -> list[tuple[bytes, bytes]]:

@@ -20,6 +20,7 @@ class Collector(EventMap):
     """
 
     skipped = skippable(
+        "response.created",
         "response.in_progress",
         "response.output_item.added",
         "response.content_part.added",
@@ -51,9 +52,14 @@ class Collector(EventMap):
             max_event_bytes=max_event_bytes,
             fast=fast,
         )
+        # Nothing goes out, so nothing is held back: announcements can be skipped from the first event on.
+        self.committed = True
         self._items = ItemKeeper()
         self._texts: dict[bytes, list[Any]] = {}
         self._response: dict[str, Any] = {}
+
+    def _created(self, event: dict[str, Any]) -> None:
+        """The terminal event has the same object in its last state."""
 
     def feed(self, data: bytes) -> bytes:
         """Take one read; nothing ever goes out."""

@@ -281,7 +281,7 @@ class EventMap:
         if not isinstance(kind, str):
             kind = name
         if kind == "response.created":
-            self._note(event.get("response"))
+            self._created(event)
         if kind in _SILENT:
             self._silent(kind, name, data, out)
         elif kind in ("response.failed", "error"):
@@ -297,6 +297,10 @@ class EventMap:
         if not self.committed:
             self.committed = True
             self._open(out)
+
+    def _created(self, event: dict[str, Any]) -> None:
+        """Take id, time and model from where they stand first."""
+        self._note(event.get("response"))
 
     def _note(self, response: Any) -> None:
         """Read id, time and model from a response object, where they are well formed."""
