@@ -37,10 +37,14 @@ def _load(name: str) -> Endpoint:
         from airelays.app import catalogue
 
         return catalogue.models if name == "models" else catalogue.model
-    if name in ("page", "health", "relay_status", "relay_metrics", "metrics", "subscription"):
+    if name in ("page", "health", "relay_status", "relay_metrics", "metrics"):
         from airelays.app import operator
 
         return operator.ENDPOINTS[name]
+    if name == "subscription":
+        from airelays.app import subscription
+
+        return subscription.subscription
     from airelays.app import unsupported
 
     return unsupported.refuse

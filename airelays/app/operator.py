@@ -138,5 +138,4 @@ ENDPOINTS: dict[str, Endpoint] = {
     "relay_status": relay_status,
     "relay_metrics": refuse,
     "metrics": refuse,
-    "subscription": refuse,
 }

@@ -22,6 +22,7 @@ class Upstreams:
         self._complain = complain
         self._made: dict[str, Upstream] = {}
         self._main: Upstream | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._aliases = {alias.name: alias.model for alias in settings.aliases}
 
     @property
@@ -48,7 +49,7 @@ class Upstreams:
             )
         from airelays.upstream.chatgpt.backend import ChatGPTUpstream
 
-        return ChatGPTUpstream(self._settings)
+        return ChatGPTUpstream(self._settings, name=settings.name, warn=self._complain)
 
     async def pick(self, model: str) -> tuple[Upstream, str]:
         """Return the upstream that serves `model`, and the name that it knows the model by.
@@ -63,6 +64,9 @@ class Upstreams:
             catalogue = await upstream.models()
         except UpstreamFault:
             return upstream, model
+        if not getattr(upstream, "catalogue_certain", True):
+            # The table of this release stands in for the catalogue: it knows no newer models.
+            return upstream, self._aliases.get(model, model)
         found = find(model, catalogue, aliases=self._aliases, extra=self._settings.extra_models)
         return upstream, found.model
 
@@ -86,8 +90,14 @@ class Upstreams:
         return {self.main.name: await self.main.status()}
 
     def warm(self) -> None:
-        """Prepare what the first request would otherwise wait for."""
+        """Prepare, beside everything else, what the first request would otherwise wait for."""
+        warm = getattr(self.main, "warm", None)
+        if warm is not None:
+            self._warming = asyncio.get_running_loop().create_task(warm(), name="warm")
 
     async def close(self) -> None:
         """Close every upstream that was made."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.wait([self._warming])
         await asyncio.gather(*(upstream.close() for upstream in self._made.values()))

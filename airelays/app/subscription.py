@@ -1,0 +1,36 @@
+"""`/v1/subscription/status` and `/v1/account/rate_limits`: how much of the plan is used. Layer: app."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airelays.errors import ClientFault
+from airelays.model import Route
+from airelays.net.request import Request
+from airelays.protocol.jsonio import dumps
+
+if TYPE_CHECKING:
+    from airelays.app.relay import Relay
+
+__all__ = ["subscription"]
+
+
+async def subscription(
+    relay: Relay, request: Request, route: Route, values: dict[str, str]
+) -> None:
+    """GET. `?raw=true` adds what the upstream sent, `?refresh=true` asks it now, `all_accounts` wraps a list."""
+    asked = set(request.head.query.split("&"))
+    upstream = relay.upstreams.main
+    usage = getattr(upstream, "usage", None)
+    if usage is None:
+        raise ClientFault(
+            f'the upstream is of kind "{upstream.kind}"; only "chatgpt" has a subscription',
+            status=501,
+            code="unsupported_for_upstream",
+            should_retry=False,
+        )
+    body = await usage(raw="raw=true" in asked, refresh="refresh=true" in asked)
+    if "all_accounts=true" in asked:
+        account = {"slug": "default", "email": body["account"]["email"], "status": body}
+        body = {"object": "subscription_status_list", "accounts": [account]}
+    await request.reply(200, dumps(body))

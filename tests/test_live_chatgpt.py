@@ -1,0 +1,149 @@
+"""A real relay process in front of the fake ChatGPT backend: what an SDK or the Codex CLI sees."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from tests.fakes.backend import FakeBackend
+from tests.fakes.http import json_reply
+from tests.live import running
+
+
+@pytest.fixture
+def backend():
+    with FakeBackend() as backend:
+        yield backend
+
+
+@pytest.fixture
+def relay(tmp_path, backend):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    (data / "auth.json").write_bytes(backend.auth_json())
+    (data / "auth.json").chmod(0o600)
+    env = {
+        "AIRELAYS_UPSTREAM_BASE_URL": backend.base_url,
+        "AIRELAYS_ISSUER_BASE_URL": backend.issuer_url,
+        "AIRELAYS_DATA_DIR": str(data),
+        "AIRELAYS_STREAM_GAP_SECONDS": "1",
+        "AIRELAYS_RATE_LIMIT_BURST": "100000",
+    }
+    with running(tmp_path, env=env, demo=False) as relay:
+        relay.data = data
+        yield relay
+
+
+def chat(relay, stream=False, **changes):
+    body = {
+        "model": "gpt-5.5",
+        "messages": [{"role": "user", "content": "hello"}],
+        "stream": stream,
+    }
+    return relay.send("POST", "/v1/chat/completions", {**body, **changes})
+
+
+def test_chat_whole_and_streamed(relay, backend):
+    reply = chat(relay)
+    assert reply.status == 200 and reply.json()["choices"][0]["message"]["content"] == "echo: hello"
+    assert reply.headers["x-codex-primary-used-percent"] == "12"
+    events = chat(relay, stream=True).events()
+    text = "".join(
+        e["choices"][0]["delta"].get("content") or "" for e in events[:-1] if e["choices"]
+    )
+    assert (text, events[-1]) == ("echo: hello", "[DONE]")
+    assert len(backend.calls("/models")) == 1
+
+
+def test_upstream_refusals_become_true_statuses(relay, backend):
+    limit = {
+        "error": {"type": "usage_limit_reached", "message": "used up", "resets_in_seconds": 120}
+    }
+    backend.replies.append(json_reply(limit, 429))
+    reply = chat(relay)
+    assert (reply.status, reply.headers["retry-after"]) == (429, "120")
+    assert (
+        reply.error["code"] == "usage_limit_reached" and reply.headers["x-should-retry"] == "false"
+    )
+    backend.replies.append(json_reply({"detail": "Workspace not found"}, 403))
+    reply = chat(relay, stream=True)
+    assert (reply.status, reply.headers["x-airelays-upstream-auth"]) == (503, "rejected")
+
+
+def test_expired_token_is_refreshed_behind_the_clients_back(relay, backend):
+    backend.issuer.expire_access()
+    assert chat(relay).status == 200 and backend.issuer.refresh_calls == 1
+    stored = json.loads((relay.data / "auth.json").read_bytes())
+    assert stored["tokens"]["refresh_token"] == backend.issuer.refresh_token
+
+
+def until(met, within_s=5.0):
+    """Ask again and again: the relay looks at the file once a second."""
+    deadline_s = time.monotonic() + within_s
+    while not met():
+        assert time.monotonic() < deadline_s
+
+
+def test_missing_sign_in_is_503_and_a_new_one_counts_without_a_restart(relay, backend):
+    saved = (relay.data / "auth.json").read_bytes()
+    (relay.data / "auth.json").unlink()
+    until(lambda: chat(relay).status == 503)
+    assert chat(relay).error["code"] == "upstream_auth_missing"
+    (relay.data / "auth.json").write_bytes(saved)
+    (relay.data / "auth.json").chmod(0o600)
+    until(lambda: chat(relay).status == 200)
+
+
+def test_dropped_parameter_is_disclosed(relay, backend):
+    backend.max_output_tokens = "reject"
+    reply = chat(relay, max_tokens=100)
+    assert (
+        reply.status == 200
+        and "max_output_tokens" in reply.headers["x-airelays-ignored-parameters"]
+    )
+
+
+@pytest.mark.parametrize("cut", [{"cut_after_events": 6}, {"hang_after_events": 6}])
+def test_broken_stream_ends_with_a_typed_error_and_no_done(relay, backend, cut):
+    for name, value in cut.items():
+        setattr(backend, name, value)
+    events = chat(relay, stream=True).events()
+    assert "error" in events[-1] and "[DONE]" not in events
+    assert chat(relay).status in (502, 504)
+
+
+def test_catalogue_subscription_and_status(relay, backend):
+    models = relay.get("/v1/models").json()
+    assert [m["id"] for m in models["data"]] == sorted(backend.models)
+    assert chat(relay, model="no-such-model").status == 404
+    usage = relay.get("/v1/subscription/status").json()
+    assert usage["rate_limits"]["default"]["primary_window"]["window_label"] == "5h"
+    assert relay.get("/v1/account/rate_limits?raw=true").json()["raw"]["plan_type"] == "plus"
+    chat(relay)
+    status = relay.get("/v1/relay/status").json()
+    assert (
+        status["ready"]["upstream_auth"] is True
+        and status["auth"]["email"] == "someone@example.test"
+    )
+    assert status["auth"]["last_limits"]["primary_window"]["used_percent"] == 12.0
+    tokens = json.loads((relay.data / "auth.json").read_bytes())["tokens"]
+    assert tokens["access_token"] not in json.dumps(status)
+
+
+def test_models_that_this_release_does_not_know_are_not_refused_while_the_catalogue_is_down(
+    relay, backend
+):
+    backend.models_status = 500
+    backend.models.add("gpt-next")
+    assert chat(relay, model="gpt-next").status == 200
+
+
+def test_client_that_leaves_ends_the_upstream_request(relay, backend):
+    backend.hang_after_events = 4
+    body = {"model": "gpt-5.5", "messages": [{"role": "user", "content": "x"}], "stream": True}
+    with relay.connect() as wire:
+        wire.send(relay.request("POST", "/v1/chat/completions", body))
+        backend.wait_until(lambda: backend.calls("/responses"))
+    backend.wait_until(lambda: backend.open_connections <= 1, 1)
