@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -204,6 +205,16 @@ def test_session_stays_the_same_while_a_conversation_grows():
     assert session_id(first, "conv_1") == session_id(body(input=[message("other")]), "conv_1")
     assert session_id(first, "conv_1") != session_id(first, "conv_2")
     assert [len(part) for part in session_id(first, "").split("-")] == [8, 4, 4, 4, 12]
+
+
+def test_session_of_megabytes_is_made_without_encoding_them():
+    image = {"type": "input_image", "image_url": "data:image/png;base64," + "A" * 8_000_000}
+    first = body(input=[{"type": "message", "role": "user", "content": [image]}])
+    started_s = time.process_time()
+    ids = {session_id(first, "") for _ in range(20)}
+    assert len(ids) == 1 and time.process_time() - started_s < 0.1
+    image["image_url"] += "B"
+    assert session_id(first, "") not in ids
 
 
 def test_cache_key_of_the_caller_is_kept(folder):

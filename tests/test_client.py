@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import zlib
 
 import pytest
 
 from airelays.errors import RelayBug, UpstreamFault
+from airelays.net import dial
 from airelays.net.client import Client
 from airelays.net.trust import Trust
 from tests.fakes.authority import Authority
@@ -691,3 +693,59 @@ def test_loopback_is_never_proxied():
 
     env = {"HTTP_PROXY": "http://127.0.0.1:1", "ALL_PROXY": "http://127.0.0.1:1"}
     assert play(answers(OK), act, env=env) == (200, b"ok")
+
+
+# --- dialling -------------------------------------------------------------------------------------------
+
+
+def test_address_families_alternate_beginning_with_the_resolvers_choice():
+    four = [(2, ("a", n)) for n in range(3)]
+    six = [(10, ("b", n)) for n in range(2)]
+    assert dial._interleave([*six, *four]) == [six[0], four[0], six[1], four[1], four[2]]
+    assert dial._interleave(four) == four
+    assert len(dial._interleave([(2, ("a", n)) for n in range(50)])) == dial.MAX_ADDRESSES
+
+
+def test_address_that_refuses_gives_way_at_once_and_one_that_says_nothing_soon():
+    async def run():
+        async with asyncio.timeout(5), ScriptedServer(answers(OK)) as server:
+            # A full backlog: connecting hangs, as towards a host behind a firewall that drops.
+            mute = socket.socket()
+            mute.bind(("127.0.0.1", 0))
+            mute.listen(0)
+            fillers = []
+            for _ in range(4):
+                filler = socket.socket()
+                filler.setblocking(False)
+                filler.connect_ex(mute.getsockname())
+                fillers.append(filler)
+            refusing = socket.socket()
+            refusing.bind(("127.0.0.1", 0))
+            places = (refusing.getsockname(), mute.getsockname(), ("127.0.0.1", server.port))
+            loop = asyncio.get_running_loop()
+            started_s = loop.time()
+            addresses = [(int(socket.AF_INET), place) for place in places]
+            found = await dial._connect(addresses, "x", "tcp", started_s + 4, 4)
+            took_s = loop.time() - started_s
+            peer = found.getpeername()
+            for sock in (found, refusing, mute, *fillers):
+                sock.close()
+            return peer[1] == server.port, took_s
+
+    right, took_s = asyncio.run(run())
+    assert right and took_s < 4 * dial.STAGGER_S
+
+
+def test_every_address_that_fails_is_one_fault_within_the_deadline():
+    async def run():
+        loop = asyncio.get_running_loop()
+        addresses = [
+            (int(socket.AF_INET), ("127.0.0.1", 1)),
+            (int(socket.AF_INET6), ("::1", 1, 0, 0)),
+        ]
+        with pytest.raises(UpstreamFault) as caught:
+            await dial._connect(addresses, "h:1", "tcp", loop.time() + 2, 2)
+        return caught.value
+
+    fault = asyncio.run(run())
+    assert (fault.hop, fault.sent) == ("tcp", False) and "connection refused" in fault.message

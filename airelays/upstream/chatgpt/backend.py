@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
+import os
 import re
 import time
 from collections.abc import Callable
@@ -302,7 +302,7 @@ class ChatGPTUpstream:
             return False
         work.again += 1
         # Up to a tenth more, so that several clients do not come back in one moment.
-        await asyncio.sleep(max(left[0], 0.0) * (1 + random.random() / 10))
+        await asyncio.sleep(max(left[0], 0.0) * (1 + os.urandom(1)[0] / 2560))
         return True
 
     def _refused_by(self, model: object) -> list[str]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from airelays.protocol.jsonio import dumps
+
 __all__ = ["Prepared", "drop_encrypted", "prepare", "session_id"]
 
 ALLOWED = frozenset(
@@ -32,6 +34,7 @@ ALLOWED = frozenset(
         "max_output_tokens",
     )
 )
+OUTLINE_CHARS = 16 * 1024
 _STREAM_OPTIONS = frozenset(("reasoning_summary_delivery",))
 
 Prepared = tuple[dict[str, Any], tuple[str, ...]]
@@ -82,20 +85,30 @@ def session_id(sent: dict[str, Any], conversation: str) -> str:
     begin with: model, instructions, tools and the first item. The upstream keeps its prompt cache by it.
     """
     import hashlib
-    import json
 
     key: Any = conversation or sent.get("prompt_cache_key")
     if not key:
-        items = sent.get("input")
+        items, tools = sent.get("input"), sent.get("tools")
         first = items[:1] if isinstance(items, list) else items
-        tools = sent.get("tools")
         names = (
             [t.get("name") for t in tools if isinstance(t, dict)] if isinstance(tools, list) else []
         )
-        key = [sent.get("model"), sent.get("instructions"), names, first]
-    text = json.dumps(key).encode()
-    digest = hashlib.blake2b(text, digest_size=16, person=b"airelays.session").hexdigest()
+        key = [sent.get("model"), _outline(sent.get("instructions"), 1), names, _outline(first, 4)]
+    digest = hashlib.blake2b(dumps(key), digest_size=16, person=b"airelays.session").hexdigest()
     return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-8{digest[17:20]}-{digest[20:]}"
+
+
+def _outline(value: Any, depth: int) -> Any:
+    """Return `value` with long texts cut, so that an image of megabytes is not encoded twice."""
+    if isinstance(value, str):
+        return value if len(value) <= OUTLINE_CHARS else [value[:OUTLINE_CHARS], len(value)]
+    if not depth:
+        return None
+    if isinstance(value, list):
+        return [_outline(item, depth - 1) for item in value[:16]]
+    if isinstance(value, dict):
+        return {key: _outline(item, depth - 1) for key, item in value.items()}
+    return value
 
 
 def drop_encrypted(sent: dict[str, Any]) -> dict[str, Any] | None:
