@@ -18,6 +18,7 @@ READ_BYTES = 64 * 1024
 # The stream reader pauses the transport at twice its limit: this is all that is read ahead of a request.
 READ_AHEAD_BYTES = 32 * 1024
 # nginx and Envoy hold 32 to 64 KiB a connection before they stop reading from the upstream.
+READ_BYTES = 64 * 1024
 WRITE_HIGH_WATER_BYTES = 64 * 1024
 LINGER_SECONDS = 1.0
 LINGER_BYTES = 256 * 1024
@@ -62,6 +63,9 @@ class Connection(asyncio.StreamReaderProtocol):
         super().connection_made(transport)
         if not isinstance(transport, asyncio.Transport):
             raise TypeError("a client connection needs a two-way transport")
+        if hasattr(transport, "max_size"):
+            # asyncio allocates this for every read; see net/exchange.py.
+            transport.max_size = READ_BYTES
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         self.transport = transport
         self.writer = asyncio.StreamWriter(transport, self, self.reader, self.loop)

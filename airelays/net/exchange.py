@@ -27,6 +27,7 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_INFORMATIONAL = 8
 # Read ahead before somebody pumps, or while a paused transport still delivers.
 MAX_EARLY_BYTES = 64 * 1024
+READ_BYTES = 64 * 1024
 # Bodies up to this size go out in one write with their head; a larger one is not copied for that.
 JOIN_BYTES = 64 * 1024
 
@@ -164,6 +165,10 @@ class Exchange(asyncio.Protocol):
         if not isinstance(transport, asyncio.Transport):
             raise TypeError("an exchange needs a transport that reads and writes")
         self.transport = transport
+        if hasattr(transport, "max_size"):
+            # asyncio allocates this for every read. Beyond 128 KiB glibc maps fresh pages each time: 48 us a
+            # small read with asyncio's 256 KiB, 22 us with this.
+            transport.max_size = READ_BYTES
         sock: socket.socket | None = transport.get_extra_info("socket")
         if sys.platform != "win32" and sock is not None:
             self._poll = select.poll()
