@@ -18,7 +18,6 @@ READ_BYTES = 64 * 1024
 # The stream reader pauses the transport at twice its limit: this is all that is read ahead of a request.
 READ_AHEAD_BYTES = 32 * 1024
 # nginx and Envoy hold 32 to 64 KiB a connection before they stop reading from the upstream.
-READ_BYTES = 64 * 1024
 WRITE_HIGH_WATER_BYTES = 64 * 1024
 LINGER_SECONDS = 1.0
 LINGER_BYTES = 256 * 1024
