@@ -599,6 +599,16 @@ def test_other_etag_on_an_answer_makes_the_catalogue_stale(folder):
     run(folder, act)
 
 
+def test_without_a_time_to_live_the_upstream_is_asked_each_time(folder):
+    async def act(upstream, backend):
+        await upstream.models()
+        backend.etag, backend.models = '"models-2"', {"gpt-new"}
+        assert slugs(await upstream.models()) == ["gpt-new"]
+        return len(backend.calls("/models"))
+
+    assert run(folder, act, models_cache_ttl_seconds=0.0) == 2
+
+
 def test_unchanged_catalogue_is_a_304(folder):
     async def act(upstream, backend):
         before = await upstream.models()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import socket
 import zlib
 
@@ -520,6 +521,63 @@ def test_localhost_is_reached_when_only_one_family_listens():
             return await response.read()
 
     assert asyncio.run(asyncio.wait_for(run(), 5)) == b"ok"
+
+
+WIRE = CHUNKED + b"5;x=y\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\nx: y\r\n\r\n"
+
+
+@pytest.mark.parametrize("end", ["fin", "reset"])
+def test_cut_at_every_byte_is_a_fault_and_never_a_clean_end(end):
+    async def script(talk):
+        while True:
+            head, _ = await talk.request()
+            at = int(head.split(b" ")[1][1:])
+            await talk.send(WIRE[:at])
+            if at < len(WIRE):
+                if end == "reset":
+                    await asyncio.sleep(0)
+                    talk.reset()
+                return
+
+    async def act(client, server):
+        for at in range(len(WIRE)):
+            with pytest.raises(UpstreamFault) as caught:
+                await fetch(client, server, f"/{at}")
+            assert caught.value.code in ("upstream_closed", "incomplete_stream"), at
+            assert caught.value.status == 502
+        assert await fetch(client, server, f"/{len(WIRE)}") == (200, b"hello0123456789abcdef")
+
+    play(script, act)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors")
+def test_no_descriptor_is_left_of_aborted_and_cancelled_exchanges():
+    async def script(talk):
+        await talk.request()
+        await talk.send(CHUNKED + b"2\r\nok\r\n")
+        await talk.gone()
+
+    async def act(client, server):
+        await asyncio.sleep(0)
+        before = len(os.listdir("/proc/self/fd"))
+        for turn in range(150):
+            if turn % 3 == 0:
+                response = await client.request(method="GET", url=server.url + "/")
+                response.abort()
+                continue
+            task = asyncio.ensure_future(fetch(client, server))
+            for _ in range(turn % 7):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        for _ in range(1000):
+            if len(os.listdir("/proc/self/fd")) <= before:
+                return
+            await asyncio.sleep(0)
+        pytest.fail("descriptors are left over")
+
+    play(script, act)
 
 
 # --- TLS ----------------------------------------------------------------------------------------------

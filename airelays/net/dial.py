@@ -63,16 +63,18 @@ async def open_connection(
     deadline_s = loop.time() + connect_s
     addresses = await _look_up(host, port, place, hop or "dns", deadline_s, connect_s)
     sock = await _connect(addresses, place, hop or "tcp", deadline_s, connect_s)
-    try:
-        if proxy is not None and context is not None:
+    if proxy is not None and context is not None:
+        try:
             await _tunnel(sock, target, proxy, connect_s)
-        if context is None:
-            _, protocol = await loop.create_connection(factory, sock=sock)
-            return protocol
-        return await _start_tls(sock, target, factory, context, tls_s)
-    except BaseException:
-        sock.close()
-        raise
+        except BaseException:
+            sock.close()
+            raise
+    # From here on the transport owns the socket, also when it fails: closed twice, the number of the
+    # descriptor could by then be somebody else's.
+    if context is None:
+        _, protocol = await loop.create_connection(factory, sock=sock)
+        return protocol
+    return await _start_tls(sock, target, factory, context, tls_s)
 
 
 async def _look_up(

@@ -73,10 +73,13 @@ class Catalogue:
         self.certain = False
 
     async def models(self, *, refresh: bool = False) -> Models:
-        """Return the catalogue. `refresh` waits for the upstream, unless that is down and there is a copy.
+        """Return the catalogue. `refresh` waits for the upstream; a copy serves while that is down.
+
+        A time to live of 0 means `refresh` each time.
 
         Raises UpstreamFault for a sign-in that cannot be used when there is no copy.
         """
+        refresh = refresh or self._ttl_s <= 0
         if self._models is not None and not refresh and time.monotonic() < self._fresh_until_s:
             return self._models
         if not self._read_file:
