@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airelays.app.streaming import StreamPump, collect
+from airelays.app.targets import Body, Target, try_targets
 from airelays.model import Call, Fields, Route
 from airelays.net.request import Request
 from airelays.protocol.jsonio import dumps, loads_object
@@ -45,45 +46,63 @@ _CODEX_LITE = b"x-openai-internal-codex-responses-lite"
 async def chat(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
     """POST /v1/chat/completions."""
     body = await read_json(relay, request)
-    translated = from_chat(body, tools_allowed=not route.no_tools)
-    options = translated.options
-    if options.stream:
-        reply = ChatStream(options, now_s=time.time(), reply_id=_reply_id("chatcmpl-"))
-        await _stream(relay, request, translated, reply)
-    else:
-        await _whole(relay, request, translated, lambda r: to_chat(r, options))
+    await try_targets(relay, request, route, body, _chat)
 
 
 async def completions(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
     """POST /v1/completions."""
     body = await read_json(relay, request)
-    translated = from_completion(body)
-    options = translated.options
-    if options.stream:
-        reply = CompletionStream(options, now_s=time.time(), reply_id=_reply_id("cmpl-"))
-        await _stream(relay, request, translated, reply)
-    else:
-        await _whole(relay, request, translated, lambda r: to_completion(r, options))
+    await try_targets(relay, request, route, body, _completion)
 
 
 async def responses(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
     """POST /v1/responses."""
     body = await read_json(relay, request)
+    await try_targets(relay, request, route, body, _responses)
+
+
+async def _chat(relay: Relay, request: Request, route: Route, body: Body, target: Target) -> None:
+    translated = from_chat(body, tools_allowed=not route.no_tools)
+    options = translated.options
+    if options.stream:
+        reply = ChatStream(options, now_s=time.time(), reply_id=_reply_id("chatcmpl-"))
+        await _stream(relay, request, target, translated, reply)
+    else:
+        await _whole(relay, request, target, translated, lambda r: to_chat(r, options))
+
+
+async def _completion(
+    relay: Relay, request: Request, route: Route, body: Body, target: Target
+) -> None:
+    translated = from_completion(body)
+    options = translated.options
+    if options.stream:
+        reply = CompletionStream(options, now_s=time.time(), reply_id=_reply_id("cmpl-"))
+        await _stream(relay, request, target, translated, reply)
+    else:
+        await _whole(relay, request, target, translated, lambda r: to_completion(r, options))
+
+
+async def _responses(
+    relay: Relay, request: Request, route: Route, body: Body, target: Target
+) -> None:
     codex = is_codex(request)
     translated = from_responses(body, tools_allowed=not route.no_tools, codex=codex)
     if translated.options.stream:
         reply = ResponsesStream(
             translated.options, codex=codex, now_s=time.time(), reply_id=_reply_id("resp_")
         )
-        await _stream(relay, request, translated, reply)
+        await _stream(relay, request, target, translated, reply)
     else:
-        await _whole(relay, request, translated, lambda r: r)
+        await _whole(relay, request, target, translated, lambda r: r)
 
 
 async def read_json(relay: Relay, request: Request) -> dict[str, Any]:
     """Return the request's JSON object. Raises ClientFault for a body that is none, or is too large."""
     limit = relay.settings.max_json_body_bytes
     raw = await request.read_body(limit)
+    if relay.recorder.bodies:
+        relay.recorder.body(request, raw)
     if len(raw) > OFF_LOOP_BYTES:
         return await asyncio.to_thread(loads_object, raw, max_bytes=limit)
     return loads_object(raw, max_bytes=limit)
@@ -111,18 +130,12 @@ def _call(request: Request, translated: Translated) -> Call:
     return Call(request.id, translated.conversation or "", passed, codex)
 
 
-async def _open(relay: Relay, request: Request, translated: Translated) -> Answer:
+async def _open(relay: Relay, request: Request, target: Target, translated: Translated) -> Answer:
     """Send the request upstream; return the answer with its head known to be good."""
-    outcome = request.outcome
-    outcome.model = translated.options.model
-    upstream, model = await relay.upstreams.pick(translated.options.model)
-    outcome.upstream = upstream.name
-    body = (
-        translated.body
-        if model == translated.options.model
-        else {**translated.body, "model": model}
-    )
-    return await upstream.respond(body, _call(request, translated))
+    body = translated.body
+    if target.model != translated.options.model:
+        body = {**body, "model": target.model}
+    return await target.upstream.respond(body, _call(request, translated))
 
 
 def _disclose(answer: Answer, translated: Translated) -> list[tuple[bytes, bytes]]:
@@ -143,26 +156,33 @@ def _names(names: list[str] | tuple[str, ...]) -> bytes:
     return text[: text.rindex(b",", 0, MAX_IGNORED_BYTES - 4)] + b",..."
 
 
-async def _stream(relay: Relay, request: Request, translated: Translated, reply: ReplyMap) -> None:
-    answer = await _open(relay, request, translated)
-    pump = StreamPump(request, answer, reply, ping_s=relay.settings.ping_seconds)
+async def _stream(
+    relay: Relay, request: Request, target: Target, translated: Translated, reply: ReplyMap
+) -> None:
+    answer = await _open(relay, request, target, translated)
+    tap = relay.recorder.tap(request)
+    pump = StreamPump(request, answer, reply, ping_s=relay.settings.ping_seconds, tap=tap)
     relay.streams_open += 1
     try:
         await pump.run(_disclose(answer, translated))
     finally:
         relay.streams_open -= 1
         request.outcome.usage = reply.usage
+        request.outcome.events = reply.events
 
 
 async def _whole(
     relay: Relay,
     request: Request,
+    target: Target,
     translated: Translated,
     convert: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> None:
-    answer = await _open(relay, request, translated)
+    answer = await _open(relay, request, target, translated)
     model = translated.options.model
     collector = Collector(now_s=time.time(), reply_id=_reply_id("resp_"), model=model)
-    await collect(answer, collector)
-    request.outcome.usage = collector.usage
+    try:
+        await collect(request, answer, collector, relay.recorder.tap(request))
+    finally:
+        request.outcome.usage = collector.usage
     await request.reply(200, dumps(convert(collector.result())), _disclose(answer, translated))
