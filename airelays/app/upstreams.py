@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from airelays.app.targets import Target
 from airelays.errors import UpstreamFault
 from airelays.settings import Settings, UpstreamSettings
 from airelays.translate.models import find, list_body
@@ -51,6 +52,10 @@ class Upstreams:
 
         return ChatGPTUpstream(self._settings, name=settings.name, warn=self._complain)
 
+    async def targets(self, model: str) -> list[Target]:
+        """Return who may serve `model`, first choice first. Raises ClientFault 404 for an unknown model."""
+        return [Target(*await self.pick(model))]
+
     async def pick(self, model: str) -> tuple[Upstream, str]:
         """Return the upstream that serves `model`, and the name that it knows the model by.
 
@@ -94,6 +99,15 @@ class Upstreams:
         warm = getattr(self.main, "warm", None)
         if warm is not None:
             self._warming = asyncio.get_running_loop().create_task(warm(), name="warm")
+
+    def secrets(self) -> list[bytes]:
+        """Return every secret that the upstreams hold now, for the redaction. Any thread may ask."""
+        found: list[bytes] = []
+        for upstream in list(self._made.values()):
+            tell = getattr(upstream, "secrets", None)
+            if tell is not None:
+                found += tell()
+        return found
 
     async def close(self) -> None:
         """Close every upstream that was made."""
