@@ -11,7 +11,7 @@ import asyncio
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from airelays.errors import RelayBug, UpstreamFault
@@ -20,7 +20,9 @@ from airelays.net.dial import open_connection
 from airelays.net.exchange import Exchange
 from airelays.net.origin import Target, split_url
 from airelays.net.proxy import Proxy, ProxyRules
+from airelays.net.response import Response
 from airelays.net.trust import Trust
+from airelays.protocol.chunked import encode_chunk
 from airelays.protocol.http1 import encode_request_head
 
 __all__ = ["Client", "Response"]
@@ -29,119 +31,12 @@ __all__ = ["Client", "Response"]
 IDLE_S = 5.0
 MAX_IDLE_PER_ORIGIN = 256
 MAX_CACHED_HEADS = 256
-MAX_JSON_BYTES = 16 * 1024 * 1024
 # asyncio allocates 256 KiB for each TLS connection; 32 KiB gave the same speed (180 -> 70 MiB at 500).
 TLS_BUFFER_BYTES = 32 * 1024
 _EXTRA = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e\x80-\xff]*")
 _OWN_FIELDS = frozenset(
     (b"host", b"content-length", b"transfer-encoding", b"connection", b"accept-encoding")
 )
-
-
-class Response:
-    """An answer whose head is in. Exactly one of `read`, `pump` or `abort` must follow.
-
-    `timings_ms` holds "dial" (0 on a pooled connection) and "head".
-    """
-
-    __slots__ = ("_connection", "_done", "head", "timings_ms")
-
-    def __init__(
-        self, connection: Exchange, head: ResponseHead, timings_ms: dict[str, float]
-    ) -> None:
-        self._connection: Exchange | None = connection
-        self._done: asyncio.Future[None] | None = None
-        self.head = head
-        self.timings_ms = timings_ms
-
-    @property
-    def status(self) -> int:
-        """The final status; 3xx is given to the caller as it is."""
-        return self.head.status
-
-    async def pump(self, feed: Callable[[bytes], None]) -> None:
-        """Give each read of the body to `feed`, in the event loop, until the body has truly ended.
-
-        Raises UpstreamFault when it was cut, stalled, malformed or compressed, and whatever `feed` raises.
-        """
-        coding = self.head.get(b"content-encoding")
-        if coding is not None and coding.lower() != b"identity":
-            self.abort()
-            raise UpstreamFault(
-                "the upstream compressed its answer although that was not asked for; a proxy in between may do"
-                " that: exclude the upstream from it",
-                hop="upstream",
-                code="upstream_malformed",
-                type="upstream_error",
-            )
-        await self._pump(feed)
-
-    async def read(self, limit_bytes: int = MAX_JSON_BYTES, *, within_s: float = 60.0) -> bytes:
-        """Return the whole body, decoded if it is gzip or deflate, of at most `limit_bytes` either way."""
-        parts: list[bytes] = []
-        size = 0
-
-        def keep(data: bytes) -> None:
-            nonlocal size
-            size += len(data)
-            if size > limit_bytes:
-                raise _too_large(limit_bytes)
-            parts.append(data)
-
-        try:
-            async with asyncio.timeout(within_s):
-                await self._pump(keep)
-        except TimeoutError:
-            raise UpstreamFault(
-                f"the upstream's answer was not complete within {within_s:g} s",
-                hop="stream",
-                status=504,
-                code="upstream_timeout",
-                type="upstream_error",
-            ) from None
-        return _decode(self.head.get(b"content-encoding"), b"".join(parts), limit_bytes)
-
-    async def _pump(self, feed: Callable[[bytes], None]) -> None:
-        if self._connection is None or self._done is not None:
-            raise RelayBug("an upstream answer was read twice")
-        self._done = self._connection.start(feed)
-        try:
-            await self._done
-        finally:
-            self.abort()
-            self._connection = None
-
-    def _own(self) -> Exchange | None:
-        """Return the connection while it is ours: once the body is over it may serve somebody else."""
-        connection = self._connection
-        if connection is None or self._done is None or connection.serves(self._done):
-            return connection
-        return None
-
-    def pause(self) -> None:
-        """Stop reading from the upstream; a few more calls of `feed` may come."""
-        connection = self._own()
-        if connection is not None:
-            connection.pause()
-
-    def resume(self) -> None:
-        """Read again."""
-        connection = self._own()
-        if connection is not None:
-            connection.resume()
-
-    def abort(self) -> None:
-        """End the exchange and drop its connection. Safe to call at any time and twice."""
-        connection = self._own()
-        if connection is not None:
-            connection.abort()
-
-    def tls_issuer(self) -> str:
-        """Return the organisation or name that issued the upstream's certificate; "" without TLS."""
-        connection = self._connection
-        found = None if connection is None else connection.transport.get_extra_info("peercert")
-        names = {key: value for part in (found or {}).get("issuer", ()) for key, value in part}
-        return str(names.get("organizationName") or names.get("commonName") or "")
 
 
 class Client:
@@ -221,7 +116,9 @@ class Client:
         Raises UpstreamFault; `sent` says whether a byte of the request can have gone out.
         """
         target, proxy = self._targets.get(url) or self._admit(url)
-        head = self._encode(method, url, target, proxy, fields, extra, body)
+        sized = body or method in ("POST", "PUT", "PATCH")
+        framing = b"content-length: %d" % len(body) if sized else b""
+        head = self._encode(method, url, target, proxy, fields, extra, framing)
         head_s = self._head_s if head_s is None else head_s
         gap_s = self._gap_s if gap_s is None else gap_s
         loop = asyncio.get_running_loop()
@@ -244,6 +141,45 @@ class Client:
             answer = await _exchange(connection, method, head, body, head_s, gap_s)
         except UpstreamFault as fault:
             fault.tried_twice = replaces
+            raise
+        timings_ms = {"dial": _ms(dialled_s - started_s), "head": _ms(loop.time() - dialled_s)}
+        return Response(connection, answer, timings_ms)
+
+    async def upload(
+        self,
+        *,
+        method: str,
+        url: str,
+        parts: AsyncIterator[bytes],
+        length: int | None,
+        fields: Fields = (),
+        extra: Fields = (),
+        head_s: float | None = None,
+    ) -> Response:
+        """Send a request whose body comes in `parts`, of `length` bytes or chunked; memory stays constant.
+
+        On a connection of its own: a body that is gone cannot be sent again. Raises as `request` does, and
+        whatever `parts` raises.
+        """
+        target, proxy = self._targets.get(url) or self._admit(url)
+        framing = (
+            b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+        )
+        head = self._encode(method, url, target, proxy, fields, extra, framing)
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        connection = await self._dial(target, proxy)
+        dialled_s = loop.time()
+        seconds = self._head_s if head_s is None else head_s
+        waiter = connection.begin(method, head, b"", head_s=seconds, gap_s=self._gap_s)
+        try:
+            connection.reusable = await _send_parts(
+                connection, parts, waiter, chunked=length is None
+            )
+            answer = await waiter
+        except BaseException:
+            connection.abort()
+            waiter.cancel()
             raise
         timings_ms = {"dial": _ms(dialled_s - started_s), "head": _ms(loop.time() - dialled_s)}
         return Response(connection, answer, timings_ms)
@@ -281,7 +217,7 @@ class Client:
         proxy: Proxy | None,
         fields: Fields,
         extra: Fields,
-        body: bytes,
+        framing: bytes,
     ) -> bytes:
         key = (method, url, fields)
         head = self._heads.get(key)
@@ -296,8 +232,8 @@ class Client:
             if _EXTRA.fullmatch(line) is None or name in _OWN_FIELDS:
                 raise RelayBug("a request field for the upstream is not one line of HTTP")
             lines.append(line)
-        if body or method in ("POST", "PUT", "PATCH"):
-            lines.append(b"content-length: %d" % len(body))
+        if framing:
+            lines.append(framing)
         lines.append(b"\r\n")
         return b"\r\n".join(lines)
 
@@ -387,6 +323,24 @@ async def _exchange(
         raise
 
 
+async def _send_parts(
+    connection: Exchange,
+    parts: AsyncIterator[bytes],
+    waiter: asyncio.Future[ResponseHead],
+    *,
+    chunked: bool,
+) -> bool:
+    """Send the body until it ends, or until the upstream has answered; return whether it was sent whole."""
+    async for part in parts:
+        if waiter.done():
+            return False
+        if part:
+            await connection.send(encode_chunk(part) if chunked else part)
+    if chunked:
+        await connection.send(b"0\r\n\r\n")
+    return True
+
+
 def _ms(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
@@ -396,45 +350,3 @@ def _shrink_tls_buffer() -> None:
 
     if getattr(asyncio.sslproto.SSLProtocol, "max_size", 0) > TLS_BUFFER_BYTES:
         asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
-
-
-def _too_large(limit_bytes: int) -> UpstreamFault:
-    return UpstreamFault(
-        f"the upstream's answer is larger than {limit_bytes:,} bytes, the most that is read here",
-        hop="upstream",
-        code="upstream_too_large",
-        type="upstream_error",
-    )
-
-
-def _decode(coding: bytes | None, data: bytes, limit_bytes: int) -> bytes:
-    name = (coding or b"identity").lower()
-    if name == b"identity" or not data:
-        return data
-    if name not in (b"gzip", b"x-gzip", b"deflate"):
-        raise UpstreamFault(
-            "the upstream's answer has a content coding that was not asked for",
-            code="upstream_malformed",
-            type="upstream_error",
-        )
-    import zlib
-
-    decoder = zlib.decompressobj(wbits=15 if name == b"deflate" else 31)
-    try:
-        plain = decoder.decompress(data, limit_bytes + 1)
-    except zlib.error as error:
-        raise UpstreamFault(
-            "the upstream's answer is not valid in its own content coding",
-            code="upstream_malformed",
-            type="upstream_error",
-        ) from error
-    if len(plain) > limit_bytes:
-        raise _too_large(limit_bytes)
-    if not decoder.eof:
-        raise UpstreamFault(
-            "the upstream's compressed answer ends too early",
-            hop="stream",
-            code="incomplete_stream",
-            type="upstream_error",
-        )
-    return plain

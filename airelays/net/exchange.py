@@ -55,6 +55,7 @@ class Exchange(asyncio.Protocol):
         self.place = place
         self.key = key
         self.lost_unheard = False
+        self.reusable = True
         self.idle_since_s = 0.0
         self._on_idle = on_idle
         self._on_lost = on_lost
@@ -76,6 +77,7 @@ class Exchange(asyncio.Protocol):
         self._method = ""
         self._lost: Exception | None = None
         self._poll: select.poll | None = None
+        self._blocked: asyncio.Future[None] | None = None
 
     # --- what the client calls -------------------------------------------------------------------------
 
@@ -97,6 +99,12 @@ class Exchange(asyncio.Protocol):
             self.transport.write(head)
             self.transport.write(body)
         return waiter
+
+    async def send(self, data: bytes) -> None:
+        """Send a piece of the request body behind `begin`; returns when the upstream keeps up."""
+        self.transport.write(data)
+        if self._blocked is not None:
+            await self._blocked
 
     def start(self, feed: Callable[[bytes], None]) -> asyncio.Future[None]:
         """Hand the body to `feed` from now on; the future ends with the body."""
@@ -198,9 +206,20 @@ class Exchange(asyncio.Protocol):
             self._closed_cleanly = False
         return False
 
+    def pause_writing(self) -> None:
+        """The upstream does not take what it is sent."""
+        self._blocked = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The upstream has caught up, or is gone."""
+        blocked, self._blocked = self._blocked, None
+        if blocked is not None and not blocked.done():
+            blocked.set_result(None)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """End whatever was going on."""
         self._poll = None
+        self.resume_writing()
         self._input_ended()
 
     # --- inside ----------------------------------------------------------------------------------------
@@ -295,7 +314,12 @@ class Exchange(asyncio.Protocol):
             extra or self._closed_cleanly or self._lost is not None or self.transport.is_closing()
         )
         # A reply that came before the whole request was sent leaves the connection out of step.
-        if self._keep_alive and not broken and not self.transport.get_write_buffer_size():
+        if (
+            self._keep_alive
+            and self.reusable
+            and not broken
+            and not self.transport.get_write_buffer_size()
+        ):
             self._on_idle(self)
         else:
             self.close()
