@@ -1,0 +1,322 @@
+"""Any OpenAI-compatible server: a company gateway, llama.cpp, Ollama, vLLM, the OpenAI API with a key.
+
+What the server speaks is forwarded as it is (`forward`, `upload`); what it lacks is found out once (404, 405, 501)
+and from then on translated from what it has. Owns: the server's key, what it lacks, its list of models.
+Refuses to know: clients. Layer: I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from airelays import __version__
+from airelays.disk.secretfile import read_secret
+from airelays.errors import ConfigError, UpstreamFault
+from airelays.model import Call, Fields
+from airelays.net.client import Client
+from airelays.net.response import Response
+from airelays.protocol.jsonio import dumps
+from airelays.settings import UpstreamSettings
+from airelays.translate.chat_events import ChatEvents
+from airelays.translate.to_chat import chat_request
+from airelays.upstream.compatible.refusal import (
+    MAX_ERROR_BYTES,
+    Refused,
+    lacks_api,
+    passed_fields,
+)
+
+__all__ = ["APIS", "Compatible", "PassedAnswer"]
+
+APIS = {"chat": "/chat/completions", "responses": "/responses", "completions": "/completions"}
+MODELS_SECONDS = 3.0
+MODELS_CALM_SECONDS = 30.0
+MAX_MODELS_BYTES = 8 * 1024 * 1024
+MAX_KEY_BYTES = 8192
+
+
+class PassedAnswer:
+    """A Responses event stream of the server, native or made of its chat stream. See upstream.base.Answer."""
+
+    def __init__(
+        self, response: Response, events: ChatEvents | None, ignored: tuple[str, ...]
+    ) -> None:
+        self._response = response
+        self._events = events
+        self.fields: Fields = passed_fields(response.head)
+        self.timings_ms = response.timings_ms
+        self.ignored = ignored
+
+    async def pump(self, feed: Callable[[bytes], None]) -> None:
+        """Hand each read to `feed`, as Responses events."""
+        events = self._events
+        if events is None:
+            await self._response.pump(feed)
+            return
+
+        def translate(data: bytes) -> None:
+            out = events.feed(data)
+            if out:
+                feed(out)
+
+        await self._response.pump(translate)
+        out = events.end()
+        if out:
+            feed(out)
+
+    def pause(self) -> None:
+        """Stop reading."""
+        self._response.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._response.resume()
+
+    def abort(self) -> None:
+        """End the request at once."""
+        self._response.abort()
+
+
+class Compatible:
+    """One configured server. `env` is where `api_key_env` is looked up."""
+
+    kind = "compatible"
+    # Its list is what it says; a model that it does not list may still be served (Ollama pulls, gateways route).
+    catalogue_certain = False
+
+    def __init__(
+        self,
+        settings: UpstreamSettings,
+        *,
+        models_ttl_s: float = 300.0,
+        client: Client | None = None,
+    ) -> None:
+        self.name = settings.name
+        self.settings = settings
+        self._base = settings.base_url.rstrip("/")
+        self.client = Client.for_settings([self._base], settings) if client is None else client
+        self.lacking: set[str] = set()
+        self._models: list[dict[str, Any]] | None = None
+        self._models_until_s = 0.0
+        self._models_ttl_s = models_ttl_s
+        self._flight: asyncio.Task[list[dict[str, Any]]] | None = None
+        self._problem = ""
+
+    # ---- the interface of upstream.base
+
+    async def respond(self, body: dict[str, Any], call: Call) -> PassedAnswer:
+        """Send one Responses request, to the server's own API or translated to chat."""
+        if "responses" not in self.lacking:
+            response = await self.forward("POST", APIS["responses"], dumps(body))
+            if response.status == 200:
+                return PassedAnswer(response, None, ())
+            refused = await self.refusal(response)
+            if not self.learn("responses", refused):
+                raise refused.fault(self.name)
+        return await self._respond_by_chat(body, call)
+
+    async def _respond_by_chat(self, body: dict[str, Any], call: Call) -> PassedAnswer:
+        chat = chat_request(body)
+        response = await self.forward("POST", APIS["chat"], dumps(chat.body))
+        if response.status != 200:
+            refused = await self.refusal(response)
+            self.learn("chat", refused)
+            raise refused.fault(self.name)
+        ids = call.request_id.removeprefix("req_")
+        model = str(body.get("model") or "")
+        events = ChatEvents(model=model, ids=ids, now_s=time.time(), custom=chat.custom)
+        return PassedAnswer(response, events, chat.ignored)
+
+    async def models(self, *, refresh: bool = False) -> list[dict[str, Any]]:
+        """Return the server's models; a copy is served at once, also while the server is down.
+
+        Raises UpstreamFault when there is no copy and the server gives none.
+        """
+        now_s = time.monotonic()
+        if self._models is not None and not refresh and now_s < self._models_until_s:
+            return self._models
+        if self._flight is None:
+            loop = asyncio.get_running_loop()
+            self._flight = loop.create_task(self._fetch_models(), name=f"models {self.name}")
+            self._flight.add_done_callback(self._landed)
+        if self._models is not None and not refresh:
+            return self._models
+        try:
+            return await asyncio.shield(self._flight)
+        except UpstreamFault:
+            if self._models is None:
+                raise
+            return self._models
+
+    async def status(self) -> dict[str, Any]:
+        """Return facts: whether there is a key where one is configured, what the server lacks."""
+        try:
+            self.key()
+            problem = self._problem
+        except UpstreamFault as fault:
+            problem = fault.message
+        facts: dict[str, Any] = {
+            "kind": self.kind,
+            "ready": not problem,
+            "base_url": self._base,
+            "lacks": sorted(self.lacking),
+            "model_count": None if self._models is None else len(self._models),
+        }
+        return {**facts, "problem": problem} if problem else facts
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        if self._flight is not None:
+            self._flight.cancel()
+            await asyncio.wait([self._flight])
+        await self.client.close()
+
+    # ---- beyond it
+
+    def speaks(self, api: str) -> bool:
+        """Whether the server may have `api`; True until it was found to lack it."""
+        return api not in self.lacking
+
+    def learn(self, api: str, refused: Refused) -> bool:
+        """Note that the server has no `api` if `refused` says so; return whether it does."""
+        if not lacks_api(refused):
+            return False
+        self.lacking.add(api)
+        return True
+
+    async def forward(
+        self, method: str, path: str, body: bytes = b"", extra: Fields = ()
+    ) -> Response:
+        """Send a request to `path` below the base URL. Raises UpstreamFault when no answer comes."""
+        kind = ((b"content-type", b"application/json"),) if body else ()
+        return await self.client.request(
+            method=method,
+            url=self._base + path,
+            fields=(*self._fields(), *kind),
+            extra=extra,
+            body=body,
+        )
+
+    async def upload(
+        self, path: str, parts: AsyncIterator[bytes], length: int | None, content_type: bytes
+    ) -> Response:
+        """Send a request whose body comes in parts, with constant memory."""
+        extra = ((b"content-type", content_type),)
+        return await self.client.upload(
+            method="POST",
+            url=self._base + path,
+            parts=parts,
+            length=length,
+            fields=self._fields(),
+            extra=extra,
+        )
+
+    async def refusal(self, response: Response) -> Refused:
+        """Read an answer that is no success, as far as it is worth reading."""
+        try:
+            body = await response.read(MAX_ERROR_BYTES, within_s=10.0)
+        except UpstreamFault:
+            body = b""
+        return Refused(response.head, body)
+
+    def key(self) -> str:
+        """Return the server's key, "" when none is configured. Raises UpstreamFault when it is not there."""
+        settings = self.settings
+        if settings.api_key_env:
+            key = os.environ.get(settings.api_key_env, "").strip()
+            if not key:
+                raise self._no_key(f"the environment variable {settings.api_key_env} is empty")
+            return key
+        if settings.api_key_file:
+            try:
+                data = read_secret(
+                    settings.api_key_file, warn=lambda _: None, max_bytes=MAX_KEY_BYTES
+                )
+            except ConfigError as error:
+                raise self._no_key(str(error)) from error
+            if not (data or b"").strip():
+                raise self._no_key(f"the key file {settings.api_key_file} is missing or empty")
+            return (data or b"").strip().decode("utf-8", "replace")
+        return ""
+
+    def secrets(self) -> list[bytes]:
+        """Return the key, for the redaction."""
+        try:
+            key = self.key()
+        except UpstreamFault:
+            return []
+        values = [key, *(value for _, value in self.settings.headers)]
+        return [value.encode() for value in values if value]
+
+    def _no_key(self, why: str) -> UpstreamFault:
+        return UpstreamFault(
+            f"the key of the upstream {self.name} is not there: {why}",
+            hop="sign_in",
+            status=503,
+            code="upstream_auth_missing",
+            type="authentication_error",
+            should_retry=False,
+            headers={"x-airelays-upstream-auth": "missing"},
+        )
+
+    def _fields(self) -> Fields:
+        key = self.key()
+        own: list[tuple[bytes, bytes]] = [
+            (b"user-agent", f"airelays/{__version__}".encode()),
+            (b"accept", b"*/*"),
+        ]
+        if key:
+            own.append((b"authorization", b"Bearer " + key.encode()))
+        named = tuple(
+            (name.lower().encode("ascii"), value.encode("utf-8"))
+            for name, value in self.settings.headers
+        )
+        replaced = {name for name, _ in named}
+        return (*(field for field in own if field[0] not in replaced), *named)
+
+    async def _fetch_models(self) -> list[dict[str, Any]]:
+        self._models_until_s = time.monotonic() + MODELS_CALM_SECONDS
+        try:
+            async with asyncio.timeout(MODELS_SECONDS):
+                response = await self.forward("GET", "/models")
+                if response.status != 200:
+                    raise (await self.refusal(response)).fault(self.name)
+                found = _model_entries(await response.read(MAX_MODELS_BYTES))
+        except TimeoutError:
+            self._problem = f"gave no list of models within {MODELS_SECONDS:g} s"
+            raise UpstreamFault(
+                f"the upstream {self.name} {self._problem}", status=504, code="upstream_timeout"
+            ) from None
+        except UpstreamFault as fault:
+            self._problem = fault.message
+            raise
+        self._problem = ""
+        self._models = found
+        self._models_until_s = time.monotonic() + self._models_ttl_s
+        return found
+
+    def _landed(self, flight: asyncio.Task[list[dict[str, Any]]]) -> None:
+        self._flight = None
+        if not flight.cancelled():
+            flight.exception()
+
+
+def _model_entries(raw: bytes) -> list[dict[str, Any]]:
+    """Return catalogue entries of a model list: `{"data": [...]}`, a bare list, or Ollama's `models`."""
+    import json
+
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return []
+    listed = value.get("data") or value.get("models") if isinstance(value, dict) else value
+    entries: list[dict[str, Any]] = []
+    for one in listed if isinstance(listed, list) else []:
+        found = one.get("id") or one.get("name") if isinstance(one, dict) else one
+        if isinstance(found, str) and found:
+            entries.append({"slug": found, "display_name": found, "visibility": "list"})
+    return entries
