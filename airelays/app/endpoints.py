@@ -45,6 +45,10 @@ def _load(name: str) -> Endpoint:
         from airelays.app import subscription
 
         return subscription.subscription
+    if name in ("forward_json", "forward_multipart"):
+        from airelays.app import forwarding
+
+        return forwarding.forward_json if name == "forward_json" else forwarding.forward_multipart
     from airelays.app import unsupported
 
     return unsupported.refuse

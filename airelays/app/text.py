@@ -62,6 +62,8 @@ async def responses(relay: Relay, request: Request, route: Route, values: dict[s
 
 
 async def _chat(relay: Relay, request: Request, route: Route, body: Body, target: Target) -> None:
+    if await _passed(relay, request, route, body, target, "chat"):
+        return
     translated = from_chat(body, tools_allowed=not route.no_tools)
     options = translated.options
     if options.stream:
@@ -74,6 +76,8 @@ async def _chat(relay: Relay, request: Request, route: Route, body: Body, target
 async def _completion(
     relay: Relay, request: Request, route: Route, body: Body, target: Target
 ) -> None:
+    if await _passed(relay, request, route, body, target, "completions"):
+        return
     translated = from_completion(body)
     options = translated.options
     if options.stream:
@@ -86,6 +90,8 @@ async def _completion(
 async def _responses(
     relay: Relay, request: Request, route: Route, body: Body, target: Target
 ) -> None:
+    if await _passed(relay, request, route, body, target, "responses"):
+        return
     codex = is_codex(request)
     translated = from_responses(body, tools_allowed=not route.no_tools, codex=codex)
     if translated.options.stream:
@@ -95,6 +101,17 @@ async def _responses(
         await _stream(relay, request, target, translated, reply)
     else:
         await _whole(relay, request, target, translated, lambda r: r)
+
+
+async def _passed(
+    relay: Relay, request: Request, route: Route, body: Body, target: Target, api: str
+) -> bool:
+    """Whether a server that speaks the client's dialect served the request as it is."""
+    if target.upstream.kind != "compatible":
+        return False
+    from airelays.app.forwarding import pass_text
+
+    return await pass_text(relay, request, route, body, target, api)
 
 
 async def read_json(relay: Relay, request: Request) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from airelays.errors import UpstreamFault, default_type
+from airelays.errors import RelayError, UpstreamFault, default_type
 
-__all__ = ["classify", "error_of", "incomplete_stream"]
+__all__ = ["classify", "error_of", "in_band", "incomplete_stream"]
 
 MAX_MESSAGE_CHARS = 2000
 
@@ -93,6 +93,21 @@ def incomplete_stream() -> UpstreamFault:
         hop="stream",
         code="incomplete_stream",
         type="server_error",
+    )
+
+
+def in_band(fault: RelayError) -> UpstreamFault:
+    """Return `fault` as it stands inside a stream: there SDKs know "server_error", not our "upstream_error"."""
+    return UpstreamFault(
+        fault.message,
+        status=fault.status,
+        code=fault.code,
+        param=fault.param,
+        type="server_error" if fault.type == "upstream_error" else fault.type,
+        retry_after_s=fault.retry_after_s,
+        should_retry=fault.should_retry,
+        upstream=fault.upstream,
+        hop=fault.hop if isinstance(fault, UpstreamFault) else "stream",
     )
 
 

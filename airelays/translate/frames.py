@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NoReturn
 from airelays.errors import RelayError, UpstreamFault
 from airelays.model import Usage
 from airelays.protocol.sse import Parser, too_large
-from airelays.translate.failure import classify, incomplete_stream
+from airelays.translate.failure import classify, in_band, incomplete_stream
 from airelays.translate.usage import read_usage
 
 __all__ = [
@@ -208,7 +208,7 @@ class EventMap:
             return b""
         out: list[bytes] = []
         self.committed = True
-        self._fail(fault if isinstance(fault, UpstreamFault) else _as_upstream(fault), out)
+        self._fail(in_band(fault), out)
         return b"".join(out)
 
     def ping(self) -> bytes:
@@ -372,17 +372,4 @@ class EventMap:
 def _too_deep() -> UpstreamFault:
     return UpstreamFault(
         "upstream sent an event that nests too deeply to be written again", hop="stream"
-    )
-
-
-def _as_upstream(fault: RelayError) -> UpstreamFault:
-    return UpstreamFault(
-        fault.message,
-        status=fault.status,
-        code=fault.code,
-        param=fault.param,
-        type=fault.type,
-        retry_after_s=fault.retry_after_s,
-        should_retry=fault.should_retry,
-        upstream=fault.upstream,
     )

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from airelays.errors import RelayError, UpstreamFault
 from airelays.model import Usage
 from airelays.protocol.sse import MAX_EVENT_BYTES, too_large
-from airelays.translate.failure import classify, incomplete_stream
+from airelays.translate.failure import classify, in_band, incomplete_stream
 from airelays.translate.usage import read_usage
 
 __all__ = ["PassedChunks"]
@@ -76,7 +77,7 @@ class PassedChunks:
         if self.done and self.terminal != "failed":
             return b""
         self.done, self.terminal, self.committed = True, "failed", True
-        return b"data: " + json.dumps({"error": fault.to_object()}).encode() + b"\n\n"
+        return b"data: " + json.dumps({"error": in_band(fault).to_object()}).encode() + b"\n\n"
 
     def ping(self) -> bytes:
         """Return a comment that keeps an idle connection open."""
@@ -100,7 +101,7 @@ class PassedChunks:
     def _error(self, frames: bytes) -> bytes | None:
         """Return what goes out for frames that hold an error chunk, None when none of them does."""
         before = b""
-        for frame in re.split(rb"(?<=\n\n)|(?<=\r\n\r\n)", frames):
+        for frame in _split(frames):
             error = _chunk_of(frame).get("error")
             if error:
                 fault = classify(
@@ -117,7 +118,7 @@ class PassedChunks:
         return None
 
     def _read_usage(self, frames: bytes) -> None:
-        for frame in frames.split(b"\n\n"):
+        for frame in _split(frames):
             usage = _chunk_of(frame).get("usage")
             if isinstance(usage, dict):
                 self.usage = read_usage(
@@ -136,6 +137,14 @@ class PassedChunks:
         committed = self.committed
         self.done, self.terminal = True, "failed"
         return self.fail(fault) if committed else b""
+
+
+def _split(frames: bytes) -> Iterator[bytes]:
+    """Yield each frame with the blank line behind it."""
+    start = 0
+    for match in _BLANK.finditer(frames):
+        yield frames[start : match.end()]
+        start = match.end()
 
 
 def _chunk_of(frame: bytes) -> dict[str, Any]:
