@@ -17,6 +17,8 @@ from airelays.app.streaming import StreamPump, collect
 from airelays.app.targets import Body, Target, try_targets
 from airelays.model import Call, Fields, Route
 from airelays.net.request import Request
+from airelays.net.zstd import zstd_decoder
+from airelays.protocol.coding import decode_body
 from airelays.protocol.jsonio import dumps, loads_object
 from airelays.translate.chat import from_chat, to_chat
 from airelays.translate.completions import from_completion, to_completion
@@ -118,8 +120,10 @@ async def read_json(relay: Relay, request: Request) -> dict[str, Any]:
     """Return the request's JSON object. Raises ClientFault for a body that is none, or is too large."""
     limit = relay.settings.max_json_body_bytes
     raw = await request.read_body(limit)
-    if relay.recorder.bodies:
-        relay.recorder.body(request, raw)
+    coding = request.head.get(b"content-encoding")
+    if coding is not None:
+        zstd = zstd_decoder() if coding.strip().lower() == b"zstd" else None
+        raw = await asyncio.to_thread(decode_body, raw, coding, limit, zstd)
     if len(raw) > OFF_LOOP_BYTES:
         return await asyncio.to_thread(loads_object, raw, max_bytes=limit)
     return loads_object(raw, max_bytes=limit)
