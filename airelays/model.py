@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from airelays.errors import RelayError
+
 __all__ = ["Call", "Outcome", "Peer", "RequestHead", "ResponseHead", "Route", "Usage"]
 
 Fields = tuple[tuple[bytes, bytes], ...]
@@ -115,13 +117,24 @@ class Call(NamedTuple):
 
 
 class Outcome:
-    """How one request ended; filled while it runs, read once by the journal."""
+    """How one request ended; filled while it runs, read once by the journal.
+
+    `reason` is the gate's word for a refusal. `route` and `client` are set when a request is admitted.
+    `error` is what the client was told, as a status or inside a stream. `announced` says that the journal
+    has its first record; `sent` gathers the beginning of the answer when bodies are logged.
+    """
 
     __slots__ = (
+        "announced",
         "bytes_in",
         "bytes_out",
+        "client",
+        "error",
+        "events",
         "model",
         "reason",
+        "route",
+        "sent",
         "status",
         "timings_ms",
         "upstream",
@@ -137,3 +150,9 @@ class Outcome:
         self.bytes_in = 0
         self.bytes_out = 0
         self.timings_ms: dict[str, float] = {}
+        self.route = ""
+        self.client = ""
+        self.error: RelayError | None = None
+        self.events = 0
+        self.announced = False
+        self.sent: bytearray | None = None

@@ -63,6 +63,8 @@ async def _serve(
         on_bug=relay.note_bug,
     )
     relay.port = sockets[0].getsockname()[1]
+    relay.recorder.start()
+    relay.note_start()
     listener.start()
     on_ready([s.getsockname()[:2] for s in sockets])
     # What exists now stays until the end: the collector need not look at it again.
@@ -74,6 +76,7 @@ async def _serve(
     await listener.stop_accepting()
     await _drain(listener, force, settings.drain_seconds)
     await relay.close()
+    await asyncio.to_thread(relay.recorder.close)
     return 0
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from airelays.app import endpoints
+from airelays.app.recording import Recorder
 from airelays.app.routes import KNOWN_METHODS, Routes
 from airelays.app.upstreams import Upstreams
 from airelays.disk.token import TokenSource
@@ -41,7 +42,6 @@ class Relay:
         token: TokenSource,
         *,
         complain: Callable[[str], None],
-        record: Callable[..., None] = lambda phase, request_id, **fields: None,
     ) -> None:
         self.settings = settings
         self.token = token
@@ -49,7 +49,7 @@ class Relay:
         self.routes = Routes()
         self._heads = HeadCache()
         self.upstreams = Upstreams(settings, complain)
-        self.record = record
+        self.recorder = Recorder(settings, secrets=self.upstreams.secrets, complain=complain)
         self.complain = complain
         self.started_wall_s = time.time()
         self.started_s = time.monotonic()
@@ -81,6 +81,7 @@ class Relay:
             limits,
             heads=self._heads,
             on_refused=self._bad_head,
+            on_done=self.recorder.finish,
             on_bug=self.note_bug,
         )
 
@@ -107,19 +108,22 @@ class Relay:
         if head.method == "OPTIONS":
             await self._options(request, route)
             return
+        token = self.token.current()
+        self.recorder.know_token(token)
         try:
             admission = self.gate.admit(
                 head,
                 request.peer,
                 route,
                 time.monotonic(),
-                token=self.token.current(),
+                token=token,
                 max_body_bytes=self._max_body_bytes(route),
                 here=request.connection.here,
             )
         except Refused as refused:
             self._refused(request, refused)
             raise
+        self.recorder.begin(request, route, admission.client)
         try:
             await self._admitted(request, route, values)
         finally:
@@ -192,11 +196,31 @@ class Relay:
 
     # ---- what is recorded
 
+    def note_start(self) -> None:
+        """Note how the relay is guarded as it begins to serve."""
+        settings, token = self.settings, self.token.current()
+        self.recorder.know_token(token)
+        self.recorder.event(
+            "endpoint_security_ready",
+            "startup",
+            require_bearer_auth=settings.require_bearer_auth,
+            bearer_token_present=token is not None,
+            bearer_token_created=self.token.created,
+            bearer_token_source=self.token.source,
+            bearer_token_file=settings.bearer_token_file,
+            rate_limit_per_minute=settings.rate_limit_per_minute,
+            rate_limit_burst=settings.rate_limit_burst,
+            concurrent_requests_per_ip=settings.concurrent_requests_per_ip,
+            network_scope=self.gate.scope,
+            upstream=settings.upstream_kind,
+        )
+
     def _refused(self, request: Request, refused: Refused) -> None:
         request.outcome.reason = refused.reason
+        self.recorder.metrics.reject(refused.reason)
         client = self.gate.client_of(request.head, request.peer)
         if refused.reason == "auth_failed":
-            self.record(
+            self.recorder.event(
                 "endpoint_auth_failed",
                 request.id,
                 method=request.head.method,
@@ -208,7 +232,7 @@ class Relay:
                 block_seconds=self.settings.failed_auth_block_seconds if refused.blocked else 0,
             )
         else:
-            self.record(
+            self.recorder.event(
                 "endpoint_rejected",
                 request.id,
                 client_ip=client,
@@ -220,7 +244,8 @@ class Relay:
             )
 
     def _bad_head(self, request: Request, error: RelayError) -> None:
-        self.record(
+        self.recorder.metrics.reject("malformed_request")
+        self.recorder.event(
             "endpoint_rejected",
             request.id,
             client_ip=request.peer.host,
@@ -236,7 +261,8 @@ class Relay:
             at = at.tb_next
         place = f"{at.tb_frame.f_code.co_filename}:{at.tb_lineno}" if at is not None else "?"
         self.complain(f"{request_id}: {type(bug).__name__} at {place}")
-        self.record("relay_bug", request_id, error=type(bug).__name__, place=place)
+        self.recorder.metrics.bugs += 1
+        self.recorder.event("relay_bug", request_id, error=type(bug).__name__, place=place)
 
     # ---- facts
 
@@ -245,7 +271,7 @@ class Relay:
         return time.monotonic() - self.started_s
 
     async def close(self) -> None:
-        """Let go of the upstreams."""
+        """Let go of the upstreams. What is still to be written down is `recorder.close`'s."""
         await self.upstreams.close()
 
     def facts(self) -> dict[str, Any]:

@@ -7,10 +7,11 @@ upstream has shown that it works; a cut is never passed off as an end. Layer: ap
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from airelays.app.recording import Pace
 from airelays.errors import RelayError, UpstreamFault
-from airelays.net.request import ClientGone, Request
+from airelays.net.request import MAX_KEPT_BYTES, ClientGone, Request
 from airelays.translate.stream import Collector, ReplyMap
 from airelays.upstream.base import Answer
 
@@ -34,7 +35,15 @@ class StreamPump:
     write, and no task or queue lies between the two sockets.
     """
 
-    def __init__(self, request: Request, answer: Answer, reply: ReplyMap, *, ping_s: float) -> None:
+    def __init__(
+        self,
+        request: Request,
+        answer: Answer,
+        reply: ReplyMap,
+        *,
+        ping_s: float,
+        tap: Callable[[bytes], None] | None = None,
+    ) -> None:
         self.request = request
         self.answer = answer
         self.reply = reply
@@ -43,6 +52,8 @@ class StreamPump:
         self._timer: asyncio.TimerHandle | None = None
         self._probes: list[asyncio.TimerHandle] = []
         self._lost: ClientGone | None = None
+        self._pace = Pace()
+        self._tap = tap
 
     async def run(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Stream until the terminal event. Raises what becomes a status when nothing was sent yet."""
@@ -66,13 +77,20 @@ class StreamPump:
         if self.request.finished:
             return  # what comes behind the terminal event is nobody's
         reply = self.reply
+        self._pace.read()
+        if self._tap is not None:
+            self._tap(data)
         out = reply.feed(data)
+        if reply.first_text:
+            self._pace.token()
         if reply.terminal or reply.stopped:
             self._terminal(out)
         elif out:
             self._send(out)
 
     def _send(self, out: bytes) -> None:
+        if self.request.outcome.sent is not None:
+            self._keep(out)
         try:
             self.request.send(out)
         except ClientGone as gone:
@@ -85,8 +103,11 @@ class StreamPump:
         if failed and not self.request.head_sent and not self.reply.committed:
             self.answer.abort()  # becomes a status in `_end`
             return
+        self.request.outcome.error = self.reply.failure
+        last = out if failed else out + self.reply.end()
+        self._keep(last)
         try:
-            self.request.send_last(out if failed else out + self.reply.end())
+            self.request.send_last(last)
         except ClientGone as gone:
             self._lost = gone
         if self._lost is not None or self.reply.stopped:
@@ -108,7 +129,16 @@ class StreamPump:
             return
         if not self.request.head_sent:
             raise error
-        self.request.send_last(out or self.reply.fail(error))
+        self.request.outcome.error = error
+        last = out or self.reply.fail(error)
+        self._keep(last)
+        self.request.send_last(last)
+
+    def _keep(self, out: bytes) -> None:
+        """Gather the beginning of what the client got, when bodies are logged."""
+        sent = self.request.outcome.sent
+        if sent is not None and len(sent) < MAX_KEPT_BYTES:
+            sent += out
 
     def _interrupt(self) -> None:
         """Cancelled: the client left, or the relay shuts down and owes the client a last word."""
@@ -121,6 +151,7 @@ class StreamPump:
             task.uncancel()
         if not self.request.finished:
             self.request.keep_alive = False
+            self.request.outcome.error = error
             self.request.send_last(self.reply.fail(error))
 
     def _blocked(self, blocked: bool) -> None:
@@ -146,6 +177,7 @@ class StreamPump:
             self._probes = [self._loop.call_later(s, self._ping) for s in PROBE_SECONDS]
 
     def _stop(self) -> None:
+        self._pace.note(self.request.outcome, self.request.started_s)
         self.request.connection.on_blocked = None
         self.request.on_eof = None
         self.answer.abort()
@@ -155,12 +187,21 @@ class StreamPump:
             probe.cancel()
 
 
-async def collect(answer: Answer, collector: Collector) -> None:
+async def collect(
+    request: Request,
+    answer: Answer,
+    collector: Collector,
+    tap: Callable[[bytes], None] | None = None,
+) -> None:
     """Read `answer` to its terminal event. Raises the fault that the client gets as a status."""
     loop = asyncio.get_running_loop()
+    pace = Pace()
 
     def feed(data: bytes) -> None:
         if not collector.done:
+            pace.read()
+            if tap is not None:
+                tap(data)
             collector.feed(data)
             if collector.terminal:
                 loop.call_later(AFTER_TERMINAL_SECONDS, answer.abort)
@@ -171,6 +212,7 @@ async def collect(answer: Answer, collector: Collector) -> None:
     except UpstreamFault as cut:
         fault = cut
     finally:
+        pace.note(request.outcome, request.started_s)
         answer.abort()
     if fault is not None and not collector.done:
         raise fault

@@ -94,7 +94,7 @@ def _ensure_token(context: Context, console: Console) -> None:
             f"there is no relay token in {token.path}; type: airelays init "
             "(or set AIRELAYS_BEARER_TOKEN, or run with --no-auth)"
         )
-    create_token(settings.bearer_token_file)
+    token.created = create_token(settings.bearer_token_file)
     console.note(
         f"made a relay token in {settings.bearer_token_file}; `airelays token show` shows it"
     )

@@ -31,9 +31,12 @@ _TICK_NS = 2_000_000_000
 
 
 class TokenSource:
-    """The token that clients must present, now. Never shows it in its repr."""
+    """The token that clients must present, now. Never shows it in its repr.
 
-    __slots__ = ("_cached", "_env", "_seen", "_warn", "path", "problem")
+    `created` says that the running process made the token file.
+    """
+
+    __slots__ = ("_cached", "_env", "_seen", "_warn", "created", "path", "problem")
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class TokenSource:
         """`path` is the token file. Raises ConfigError when the environment's token cannot be one."""
         self.path = path
         self.problem = ""
+        self.created = False
         self._warn = warn
         self._env = _from_env(env or {})
         self._cached: bytes | None = None

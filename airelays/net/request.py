@@ -22,6 +22,8 @@ __all__ = ["ClientGone", "Request", "error_fields"]
 BODY_GRACE_SECONDS = 10.0
 BODY_BYTES_PER_SECOND = 1024
 
+# So much of an answer is kept for the journal, when bodies are logged.
+MAX_KEPT_BYTES = 64 * 1024
 JSON = b"application/json"
 _ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
@@ -165,6 +167,8 @@ class Request:
         self.outcome.status = status
         self._write(head if self.head.method == "HEAD" or status == 204 else head + body)
         self.finished = True
+        if self.outcome.sent is not None:
+            self.outcome.sent += body[:MAX_KEPT_BYTES]
         if self.connection.blocked:
             await self.connection.drain()
 

@@ -51,6 +51,7 @@ class Session:
         *,
         heads: HeadCache,
         on_refused: Callable[[Request, RelayError], None],
+        on_done: Callable[[Request], None],
         on_bug: Callable[[str, BaseException], None],
     ) -> None:
         self.connection = connection
@@ -59,6 +60,7 @@ class Session:
         self._limits = limits
         self._heads = heads
         self._on_refused = on_refused
+        self._on_done = on_done
         self._on_bug = on_bug
         self._task: asyncio.Task[None] | None = None
         self._buffer = b""
@@ -165,6 +167,7 @@ class Session:
             await self._handle(request)
         finally:
             self.request = None
+            self._on_done(request)
             self.connection.on_blocked = None
             if self._half_closed is not None:
                 self._half_closed.cancel()
@@ -196,6 +199,7 @@ class Session:
 
     async def _answer(self, request: Request, error: RelayError) -> None:
         """Say `error` if the head has not gone out; a stream whose handler raised is cut, never ended."""
+        request.outcome.error = error
         if request.head_sent:
             self.connection.abort()
             return

@@ -191,6 +191,10 @@ class ChatGPTUpstream:
             "last_limits": limits or None,
         }
 
+    def secrets(self) -> list[bytes]:
+        """Return what must never be written down. Any thread may ask."""
+        return self.tokens.secrets()
+
     async def warm(self) -> None:
         """Prepare what the first request would wait for; what is wrong is said by that request."""
         with contextlib.suppress(UpstreamFault):

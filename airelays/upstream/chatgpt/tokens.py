@@ -139,6 +139,18 @@ class Tokens:
             facts["ready_for_requests"] = facts["ready_for_requests"] and not failure.permanent
         return facts
 
+    def secrets(self) -> list[bytes]:
+        """Return the tokens in memory, for redaction. Reads attributes only: any thread may ask."""
+        unsaved = self._unsaved
+        held = (self._sign_in, unsaved.sign_in if unsaved is not None else None)
+        return [
+            token.encode()
+            for sign_in in held
+            if sign_in is not None
+            for token in (sign_in.access_token, sign_in.refresh_token, sign_in.id_token)
+            if token
+        ]
+
     async def settle(self) -> None:
         """Wait for a running refresh to be on disk; called before the relay ends."""
         if self._flight is not None:

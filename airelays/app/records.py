@@ -1,0 +1,316 @@
+"""The lines of the traffic log: what the event loop handed over, as JSON without secrets.
+
+Runs in the journal's thread. The usual records are put together from parts that are remembered (a user agent
+or a path comes again and again), so that a line costs a few microseconds. Owns: what a line says. Layer: app.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from airelays.errors import RelayError, UpstreamFault
+from airelays.guard.redact import Redactor, presented_secrets
+from airelays.model import Fields, Outcome, RequestHead, Usage
+
+__all__ = ["EVENT", "INBOUND", "LINES", "OUTBOUND", "UPSTREAM", "Encoder"]
+
+# The third element of a record says what the rest is; Encoder's methods tell.
+INBOUND, OUTBOUND, UPSTREAM, LINES, EVENT = range(5)
+MAX_PARSED_BYTES = 1024 * 1024
+MAX_LINE_BYTES = 60 * 1024
+_MAX_REDACTORS = 256
+
+
+class Encoder:
+    """`encode` for the Journal. `secrets` is asked before each batch for all that the process knows."""
+
+    def __init__(self, secrets: Callable[[], frozenset[bytes]]) -> None:
+        self.redactor = Redactor()
+        self.withheld = 0
+        self._secrets = secrets
+        self._by_fields: dict[Fields, Redactor] = {}
+        self._second = -1
+        self._stamp = ""
+
+    def __call__(self, records: Sequence[tuple[Any, ...]]) -> list[bytes]:
+        """Return for each record its line or lines, each ended."""
+        known = self._secrets()
+        if not known <= self.redactor.secrets:
+            # What was a secret stays one: a rotated token may still stand in a late record.
+            self.redactor = Redactor(self.redactor.secrets | known)
+            self._by_fields.clear()
+        lines = [self._encode(record) for record in records]
+        if not self.redactor.is_clean(b"".join(lines)):
+            lines = [self._withhold(line) for line in lines]
+        return lines
+
+    def _encode(self, record: tuple[Any, ...]) -> bytes:
+        kind = record[2]
+        if kind == INBOUND:
+            text = self._inbound(*record)
+        elif kind == OUTBOUND:
+            text = self._outbound(*record)
+        elif kind == EVENT:
+            text = self._event(*record)
+        elif kind == UPSTREAM:
+            text = self._upstream_request(*record)
+        else:
+            text = self._stream_lines(*record)
+        return text.encode("ascii")
+
+    def _withhold(self, line: bytes) -> bytes:
+        """Return `line`, or what is left to say when a secret got into it by a way that nobody thought of."""
+        if self.redactor.is_clean(line):
+            return line
+        self.withheld += 1
+        return b'{"phase":"log_record_withheld","reason":"a secret was found in it"}\n'
+
+    # ---- kinds
+
+    def _inbound(
+        self,
+        at_s: float,
+        weight: int,
+        kind: int,
+        request_id: str,
+        head: RequestHead,
+        client: str,
+        route: str,
+        body: bytes | None,
+    ) -> str:
+        to = self._redactor_of(head.fields)
+        query = f',"query":{json.dumps(to.query(head.query))}' if head.query else ""
+        start = (
+            f"{self._start('inbound_request', request_id, at_s)},"
+            f'"method":{to.literal(head.method)},"path":{to.literal(head.path)}{query},'
+            f'"route":"{route}","client_ip":{to.literal(client)},"headers":{to.fields(head.fields)}'
+        )
+        if body is not None:
+            return _with_body(start, _snapshot(body, to))
+        size = f',"body":{{"bytes":{head.content_length}}}' if head.content_length else ""
+        return f"{start}{size}}}\n"
+
+    def _outbound(
+        self,
+        at_s: float,
+        weight: int,
+        kind: int,
+        request_id: str,
+        head: RequestHead,
+        client: str,
+        outcome: Outcome,
+        ended: str,
+        total_ms: float,
+    ) -> str:
+        to = self._redactor_of(head.fields)
+        error = outcome.error
+        text = ""
+        if outcome.upstream:
+            text = self._upstream(at_s, request_id, outcome, to)
+        usage = f',"usage":{_usage(outcome.usage)}' if outcome.usage is not None else ""
+        times = "".join(f'"{name}":{ms:.3f},' for name, ms in outcome.timings_ms.items())
+        line = (
+            f"{self._start('outbound_response', request_id, at_s)},"
+            f'"status_code":{outcome.status},"outcome":"{ended}","method":{to.literal(head.method)},'
+            f'"route":"{outcome.route}","client_ip":{to.literal(client)},'
+            f'"model":{to.literal(outcome.model)},"upstream":{to.literal(outcome.upstream)},'
+            f'"stream":{"true" if outcome.events else "false"},"events":{outcome.events},'
+            f'"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}{usage},'
+            f'"timings_ms":{{{times}"total":{total_ms:.3f}}}'
+        )
+        if error is not None:
+            line += f',"error":{_error(error, to)}'
+        if outcome.sent is not None:
+            return text + _with_body(line, _snapshot(bytes(outcome.sent), to, outcome.bytes_out))
+        return f"{text}{line}}}\n"
+
+    def _upstream(self, at_s: float, request_id: str, outcome: Outcome, to: Redactor) -> str:
+        """Return the line on the far side: that it answered, that it refused, or that it broke off."""
+        error = outcome.error
+        names = f'"upstream":{to.literal(outcome.upstream)},"model":{to.literal(outcome.model)}'
+        if isinstance(error, UpstreamFault):
+            broke = error.hop == "stream" or outcome.status == 200
+            phase = "upstream_stream_error" if broke else "upstream_response_error"
+            start = self._start(phase, request_id, at_s)
+            return (
+                f'{start},{names},"status_code":{error.status},"hop":"{error.hop}",'
+                f'"error":{_error(error, to)}}}\n'
+            )
+        if "head" not in outcome.timings_ms and "first_byte" not in outcome.timings_ms:
+            return ""  # it was chosen and never answered: the client left, or the relay failed
+        times = ",".join(
+            f'"{name}":{outcome.timings_ms[name]:.3f}'
+            for name in ("dial", "tls", "head", "first_byte", "first_token", "longest_gap")
+            if name in outcome.timings_ms
+        )
+        start = self._start("upstream_response", request_id, at_s)
+        return f'{start},{names},"status_code":200,"timings_ms":{{{times}}}}}\n'
+
+    def _upstream_request(
+        self,
+        at_s: float,
+        weight: int,
+        kind: int,
+        request_id: str,
+        fields: Fields,
+        upstream: str,
+        body: dict[str, Any],
+    ) -> str:
+        to = self._redactor_of(fields)
+        start = (
+            f'{self._start("upstream_request", request_id, at_s)},"upstream":{to.literal(upstream)}'
+        )
+        return _with_body(start, {"kind": "json", "json": to.value(body)})
+
+    def _stream_lines(
+        self, at_s: float, weight: int, kind: int, request_id: str, fields: Fields, data: bytes
+    ) -> str:
+        """One line for each line of the upstream's stream that has anything in it."""
+        to = self._redactor_of(fields)
+        start = self._start("upstream_stream_line", request_id, at_s)
+        return "".join(
+            f'{start},"line":{json.dumps(_line_text(line, to))}}}\n'
+            for line in data.replace(b"\r", b"\n").split(b"\n")
+            if line
+        )
+
+    def _event(
+        self,
+        at_s: float,
+        weight: int,
+        kind: int,
+        phase: str,
+        request_id: str,
+        fields: dict[str, Any],
+    ) -> str:
+        """Anything else: the names are ours, the values are not."""
+        headers = fields.get("headers", ())
+        to = self._redactor_of(headers)
+        parts = [self._start(phase, request_id, at_s)]
+        for name, value in fields.items():
+            if name == "headers":
+                shown = to.fields(value)
+            elif isinstance(value, str):
+                shown = to.literal(value)
+            else:
+                shown = json.dumps(to.value(value))
+            parts.append(f'"{name}":{shown}')
+        line = ",".join(parts)
+        return f"{line}}}\n" if len(line) < MAX_LINE_BYTES else f'{parts[0]},"omitted":true}}\n'
+
+    # ---- parts
+
+    def _redactor_of(self, fields: Fields) -> Redactor:
+        """Return the redactor that also knows what this request presented as its own credentials."""
+        found = self._by_fields.get(fields)
+        if found is None:
+            if len(self._by_fields) >= _MAX_REDACTORS:
+                self._by_fields.clear()
+            found = self.redactor.extended(presented_secrets(fields))
+            self._by_fields[fields] = found
+        return found
+
+    def _start(self, phase: str, request_id: str, at_s: float) -> str:
+        second = int(at_s)
+        if second != self._second:
+            t = time.gmtime(second)
+            self._second = second
+            self._stamp = (
+                f"{t.tm_year:04}-{t.tm_mon:02}-{t.tm_mday:02}"
+                f"T{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}"
+            )
+        return (
+            f'{{"phase":"{phase}","request_id":"{request_id}",'
+            f'"logged_at":"{self._stamp}.{int((at_s - second) * 1000):03}Z"'
+        )
+
+
+def _usage(usage: Usage) -> str:
+    named = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
+    return "{" + ",".join(f'"{k}":{v}' for k, v in named.items() if v is not None) + "}"
+
+
+def _error(error: RelayError, to: Redactor) -> str:
+    hop = f',"hop":"{error.hop}"' if isinstance(error, UpstreamFault) else ""
+    code = to.literal(error.code) if error.code else "null"
+    return f'{{"message":{to.literal(error.message)},"type":{to.literal(error.type)},"code":{code}{hop}}}'
+
+
+def _with_body(start: str, body: dict[str, Any]) -> str:
+    line = f'{start},"body":{json.dumps(body, separators=(",", ":"))}}}\n'
+    if len(line) <= MAX_LINE_BYTES:
+        return line
+    left = {name: value for name, value in body.items() if name in ("kind", "bytes", "sha256")}
+    return f'{start},"body":{json.dumps({**left, "omitted": True}, separators=(",", ":"))}}}\n'
+
+
+def _snapshot(body: bytes, to: Redactor, size: int | None = None) -> dict[str, Any]:
+    """Return what is written of a body: its JSON or its texts without secrets, or its digest alone."""
+    import hashlib
+
+    about: dict[str, Any] = {"kind": "empty", "bytes": len(body) if size is None else size}
+    if not body:
+        return about
+    about["sha256"] = hashlib.sha256(body).hexdigest()
+    if len(body) > MAX_PARSED_BYTES:
+        return {**about, "kind": "large"}
+    if body.startswith((b"data:", b"event:", b":")):
+        return {**about, "kind": "stream", "text": to.value(_stream_texts(body))}
+    try:
+        return {**about, "kind": "json", "json": to.value(json.loads(body))}
+    except (ValueError, RecursionError):
+        return {**about, "kind": "binary_summary"}
+
+
+def _stream_texts(data: bytes) -> dict[str, str]:
+    """Return the texts of an event stream, each joined: a secret cut into two deltas is whole again."""
+    found: dict[str, list[str]] = {}
+    for line in data.replace(b"\r", b"\n").split(b"\n"):
+        if not line.startswith(b"data: {"):
+            continue
+        try:
+            event = json.loads(line[6:])
+        except (ValueError, RecursionError):
+            continue
+        for name, text in _deltas(event):
+            found.setdefault(name, []).append(text)
+    return {name: "".join(parts) for name, parts in found.items()}
+
+
+def _deltas(event: dict[str, Any]) -> list[tuple[str, str]]:
+    delta = event.get("delta")
+    if isinstance(delta, str):
+        return [(str(event.get("type", "delta")), delta)]
+    found = []
+    for choice in event.get("choices") or ():
+        if not isinstance(choice, dict):
+            continue
+        parts = choice.get("delta") or {"text": choice.get("text")}
+        found += [(k, v) for k, v in parts.items() if isinstance(v, str)]
+        for call in parts.get("tool_calls") or ():
+            function = call.get("function") or {} if isinstance(call, dict) else {}
+            found += [(f"function.{k}", v) for k, v in function.items() if isinstance(v, str)]
+    if "error" in event:
+        found.append(("error", json.dumps(event["error"])))
+    return found
+
+
+def _line_text(line: bytes, to: Redactor) -> str:
+    """Return one line of an event stream: JSON by key and value, anything else by value."""
+    mark, colon, data = line.partition(b"data: ")
+    if not mark and colon:
+        try:
+            return "data: " + json.dumps(to.value(json.loads(data)), separators=(",", ":"))
+        except (ValueError, RecursionError):
+            pass
+    return to.text(line[:8192].decode("utf-8", "replace"))
