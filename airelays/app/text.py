@@ -124,6 +124,8 @@ async def read_json(relay: Relay, request: Request) -> dict[str, Any]:
     if coding is not None:
         zstd = zstd_decoder() if coding.strip().lower() == b"zstd" else None
         raw = await asyncio.to_thread(decode_body, raw, coding, limit, zstd)
+    if relay.recorder.bodies:
+        relay.recorder.body(request, raw)
     if len(raw) > OFF_LOOP_BYTES:
         return await asyncio.to_thread(loads_object, raw, max_bytes=limit)
     return loads_object(raw, max_bytes=limit)
@@ -156,7 +158,12 @@ async def _open(relay: Relay, request: Request, target: Target, translated: Tran
     body = translated.body
     if target.model != translated.options.model:
         body = {**body, "model": target.model}
-    return await target.upstream.respond(body, _call(request, translated))
+    if relay.recorder.bodies:
+        relay.recorder.calls(request, target.upstream.name, body)
+    answer = await target.upstream.respond(body, _call(request, translated))
+    # Not every upstream has a network to be measured.
+    request.outcome.timings_ms.update(getattr(answer, "timings_ms", ()))
+    return answer
 
 
 def _disclose(answer: Answer, translated: Translated) -> list[tuple[bytes, bytes]]:
