@@ -145,6 +145,18 @@ def _doctor() -> Run:
     return doctor.run
 
 
+def _connect() -> Run:
+    from airelays.commands import connect
+
+    return connect.run
+
+
+def _quirks() -> Run:
+    from airelays.commands import quirks
+
+    return quirks.run
+
+
 def _docs() -> Run:
     from airelays.commands import docs
 
@@ -257,6 +269,25 @@ COMMANDS = (
         flags=(JSON,),
     ),
     Command("config path", "Print where the config file is.", _config_path),
+    Command(
+        "connect",
+        "Show, write or take back the settings of a client program.",
+        _connect,
+        "Without CLIENT: lists the known ones. The token's value is never written: settings name the command "
+        "that prints it, or a variable.",
+        (
+            Flag("--write", "Put the settings into the client's file; the previous one is kept."),
+            Flag("--undo", "Take out what --write put in."),
+        ),
+        words="[CLIENT]",
+        most=1,
+    ),
+    Command(
+        "quirks",
+        "List the adaptations that the relay makes for clients.",
+        _quirks,
+        flags=(JSON,),
+    ),
     Command(
         "docs",
         "List the pages of the documentation, or show one.",

@@ -1,0 +1,23 @@
+"""`quirks`: every adaptation that the relay makes for a client, by name. Layer: commands."""
+
+from __future__ import annotations
+
+from airelays.commands.console import Console
+from airelays.commands.table import Arguments
+from airelays.translate.quirks import QUIRKS
+
+__all__ = ["run"]
+
+
+def run(args: Arguments, console: Console) -> int:
+    """List the quirks; an answer names those that were used in `x-airelays-quirks`."""
+    if args.has("--json"):
+        console.json(QUIRKS)
+        return 0
+    console.title("Quirks")
+    console.line("An answer names the adaptations it needed in the header x-airelays-quirks:")
+    for name, meaning in QUIRKS.items():
+        console.line()
+        console.line(f"  {name}")
+        console.line(f"      {meaning}")
+    return 0

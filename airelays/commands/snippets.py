@@ -1,0 +1,104 @@
+"""The settings of each client program, ready to paste: data of `airelays connect`. Layer: commands.
+
+`{base}` is the base URL, `{key}` shell words that give the relay token, `{model}` a model. The token itself is in
+none of them. A client with a `path` keeps its settings in a text file with `#` comments, where a marked block can be
+put in and taken out; the others keep them where only the user can reach them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["CLIENTS", "Client"]
+
+
+class Client(NamedTuple):
+    """One client program. `path` is relative to HOME; `needs_new` when the block cannot stand beside others."""
+
+    title: str
+    text: str
+    note: str = ""
+    path: str = ""
+    needs_new: bool = False
+
+
+_ENV = 'export OPENAI_BASE_URL="{base}"\nexport OPENAI_API_KEY="{key}"\n'
+
+CLIENTS: dict[str, Client] = {
+    "openai-python": Client(
+        "openai for Python",
+        _ENV + "python3 -c 'from openai import OpenAI; print(OpenAI().responses.create("
+        'model="{model}", input="Hello").output_text)\'\n',
+        "The package reads both variables; OpenAI(base_url=..., api_key=...) does the same.",
+    ),
+    "openai-node": Client(
+        "openai for Node",
+        _ENV + 'node -e \'new (require("openai"))().responses.create('
+        '{{model: "{model}", input: "Hello"}}).then(r => console.log(r.output_text))\'\n',
+        "The package reads both variables; new OpenAI({{ baseURL, apiKey }}) does the same.",
+    ),
+    "codex": Client(
+        "Codex CLI",
+        "[model_providers.airelays]\n"
+        'name = "airelays"\n'
+        'base_url = "{base}"\n'
+        'wire_api = "responses"\n'
+        'env_key = "AIRELAYS_TOKEN"\n',
+        'Then: AIRELAYS_TOKEN="{key}" codex -c model_provider=airelays -m {model}',
+        ".codex/config.toml",
+    ),
+    "aider": Client(
+        "aider",
+        "openai-api-base: {base}\nmodel: openai/{model}\n",
+        'Then: OPENAI_API_KEY="{key}" aider',
+        ".aider.conf.yml",
+    ),
+    "llm": Client(
+        "simonw llm",
+        "- model_id: airelays\n  model_name: {model}\n  api_base: {base}\n  api_key_name: airelays\n",
+        'Then once: llm keys set airelays --value "{key}"; and: llm -m airelays "Hello"',
+        ".config/io.datasette.llm/extra-openai-models.yaml",
+    ),
+    "continue": Client(
+        "Continue",
+        "name: airelays\nversion: 1.0.0\nschema: v1\nmodels:\n"
+        "  - name: airelays\n    provider: openai\n    model: {model}\n    apiBase: {base}\n"
+        "    apiKey: ${{{{ secrets.AIRELAYS_TOKEN }}}}\n    roles: [chat, edit, apply]\n",
+        "Put AIRELAYS_TOKEN=... into ~/.continue/.env; `{key_command}` prints the value.",
+        ".continue/config.yaml",
+        True,
+    ),
+    "cline": Client(
+        "Cline",
+        "API Provider: OpenAI Compatible\nBase URL:     {base}\nAPI Key:      what `{key_command}` prints\n"
+        "Model ID:     {model}\n",
+        "Cline keeps these in VS Code; type them into its settings.",
+    ),
+    "zed": Client(
+        "Zed",
+        '"language_models": {{\n  "openai_compatible": {{\n    "airelays": {{\n'
+        '      "api_url": "{base}",\n      "available_models": [\n'
+        '        {{ "name": "{model}", "max_tokens": 272000, "capabilities": '
+        '{{ "tools": true, "images": true }} }}\n      ]\n    }}\n  }}\n}}\n',
+        "Paste into settings.json; Zed asks for the key once and keeps it in the keychain.",
+    ),
+    "open-webui": Client(
+        "Open WebUI",
+        'OPENAI_API_BASE_URL="{base}" OPENAI_API_KEY="{key}" open-webui serve\n',
+        "From Docker use http://host.docker.internal:PORT/v1, and add host.docker.internal to "
+        "security.allowed_hosts.",
+    ),
+    "langchain": Client(
+        "LangChain",
+        _ENV + "python3 -c 'from langchain_openai import ChatOpenAI; print(ChatOpenAI("
+        'model="{model}").invoke("Hello").content)\'\n',
+    ),
+    "ai-sdk": Client(
+        "Vercel AI SDK",
+        "import {{ createOpenAICompatible }} from '@ai-sdk/openai-compatible';\n"
+        "const relay = createOpenAICompatible({{ name: 'airelays', baseURL: '{base}', "
+        "apiKey: process.env.AIRELAYS_TOKEN }});\n"
+        "const model = relay('{model}');\n",
+        'Run with AIRELAYS_TOKEN="{key}".',
+    ),
+}

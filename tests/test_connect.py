@@ -1,0 +1,90 @@
+"""`airelays connect` and `quirks`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from airelays.commands.snippets import CLIENTS
+from airelays.translate.quirks import QUIRKS
+from tests.live import ROOT, program
+
+
+def airelays(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [*program(), *words], env=env, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_every_client_is_shown_without_the_token(tmp_path: Path, name: str) -> None:
+    airelays(tmp_path, "init")
+    token = (tmp_path / ".airelays" / "relay-token").read_text().strip()
+    done = airelays(tmp_path, "connect", name)
+    assert done.returncode == 0
+    assert "http://127.0.0.1:8080/v1" in done.stdout
+    assert token not in done.stdout + done.stderr
+    assert "{" + "base}" not in done.stdout
+
+
+@pytest.mark.parametrize("name", [name for name, client in CLIENTS.items() if client.path])
+def test_what_is_written_can_be_taken_back(tmp_path: Path, name: str) -> None:
+    path = tmp_path / CLIENTS[name].path
+    assert airelays(tmp_path, "connect", name, "--write").returncode == 0
+    assert "http://127.0.0.1:8080/v1" in path.read_text()
+    assert airelays(tmp_path, "connect", name, "--write").returncode == 0
+    assert path.read_text().count("http://127.0.0.1:8080/v1") == 1
+    assert airelays(tmp_path, "connect", name, "--undo").returncode == 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("old", ["# mine\n", 'model = "x"\n\n[profiles.a]\nb = 1\n', "a = 1"])
+def test_settings_of_the_users_own_stay_to_the_byte(tmp_path: Path, old: str) -> None:
+    path = tmp_path / ".codex" / "config.toml"
+    path.parent.mkdir()
+    path.write_text(old)
+    path.chmod(0o640)
+    assert airelays(tmp_path, "connect", "codex", "--write").returncode == 0
+    written = tomllib.loads(path.read_text())
+    assert written["model_providers"]["airelays"]["wire_api"] == "responses"
+    assert path.read_text().startswith(old)
+    assert (tmp_path / ".codex" / "config.toml.airelays.bak").read_text() == old
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert airelays(tmp_path, "connect", "codex", "--undo").returncode == 0
+    assert path.read_text().rstrip("\n") == old.rstrip("\n")
+
+
+def test_a_file_that_cannot_take_the_block_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / ".continue" / "config.yaml"
+    path.parent.mkdir()
+    path.write_text("models: []\n")
+    done = airelays(tmp_path, "connect", "continue", "--write")
+    assert done.returncode == 1 and "without --write" in done.stderr
+    assert path.read_text() == "models: []\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("connect", "nothing"), "known are"),
+        (("connect", "cline", "--write"), "paste what it prints"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    tmp_path: Path, words: tuple[str, ...], text: str
+) -> None:
+    done = airelays(tmp_path, *words)
+    assert done.returncode == 1
+    assert text in done.stderr and "Traceback" not in done.stderr
+
+
+def test_quirks_are_listed(tmp_path: Path) -> None:
+    assert json.loads(airelays(tmp_path, "quirks", "--json").stdout) == QUIRKS
+    shown = airelays(tmp_path, "quirks").stdout
+    assert all(name in shown for name in QUIRKS)
