@@ -108,7 +108,8 @@ def test_only_http1_imports_h11(module: str) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_outside_the_standard_library_but_h11_and_certifi(module: str) -> None:
     roots = {name.partition(".")[0] for name in imports(module)}
-    assert roots <= STANDARD_OR_OURS | set(sys.stdlib_module_names)
+    newer = {"compression"}  # in the standard library from Python 3.14 on
+    assert roots <= STANDARD_OR_OURS | set(sys.stdlib_module_names) | newer
 
 
 @pytest.mark.parametrize("module", MODULES)

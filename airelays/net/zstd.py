@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 __all__ = ["zstd_decoder"]
 
+BLOCK_BYTES = 128 * 1024
 _NAMES = ("libzstd.so.1", "libzstd.1.dylib", "libzstd.dylib", "zstd.dll", "libzstd.dll")
 
 
@@ -44,48 +46,61 @@ def _from_standard_library() -> Callable[[bytes, int], bytes] | None:
 def _from_system() -> Callable[[bytes, int], bytes] | None:
     import ctypes
 
-    library = None
     for name in _NAMES:
         try:
-            library = ctypes.CDLL(name)
-            break
-        except OSError:
+            return _SystemZstd(ctypes.CDLL(name))
+        except (OSError, AttributeError):
             continue
-    if library is None:
-        return None
-    size_t, void = ctypes.c_size_t, ctypes.c_void_p
+    return None
 
-    class Buffer(ctypes.Structure):
-        _fields_ = (("at", void), ("size", size_t), ("pos", size_t))
 
-    library.ZSTD_createDStream.restype = void
-    library.ZSTD_freeDStream.argtypes = [void]
-    library.ZSTD_isError.argtypes = [size_t]
-    decompress = library.ZSTD_decompressStream
-    decompress.restype = size_t
-    decompress.argtypes = [void, ctypes.POINTER(Buffer), ctypes.POINTER(Buffer)]
+class _SystemZstd:
+    """libzstd's streaming decoder. Memory follows what is there, not what a header claims."""
 
-    def decode(data: bytes, limit: int) -> bytes:
-        """Decode frame by frame into blocks, so that memory follows what is there and not what a header claims."""
-        stream = library.ZSTD_createDStream()
-        block = ctypes.create_string_buffer(128 * 1024)
-        source = Buffer(ctypes.cast(ctypes.c_char_p(data), void), len(data), 0)
-        plain = bytearray()
-        left = 1
+    def __init__(self, library: Any) -> None:
+        """Raises AttributeError when `library` is not what its name says."""
+        import ctypes
+
+        size, void = ctypes.c_size_t, ctypes.c_void_p
+
+        class Buffer(ctypes.Structure):
+            _fields_ = (("at", void), ("size", size), ("pos", size))
+
+        self._buffer = Buffer
+        self._library = library
+        library.ZSTD_createDStream.restype = void
+        library.ZSTD_freeDStream.argtypes = [void]
+        library.ZSTD_isError.argtypes = [size]
+        library.ZSTD_decompressStream.restype = size
+        pointer = ctypes.POINTER(Buffer)
+        library.ZSTD_decompressStream.argtypes = [void, pointer, pointer]
+
+    def __call__(self, data: bytes, limit: int) -> bytes:
+        """Return at most `limit` + 1 decoded bytes. Raises ValueError."""
+        stream = self._library.ZSTD_createDStream()
         try:
-            while source.pos < source.size or left:
-                target = Buffer(ctypes.cast(block, void), len(block), 0)
-                before = source.pos
-                left = decompress(stream, ctypes.byref(target), ctypes.byref(source))
-                if library.ZSTD_isError(left):
-                    raise ValueError("not valid zstd")
-                plain += block.raw[: target.pos]
-                if len(plain) > limit:
-                    return bytes(plain[: limit + 1])
-                if not target.pos and source.pos == before:
-                    raise ValueError("zstd data is cut")
+            return self._decode(stream, data, limit)
         finally:
-            library.ZSTD_freeDStream(stream)
-        return bytes(plain)
+            self._library.ZSTD_freeDStream(stream)
 
-    return decode
+    def _decode(self, stream: Any, data: bytes, limit: int) -> bytes:
+        import ctypes
+
+        void = ctypes.c_void_p
+        block = ctypes.create_string_buffer(BLOCK_BYTES)
+        source = self._buffer(ctypes.cast(ctypes.c_char_p(data), void), len(data), 0)
+        plain, left = bytearray(), 1
+        while source.pos < source.size or left:
+            target = self._buffer(ctypes.cast(block, void), len(block), 0)
+            before = source.pos
+            left = self._library.ZSTD_decompressStream(
+                stream, ctypes.byref(target), ctypes.byref(source)
+            )
+            if self._library.ZSTD_isError(left):
+                raise ValueError("not valid zstd")
+            plain += block.raw[: target.pos]
+            if len(plain) > limit:
+                return bytes(plain[: limit + 1])
+            if not target.pos and source.pos == before:
+                raise ValueError("zstd data is cut")
+        return bytes(plain)
