@@ -15,6 +15,7 @@ __all__ = ["Endpoint", "find"]
 
 Endpoint = Callable[["Relay", Request, Route, dict[str, str]], Awaitable[None]]
 
+_OPERATOR = ("page", "health", "relay_status", "relay_metrics", "metrics", "relay_logging")
 _found: dict[str, Endpoint] = {}
 
 
@@ -37,7 +38,7 @@ def _load(name: str) -> Endpoint:
         from airelays.app import catalogue
 
         return catalogue.models if name == "models" else catalogue.model
-    if name in ("page", "health", "relay_status", "relay_metrics", "metrics"):
+    if name in _OPERATOR:
         from airelays.app import operator
 
         return operator.ENDPOINTS[name]
@@ -49,6 +50,10 @@ def _load(name: str) -> Endpoint:
         from airelays.app import forwarding
 
         return forwarding.forward_json if name == "forward_json" else forwarding.forward_multipart
+    if name in ("files", "file", "file_content"):
+        from airelays.app import files
+
+        return files.ENDPOINTS[name]
     from airelays.app import unsupported
 
     return unsupported.refuse

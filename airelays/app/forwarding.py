@@ -56,7 +56,13 @@ async def pass_text(
         raise refused.fault(upstream.name)
     if body.get("stream") is True or _type_of(response).startswith(b"text/event-stream"):
         reply = _reply_map(api, body, target)
-        pump = StreamPump(request, _Passed(response), reply, ping_s=relay.settings.ping_seconds)
+        pump = StreamPump(
+            request,
+            _Passed(response),
+            reply,
+            ping_s=relay.settings.ping_seconds,
+            tap=relay.recorder.tap(request),
+        )
         relay.streams_open += 1
         try:
             await pump.run(passed_fields(response.head))
@@ -136,6 +142,7 @@ async def _answer(request: Request, upstream: Compatible, response: Response) ->
 
 async def _pass_body(request: Request, response: Response) -> None:
     """Hand the body on: with its length when it is short, else as it comes, cut when the upstream cuts it."""
+    request.outcome.timings_ms.update(response.timings_ms)
     kind = _type_of(response) or b"application/octet-stream"
     fields = passed_fields(response.head)
     length = response.head.content_length

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from airelays import __version__
+from airelays.app.metrics import CONTENT_TYPE, Sample, render, single
 from airelays.app.page import PAGE_FIELDS, render_page
 from airelays.app.routes import ROUTES
-from airelays.app.unsupported import refuse
+from airelays.disk.journal import Journal
+from airelays.disk.retention import Policy, changed, load_policy, log_facts, save_policy
 from airelays.disk.token import fingerprint
+from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.network import limiter_key
 from airelays.model import Route
 from airelays.net.request import Request
@@ -67,6 +71,7 @@ async def _status(relay: Relay, request: Request) -> dict[str, Any]:
         "upstreams": upstreams,
         "relay": _summary(relay, token),
         "security": _security(relay, request, token),
+        "journal": _journal(relay),
         "supported_routes": sorted({r.path.replace("...", "") for r in ROUTES}),
     }
 
@@ -132,10 +137,122 @@ def _security(relay: Relay, request: Request, token: bytes | None) -> dict[str, 
     }
 
 
+def _journal(relay: Relay) -> dict[str, Any]:
+    """Whether the log can be relied on: what was written, what was lost, and why."""
+    journal, settings = relay.recorder.journal, relay.settings
+    if journal is None:
+        return {"enabled": False}
+    return {
+        "enabled": True,
+        "logs_dir": journal.logs_dir,
+        "bodies": settings.log_bodies,
+        "stream_lines": settings.log_stream_lines,
+        **journal.facts(),
+        "withheld_records": relay.recorder.encoder.withheld,
+    }
+
+
+async def metrics(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+    """GET /metrics and /v1/relay/metrics, for Prometheus."""
+    samples = [*_gauges(relay), *relay.recorder.metrics.samples(), *await _from_upstreams(relay)]
+    shown = relay.recorder.encoder.redactor.short
+    await request.reply(200, render(samples, shown), (), CONTENT_TYPE)
+
+
+def _gauges(relay: Relay) -> list[Sample]:
+    """What is counted elsewhere, or is a state and no count."""
+    facts, now_s, gate = relay.facts(), time.monotonic(), relay.gate
+    found = [
+        Sample("airelays_info", "gauge", "The running version.", ("version",), {(__version__,): 1}),
+        single("airelays_start_time_seconds", "gauge", "When the relay began, Unix time.",
+               relay.started_wall_s),
+        single("airelays_requests_open", "gauge", "Requests running now.",
+               relay.recorder.open_requests),
+        single("airelays_streams_open", "gauge", "Streams running now.", relay.streams_open),
+        single("airelays_connections_open", "gauge", "Client connections now.",
+               facts["connections"]),
+        single("airelays_connections_refused_total", "counter",
+               "Client connections refused because there were too many.",
+               facts["connections_refused"]),
+        single("airelays_blocked_clients", "gauge", "Addresses blocked after failed attempts.",
+               gate.blocklist.blocked(now_s)),
+    ]  # fmt: skip
+    journal = relay.recorder.journal
+    if journal is not None:
+        found += _journal_samples(journal)
+    return found
+
+
+def _journal_samples(journal: Journal) -> list[Sample]:
+    dropped: dict[tuple[str, ...], float] = {
+        ("queue_full",): journal.dropped_full,
+        ("disk",): journal.dropped_disk,
+        ("oversized",): journal.oversized,
+    }
+    return [
+        single("airelays_journal_records_total", "counter", "Records written to the traffic log.",
+               journal.written),
+        single("airelays_journal_queued", "gauge", "Records waiting to be written.",
+               journal.queued),
+        Sample("airelays_journal_dropped_total", "counter", "Records lost, by reason.",
+               ("reason",), dropped),
+    ]  # fmt: skip
+
+
+async def _from_upstreams(relay: Relay) -> list[Sample]:
+    ready: dict[tuple[str, ...], float] = {}
+    refreshes: dict[tuple[str, ...], float] = {}
+    for name, facts in (await relay.upstreams.status()).items():
+        ready[(name,)] = int(bool(facts.get("ready")))
+        if isinstance(facts.get("refreshes"), int):
+            refreshes[(name,)] = facts["refreshes"]
+    return [
+        Sample("airelays_upstream_ready", "gauge", "Whether an upstream could be asked now.",
+               ("upstream",), ready),
+        Sample("airelays_sign_in_refreshes_total", "counter", "Refreshes of the sign-in.",
+               ("upstream",), refreshes),
+    ]  # fmt: skip
+
+
+async def relay_logging(
+    relay: Relay, request: Request, route: Route, values: dict[str, str]
+) -> None:
+    """GET and PUT /v1/relay/logging: what is kept of the traffic log, and changing that."""
+    journal = relay.recorder.journal
+    if request.head.method == "PUT":
+        await _change_policy(relay, request, journal)
+    configured = Policy.of(relay.settings)
+    try:
+        facts = await asyncio.to_thread(log_facts, relay.settings.logs_dir, configured)
+    except ConfigError as error:
+        raise RelayError(str(error), status=503, code="log_storage_error") from error
+    body = {**facts, "enabled": journal is not None, **(journal.facts() if journal else {})}
+    await request.reply(200, json.dumps(body).encode() + b"\n")
+
+
+async def _change_policy(relay: Relay, request: Request, journal: Journal | None) -> None:
+    from airelays.app.text import read_json
+
+    changes = await read_json(relay, request)
+    logs_dir, configured = relay.settings.logs_dir, Policy.of(relay.settings)
+    try:
+        before, _ = await asyncio.to_thread(load_policy, logs_dir, configured)
+        policy = changed(before, changes)
+        await asyncio.to_thread(save_policy, logs_dir, policy)
+    except ValueError as error:
+        name = next((n for n in changes if str(error).startswith(n[:64])), None)
+        raise ClientFault(str(error), code="invalid_value", param=name) from error
+    except ConfigError as error:
+        raise RelayError(str(error), status=503, code="log_storage_error") from error
+    if journal is not None:
+        journal.policy_changed()
+
+
 ENDPOINTS: dict[str, Endpoint] = {
     "page": page,
     "health": health,
     "relay_status": relay_status,
-    "relay_metrics": refuse,
-    "metrics": refuse,
+    "relay_metrics": metrics,
+    "metrics": metrics,
+    "relay_logging": relay_logging,
 }

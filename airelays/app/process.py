@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from airelays.app.relay import Relay
+from airelays.app.relay import HAS_SIGNALS, Relay
 from airelays.disk.token import TokenSource
 from airelays.errors import RelayError
 from airelays.net.listener import Listener, bind
@@ -51,8 +51,8 @@ async def _serve(
     def stop_or_force() -> None:
         (force if stop.is_set() else stop).set()
 
-    _catch_signals(loop, stop_or_force)
     relay = Relay(settings, token, complain=complain)
+    _catch_signals(loop, stop_or_force, relay.lift_blocks)
     relay.listener = listener = Listener(
         sockets,
         relay.make_session,
@@ -63,14 +63,14 @@ async def _serve(
         on_bug=relay.note_bug,
     )
     relay.port = sockets[0].getsockname()[1]
-    relay.recorder.start()
-    relay.note_start()
+    relay.start()
     listener.start()
     on_ready([s.getsockname()[:2] for s in sockets])
     # What exists now stays until the end: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     relay.upstreams.warm()
+    relay.store.warm()
     await stop.wait()
     relay.stopping = True
     await listener.stop_accepting()
@@ -97,7 +97,11 @@ async def _drain(listener: Listener, force: asyncio.Event, seconds: float) -> No
     forcing.cancel()
 
 
-def _catch_signals(loop: asyncio.AbstractEventLoop, on_stop: Callable[[], None]) -> None:
+def _catch_signals(
+    loop: asyncio.AbstractEventLoop, on_stop: Callable[[], None], on_unblock: Callable[[], None]
+) -> None:
+    if HAS_SIGNALS:
+        loop.add_signal_handler(signal.SIGUSR1, on_unblock)
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
             loop.add_signal_handler(number, on_stop)

@@ -22,6 +22,7 @@ from airelays.guard.gate import Refused
 from airelays.model import Outcome, Route
 from airelays.net.request import Request
 from airelays.settings import Settings
+from airelays.upstream.base import Answer
 
 __all__ = ["Pace", "Recorder", "how_ended"]
 
@@ -199,11 +200,12 @@ class Pace:
         if not self.token_s:
             self.token_s = self._last_s
 
-    def note(self, outcome: Outcome, started_s: float) -> None:
-        """Write the times down, counted from the request's head."""
+    def note(self, outcome: Outcome, started_s: float, answer: Answer) -> None:
+        """Write the times down, counted from the request's head, with what `answer` knows of the network."""
+        times = outcome.timings_ms
+        times.update(getattr(answer, "timings_ms", ()))  # the demo has no network
         if not self._last_s:
             return
-        times = outcome.timings_ms
         times["first_byte"] = (self.first_s - started_s) * 1000
         if self.token_s:
             times["first_token"] = (self.token_s - started_s) * 1000

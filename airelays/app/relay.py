@@ -6,6 +6,8 @@ that strangers learn no paths. Refuses to know: dialects, files, how an upstream
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +16,12 @@ from airelays.app import endpoints
 from airelays.app.recording import Recorder
 from airelays.app.routes import KNOWN_METHODS, Routes
 from airelays.app.upstreams import Upstreams
+from airelays.disk import unblock
+from airelays.disk.store import Store
 from airelays.disk.token import TokenSource
-from airelays.errors import ClientFault, RelayError
+from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.gate import Gate, Refused
+from airelays.guard.network import limiter_key
 from airelays.model import Route
 from airelays.net.connection import Connection
 from airelays.net.listener import Listener
@@ -30,6 +35,8 @@ __all__ = ["Relay"]
 # Multipart framing beside the file's own bytes.
 UPLOAD_FRAMING_BYTES = 1024 * 1024
 SMALL_BODY_BYTES = 64 * 1024
+# Without SIGUSR1 (Windows) the relay looks for an unblock wish when a blocked client comes.
+HAS_SIGNALS = hasattr(signal, "SIGUSR1")
 _CORS_EXPOSED = b"x-request-id, retry-after, x-airelays-ignored-parameters, x-airelays-quirks, x-airelays-upstream"
 
 
@@ -51,6 +58,11 @@ class Relay:
         self.upstreams = Upstreams(settings, complain)
         self.recorder = Recorder(settings, secrets=self.upstreams.secrets, complain=complain)
         self.complain = complain
+        self.store = Store(
+            settings.data_dir,
+            max_file_bytes=settings.max_upload_bytes,
+            max_total_bytes=settings.max_total_upload_bytes,
+        )
         self.started_wall_s = time.time()
         self.started_s = time.monotonic()
         self.requests_total = 0
@@ -196,8 +208,10 @@ class Relay:
 
     # ---- what is recorded
 
-    def note_start(self) -> None:
-        """Note how the relay is guarded as it begins to serve."""
+    def start(self) -> None:
+        """Begin to write the journal, with a record of how the relay is guarded."""
+        self.recorder.start()
+        self.lift_blocks()  # a wish that waits since before this process is answered: nobody is blocked
         settings, token = self.settings, self.token.current()
         self.recorder.know_token(token)
         self.recorder.event(
@@ -215,7 +229,25 @@ class Relay:
             upstream=settings.upstream_kind,
         )
 
+    def lift_blocks(self) -> None:
+        """Do what `airelays unblock` has asked for, if it has."""
+        data_dir = self.settings.data_dir
+        try:
+            wish = unblock.take(data_dir)
+            if wish is None:
+                return
+            key = limiter_key(wish.client) if wish.client else None
+            lifted = self.gate.blocklist.lift(key)
+            self.recorder.event(
+                "endpoint_unblocked", "operator", client_ip=wish.client or "all", lifted=lifted
+            )
+            unblock.answer(data_dir, wish, lifted)
+        except ConfigError as error:
+            self.complain(str(error))
+
     def _refused(self, request: Request, refused: Refused) -> None:
+        if refused.reason == "auth_block_active" and not HAS_SIGNALS:
+            self.lift_blocks()
         request.outcome.reason = refused.reason
         self.recorder.metrics.reject(refused.reason)
         client = self.gate.client_of(request.head, request.peer)
@@ -271,8 +303,9 @@ class Relay:
         return time.monotonic() - self.started_s
 
     async def close(self) -> None:
-        """Let go of the upstreams. What is still to be written down is `recorder.close`'s."""
+        """Let go of the upstreams and the store. What is still to be written down is `recorder.close`'s."""
         await self.upstreams.close()
+        await asyncio.to_thread(self.store.close)
 
     def facts(self) -> dict[str, Any]:
         """Return what is counted: requests, open streams, connections."""

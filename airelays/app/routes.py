@@ -41,6 +41,7 @@ def _table() -> tuple[Route, ...]:
 _V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("relay_status", "/relay/status", GET, "none"),
     ("relay_metrics", "/relay/metrics", GET, "none"),
+    ("relay_logging", "/relay/logging", (*GET, "PUT"), "json"),
     ("subscription", "/subscription/status", GET, "none"),
     ("subscription", "/account/rate_limits", GET, "none"),
     ("input_tokens", "/responses/input_tokens", POST, "json"),

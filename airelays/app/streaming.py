@@ -177,7 +177,8 @@ class StreamPump:
             self._probes = [self._loop.call_later(s, self._ping) for s in PROBE_SECONDS]
 
     def _stop(self) -> None:
-        self._pace.note(self.request.outcome, self.request.started_s)
+        self.request.outcome.events = self.reply.events
+        self._pace.note(self.request.outcome, self.request.started_s, self.answer)
         self.request.connection.on_blocked = None
         self.request.on_eof = None
         self.answer.abort()
@@ -212,7 +213,7 @@ async def collect(
     except UpstreamFault as cut:
         fault = cut
     finally:
-        pace.note(request.outcome, request.started_s)
+        pace.note(request.outcome, request.started_s, answer)
         answer.abort()
     if fault is not None and not collector.done:
         raise fault

@@ -160,10 +160,7 @@ async def _open(relay: Relay, request: Request, target: Target, translated: Tran
         body = {**body, "model": target.model}
     if relay.recorder.bodies:
         relay.recorder.calls(request, target.upstream.name, body)
-    answer = await target.upstream.respond(body, _call(request, translated))
-    # Not every upstream has a network to be measured.
-    request.outcome.timings_ms.update(getattr(answer, "timings_ms", ()))
-    return answer
+    return await target.upstream.respond(body, _call(request, translated))
 
 
 def _disclose(answer: Answer, translated: Translated) -> list[tuple[bytes, bytes]]:
@@ -196,7 +193,6 @@ async def _stream(
     finally:
         relay.streams_open -= 1
         request.outcome.usage = reply.usage
-        request.outcome.events = reply.events
 
 
 async def _whole(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from airelays import __version__
 from airelays.commands.client import ROTATE, program_words
@@ -37,6 +38,9 @@ def run(args: Arguments, console: Console) -> int:
             "stop it, or give this one a folder of its own with --data-dir"
         )
         return IN_USE
+    if hasattr(signal, "SIGUSR1"):
+        # `airelays unblock` may send it as soon as the pid is known; it must not end a relay that starts.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         write_private(pid_file, b"%d\n" % os.getpid())
         sweep_leftovers(settings.data_dir)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from airelays.disk.logfiles import MAX_PART, hour_path, list_files, open_log
-from airelays.disk.retention import MIB, Policy, load_policy, prune
+from airelays.disk.retention import CLEANUP_SECONDS, MIB, Policy, load_policy, prune
 from airelays.errors import ConfigError
 
 __all__ = ["Journal", "Record"]
@@ -35,7 +35,6 @@ GATHER_S = 0.05
 HURRY_AT = MAX_QUEUED // 2
 # The thread holds the interpreter for so many records (about 1 ms) before the event loop gets its turn.
 SLICE = 64
-PRUNE_S = 60.0
 IDLE_S = 3600.0
 _COMPLAINT_S = 60.0
 
@@ -154,7 +153,7 @@ class Journal:
 
     def _run(self) -> None:
         while True:
-            if self._prune_due or time.monotonic() - self._pruned_s >= PRUNE_S:
+            if self._prune_due or time.monotonic() - self._pruned_s >= CLEANUP_SECONDS:
                 self._prune()
             if not self._queue:
                 if self._closing:

@@ -18,7 +18,18 @@ from airelays.disk.secretfile import read_secret, write_private
 from airelays.errors import ConfigError
 from airelays.settings import Settings
 
-__all__ = ["Policy", "changed", "load_policy", "policy_path", "prune", "save_policy"]
+__all__ = [
+    "CLEANUP_SECONDS",
+    "Policy",
+    "changed",
+    "load_policy",
+    "log_facts",
+    "policy_path",
+    "prune",
+    "save_policy",
+]
+
+CLEANUP_SECONDS = 60
 
 MIB = 1024 * 1024
 _BOUNDS = {
@@ -87,6 +98,23 @@ def load_policy(logs_dir: str, configured: Policy) -> tuple[Policy, str]:
             f"{path} holds no log policy ({error}); remove it, or save one with "
             "airelays logs --retention-days N"
         ) from error
+
+
+def log_facts(logs_dir: str, configured: Policy) -> dict[str, Any]:
+    """Return policy, place and size of the log, as `airelays logs --json` shows them. Raises ConfigError."""
+    policy, source = load_policy(logs_dir, configured)
+    files = list_files(logs_dir)
+    total = sum(file.size for file in files)
+    return {
+        "policy": policy.facts(),
+        "policy_source": source,
+        "policy_path": policy_path(logs_dir),
+        "logs_dir": logs_dir,
+        "usage_bytes": total,
+        "file_count": len(files),
+        "over_budget": total > policy.max_total_mb * MIB,
+        "cleanup_interval_seconds": CLEANUP_SECONDS,
+    }
 
 
 def save_policy(logs_dir: str, policy: Policy) -> None:
