@@ -53,16 +53,7 @@ async def _serve(
 
     relay = Relay(settings, token, complain=complain)
     _catch_signals(loop, stop_or_force, relay.lift_blocks)
-    relay.listener = listener = Listener(
-        sockets,
-        relay.make_session,
-        max_connections=settings.max_connections,
-        max_per_address=settings.max_connections_per_ip,
-        write_stall_s=settings.write_stall_seconds,
-        complain=complain,
-        on_bug=relay.note_bug,
-    )
-    relay.port = sockets[0].getsockname()[1]
+    listener = _listen(relay, sockets)
     relay.start()
     listener.start()
     on_ready([s.getsockname()[:2] for s in sockets])
@@ -78,6 +69,22 @@ async def _serve(
     await relay.close()
     await asyncio.to_thread(relay.recorder.close)
     return 0
+
+
+def _listen(relay: Relay, sockets: list[socket.socket]) -> Listener:
+    """Return the relay's listener on `sockets`; it does not accept yet."""
+    settings = relay.settings
+    relay.port = sockets[0].getsockname()[1]
+    relay.listener = Listener(
+        sockets,
+        relay.make_session,
+        max_connections=settings.max_connections,
+        max_per_address=settings.max_connections_per_ip,
+        write_stall_s=settings.write_stall_seconds,
+        complain=relay.complain,
+        on_bug=relay.note_bug,
+    )
+    return relay.listener
 
 
 async def _drain(listener: Listener, force: asyncio.Event, seconds: float) -> None:

@@ -129,6 +129,8 @@ def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
         name = " ".join(plain[:2])
         if name in names:
             return name, plain[2:]
+        if first in names and len(plain) == 1:
+            return first, []  # `logs` is a command, and `logs prune` another
         if help_asked and len(plain) == 1:
             return first, []
         members = [n.partition(" ")[2] for n in names if n.startswith(first + " ")]

@@ -157,6 +157,30 @@ def _quirks() -> Run:
     return quirks.run
 
 
+def _logs() -> Run:
+    from airelays.commands import logs
+
+    return logs.run
+
+
+def _logs_prune() -> Run:
+    from airelays.commands import logs
+
+    return logs.run_prune
+
+
+def _explain() -> Run:
+    from airelays.commands import explain
+
+    return explain.run
+
+
+def _unblock() -> Run:
+    from airelays.commands import unblock
+
+    return unblock.run
+
+
 def _docs() -> Run:
     from airelays.commands import docs
 
@@ -287,6 +311,45 @@ COMMANDS = (
         "List the adaptations that the relay makes for clients.",
         _quirks,
         flags=(JSON,),
+    ),
+    Command(
+        "logs",
+        "Show where the traffic log is and what is kept of it; -f shows requests live.",
+        _logs,
+        "A retention given here is saved beside the log and wins over the config file, also for a relay that "
+        "runs. With --follow --json the records themselves are printed, one a line.",
+        (
+            JSON,
+            Flag("--follow", "Show requests as they end, until Ctrl-C.", short="-f"),
+            Flag("--lines", "With --follow: begin with so many.", "NUMBER", "-n"),
+            Flag("--retention-days", "Save: keep files for so many days; 0: any age.", "NUMBER"),
+            Flag("--max-total-mb", "Save: keep at most so many MiB.", "NUMBER"),
+            Flag("--max-file-mb", "Save: begin a new file after so many MiB.", "NUMBER"),
+        ),
+    ),
+    Command(
+        "logs prune",
+        "Remove now what the retention no longer keeps.",
+        _logs_prune,
+        flags=(JSON, Flag("--dry-run", "Only say what would be removed.")),
+    ),
+    Command(
+        "explain",
+        "Show one request as a timeline, and where and why it ended.",
+        _explain,
+        "The id is in the x-request-id header of every answer; the first six digits will do.",
+        (JSON,),
+        "REQUEST_ID",
+        1,
+    ),
+    Command(
+        "unblock",
+        "Lift the block of an address after failed attempts, or of all.",
+        _unblock,
+        "Works on the machine of the relay, also when the operator's own address is the blocked one.",
+        (JSON,),
+        "[IP]",
+        1,
     ),
     Command(
         "docs",

@@ -168,3 +168,52 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and "phase" in record else None
+
+
+class Tail:
+    """Follows the log from a point on: over the ends of hours, and past files that are removed meanwhile."""
+
+    def __init__(self, logs_dir: str) -> None:
+        self.logs_dir = logs_dir
+        self._at = (-1, 0)
+        self._offset = 0
+        self._rest = b""
+
+    def last(self, count: int) -> list[bytes]:
+        """Return the last `count` lines that are there, and follow from behind them."""
+        lines: list[bytes] = []
+        for file in reversed(list_files(self.logs_dir)):
+            if self._at == (-1, 0):
+                self._at, self._offset = (file.hour, file.part), file.size
+            try:
+                lines = [*list(read_lines(file.path))[-count:], *lines]
+            except OSError:
+                continue
+            if len(lines) >= count:
+                break
+        return lines[-count:] if count else []
+
+    def more(self) -> list[bytes]:
+        """Return the lines that have come since."""
+        lines: list[bytes] = []
+        for file in list_files(self.logs_dir):
+            if (file.hour, file.part) < self._at:
+                continue
+            if (file.hour, file.part) > self._at:
+                self._at, self._offset, self._rest = (file.hour, file.part), 0, b""
+            lines += self._read(file)
+        return lines
+
+    def _read(self, file: LogFile) -> list[bytes]:
+        if file.size <= self._offset:
+            return []
+        try:
+            with open(file.path, "rb") as source:
+                source.seek(self._offset)
+                data = source.read()
+        except OSError:
+            return []
+        self._offset += len(data)
+        found = (self._rest + data).split(b"\n")
+        self._rest = found.pop()[-MAX_LINE_BYTES:]
+        return found

@@ -18,6 +18,8 @@ PAGES = (
     "getting-started",
     "configuration",
     "security",
+    "logs",
+    "metrics",
     "disclaimer",
     "licenses",
 )

@@ -1,0 +1,212 @@
+"""`explain REQUEST_ID`: one request as a timeline, hop by hop, and where and why it ended. Layer: commands."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from airelays.commands.console import Console
+from airelays.commands.context import find_context
+from airelays.commands.logview import seconds_text, tokens_a_second, when
+from airelays.commands.table import Arguments
+from airelays.disk.logfiles import list_files, parse_line, read_lines
+from airelays.errors import ConfigError
+
+__all__ = ["run", "timeline", "verdict"]
+
+MIN_DIGITS = 6
+MAX_RECORDS = 10_000
+_ID = re.compile(r"(?:req_)?([0-9a-f]{1,32})")
+_BEGINS = ("inbound_request", "endpoint_rejected", "endpoint_auth_failed")
+
+Step = tuple[float, str]
+
+
+def run(args: Arguments, console: Console) -> int:
+    """Find the records of a request and tell its story."""
+    if not args.words:
+        raise ConfigError("name a request: its id is in the answer's x-request-id header")
+    settings = find_context(args, console).settings
+    records = _find(settings.logs_dir, args.words[0])
+    steps, (ended, why) = timeline(records), verdict(records)
+    if args.has("--json"):
+        told = [{"at_ms": round(at_ms, 3), "what": what} for at_ms, what in steps]
+        console.json(
+            {
+                "request_id": records[0]["request_id"],
+                "outcome": ended,
+                "why": why,
+                "timeline": told,
+                "records": records,
+            }
+        )
+        return 0
+    _print(console, records, steps, ended, why)
+    return 0
+
+
+def _print(
+    console: Console, records: list[dict[str, Any]], steps: list[Step], ended: str, why: str
+) -> None:
+    end = _of(records, "outbound_response")
+    console.title("Explain")
+    console.section("Request")
+    console.field("Id", records[0]["request_id"])
+    console.field("At", records[0].get("logged_at"))
+    if end.get("model"):
+        console.field("Model", end["model"])
+        console.field("Upstream", end.get("upstream"))
+    usage = end.get("usage")
+    if isinstance(usage, dict):
+        said = ", ".join(f"{name.removesuffix('_tokens')} {n}" for name, n in usage.items() if n)
+        console.field("Tokens", said)
+        rate = tokens_a_second(end)
+        console.field("Speed", f"{rate:,.1f} tokens/s" if rate else None)
+    console.section("Timeline")
+    for at_ms, what in steps:
+        console.field(seconds_text(at_ms / 1000), what)
+    console.section("End")
+    console.field("Outcome", ended)
+    console.field("Why", why)
+
+
+def _find(logs_dir: str, name: str) -> list[dict[str, Any]]:
+    """Return the records of one request, the oldest first. A beginning of the id will do when it is unique."""
+    match = _ID.fullmatch(name.strip())
+    if match is None or len(match[1]) < MIN_DIGITS:
+        raise ConfigError(
+            f"{name[:80]!r} is no request id; expected req_ and 32 hexadecimal digits, "
+            f"or at least the first {MIN_DIGITS} of them"
+        )
+    needle = b'"request_id":"req_' + match[1].encode()
+    found: list[dict[str, Any]] = []
+    files = list_files(logs_dir)
+    for file in reversed(files):
+        try:
+            lines = [line for line in read_lines(file.path) if needle in line[:200]]
+        except OSError:
+            continue
+        records = [record for line in lines if (record := parse_line(line)) is not None]
+        found = [*records, *found][:MAX_RECORDS]
+        if any(record["phase"] in _BEGINS for record in records):
+            break
+    ids = sorted({str(record["request_id"]) for record in found})
+    if not ids:
+        raise ConfigError(
+            f"{logs_dir} has no record of req_{match[1]} in its {len(files)} files; "
+            "it may be older than what is kept (airelays logs), or of another relay"
+        )
+    if len(ids) > 1:
+        raise ConfigError(f"several requests begin so: {', '.join(ids[:5])}; give more digits")
+    return found
+
+
+def timeline(records: list[dict[str, Any]]) -> list[Step]:
+    """Return what happened, each with its milliseconds since the head of the request."""
+    begin, end = _of(records, *_BEGINS), _of(records, "outbound_response")
+    times = end.get("timings_ms")
+    times = times if isinstance(times, dict) else {}
+    steps = [(0.0, _arrival(begin))]
+    if begin.get("phase") != "inbound_request":
+        return steps
+    gate_ms = float(times.get("gate", 0.0))
+    if times:
+        steps.append((gate_ms, "the gate let it in"))
+    start_s = (when(begin) or 0.0) - gate_ms / 1000
+    for record in records:
+        told = _aside(record)
+        if told:
+            # The clock of a record is coarser than the times: nothing comes before the gate or behind the end.
+            at_ms = ((when(record) or start_s) - start_s) * 1000
+            steps.append((min(max(gate_ms, at_ms), float(times.get("total", at_ms))), told))
+    steps += _upstream_steps(end, times)
+    if "total" in times:
+        sent = (
+            f"the relay was done: status {end.get('status_code')}, {end.get('bytes_out'):,} bytes"
+        )
+        steps.append((float(times["total"]), sent))
+    return sorted(steps, key=lambda step: step[0])
+
+
+def _arrival(begin: dict[str, Any]) -> str:
+    headers = begin.get("headers")
+    agent = headers.get("user-agent") if isinstance(headers, dict) else None
+    what = " ".join(str(begin.get(name)) for name in ("method", "path") if begin.get(name))
+    by = f" ({agent})" if agent else ""
+    return f"{what or 'a request'} came from {begin.get('client_ip', 'somebody')}{by}"
+
+
+def _upstream_steps(end: dict[str, Any], times: dict[str, Any]) -> list[Step]:
+    steps: list[Step] = []
+    name = end.get("upstream")
+    first_ms = times.get("first_byte")
+    if "head" in times and first_ms is not None:
+        dial_ms, tls_ms = float(times.get("dial", 0.0)), float(times.get("tls", 0.0))
+        how = (
+            f"dialled in {dial_ms:.1f} ms" + (f", TLS in {tls_ms:.1f} ms" if tls_ms else "")
+            if dial_ms
+            else "on a connection that was open"
+        )
+        head = f"{name} answered {float(times['head']):.1f} ms after it was asked, {how}"
+        steps.append((float(first_ms), head))
+    if first_ms is not None:
+        steps.append((float(first_ms), f"first byte of the answer from {name}"))
+    if "first_token" in times:
+        steps.append((float(times["first_token"]), "first token went to the client"))
+    gap_ms = float(times.get("longest_gap", 0.0))
+    if gap_ms >= 1 and "total" in times:
+        steps.append((float(times["total"]), f"longest silence of {name}: {gap_ms:,.1f} ms"))
+    return steps
+
+
+def _aside(record: dict[str, Any]) -> str:
+    """Return the sentence of a record that is neither the beginning nor the end."""
+    phase = record.get("phase")
+    error = record.get("error")
+    if phase == "upstream_fallback":
+        return (
+            f"{record.get('from_upstream')} failed ({record.get('reason')}); "
+            f"{record.get('to_upstream')} took over"
+        )
+    if phase in ("upstream_response_error", "upstream_stream_error") and isinstance(error, dict):
+        return (
+            f"{record.get('upstream')} failed at {record.get('hop')}: {error.get('message')} "
+            f"({error.get('code')})"
+        )
+    if phase == "relay_bug":
+        return f"the relay failed: {error} at {record.get('place')}"
+    return ""
+
+
+_VERDICTS = {
+    "ok": "the answer was complete",
+    "client_left": "the client closed the connection before its answer was complete",
+    "cut_by_upstream": "the upstream broke off in the middle of its answer",
+    "failed_upstream": "the upstream did not answer this request",
+    "bad_request": "the request could not be served as it is",
+    "refused": "the gate did not let it in",
+    "shut_down": "the relay was stopped while it ran",
+    "relay_bug": "a defect of the relay",
+}
+
+
+def verdict(records: list[dict[str, Any]]) -> tuple[str, str]:
+    """Return how a request ended, in one word and in a sentence."""
+    end = _of(records, "outbound_response")
+    if end:
+        word = str(end.get("outcome"))
+        error = end.get("error")
+        said = f": {error.get('message')}" if isinstance(error, dict) else ""
+        hop = error.get("hop") if isinstance(error, dict) else None
+        return word, _VERDICTS.get(word, word) + (f" (at: {hop})" if hop else "") + said
+    begin = _of(records, *_BEGINS)
+    if begin.get("phase") == "endpoint_auth_failed":
+        return "refused", "the relay token was missing or wrong"
+    if begin.get("phase") == "endpoint_rejected":
+        said = f"the gate refused it: {begin.get('reason')}, status {begin.get('status_code')}"
+        return "refused", said + (f"; {begin['message']}" if begin.get("message") else "")
+    return "open", "there is no end: it is still running, or the relay was killed meanwhile"
+
+
+def _of(records: list[dict[str, Any]], *phases: str) -> dict[str, Any]:
+    return next((record for record in records if record.get("phase") in phases), {})
