@@ -186,6 +186,14 @@ class Request:
         framing = [(b"transfer-encoding", b"chunked")] if self._chunked else []
         self._stream_head = self._head(status, [*fields, *framing])
 
+    def begin_body(
+        self, length: int, fields: Iterable[tuple[bytes, bytes]], status: int = 200
+    ) -> None:
+        """Prepare the head of an answer of exactly `length` bytes, which `send` and `send_last` are given."""
+        self.outcome.status = status
+        self._chunked = False
+        self._stream_head = self._head(status, fields, length)
+
     def send(self, data: bytes) -> None:
         """Send stream bytes now, in one write. Raises ClientGone when nobody is there to take them."""
         if not data:
