@@ -22,6 +22,8 @@ INBOUND, OUTBOUND, UPSTREAM, LINES, EVENT = range(5)
 MAX_PARSED_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 60 * 1024
 _MAX_REDACTORS = 256
+# Lengths of the way upstream; the other times count from the head of the request.
+_NETWORK = frozenset({"dial", "tls", "head"})
 
 
 class Encoder:
@@ -32,6 +34,8 @@ class Encoder:
         self.withheld = 0
         self._secrets = secrets
         self._by_fields: dict[Fields, Redactor] = {}
+        self._last_fields: Fields | None = None
+        self._last = self.redactor
         self._second = -1
         self._stamp = ""
 
@@ -42,6 +46,7 @@ class Encoder:
             # What was a secret stays one: a rotated token may still stand in a late record.
             self.redactor = Redactor(self.redactor.secrets | known)
             self._by_fields.clear()
+            self._last_fields = None
         lines = [self._encode(record) for record in records]
         if not self.redactor.is_clean(b"".join(lines)):
             lines = [self._withhold(line) for line in lines]
@@ -111,7 +116,13 @@ class Encoder:
         if outcome.upstream:
             text = self._upstream(at_s, request_id, outcome, to)
         usage = f',"usage":{_usage(outcome.usage)}' if outcome.usage is not None else ""
-        times = "".join(f'"{name}":{ms:.3f},' for name, ms in outcome.timings_ms.items())
+        times = "".join(
+            [
+                f'"{name}":{ms:.2f},'
+                for name, ms in outcome.timings_ms.items()
+                if name not in _NETWORK
+            ]
+        )
         line = (
             f"{self._start('outbound_response', request_id, at_s)},"
             f'"status_code":{outcome.status},"outcome":"{ended}","method":{to.literal(head.method)},'
@@ -119,7 +130,7 @@ class Encoder:
             f'"model":{to.literal(outcome.model)},"upstream":{to.literal(outcome.upstream)},'
             f'"stream":{"true" if outcome.events else "false"},"events":{outcome.events},'
             f'"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}{usage},'
-            f'"timings_ms":{{{times}"total":{total_ms:.3f}}}'
+            f'"timings_ms":{{{times}"total":{total_ms:.2f}}}'
         )
         if error is not None:
             line += f',"error":{_error(error, to)}'
@@ -142,9 +153,7 @@ class Encoder:
         if "head" not in outcome.timings_ms and "first_byte" not in outcome.timings_ms:
             return ""  # it was chosen and never answered: the client left, or the relay failed
         times = ",".join(
-            f'"{name}":{outcome.timings_ms[name]:.3f}'
-            for name in ("dial", "tls", "head", "first_byte", "first_token", "longest_gap")
-            if name in outcome.timings_ms
+            [f'"{name}":{ms:.2f}' for name, ms in outcome.timings_ms.items() if name in _NETWORK]
         )
         start = self._start("upstream_response", request_id, at_s)
         return f'{start},{names},"status_code":200,"timings_ms":{{{times}}}}}\n'
@@ -205,12 +214,15 @@ class Encoder:
 
     def _redactor_of(self, fields: Fields) -> Redactor:
         """Return the redactor that also knows what this request presented as its own credentials."""
+        if fields is self._last_fields:
+            return self._last  # a kept connection sends the same head again and again
         found = self._by_fields.get(fields)
         if found is None:
             if len(self._by_fields) >= _MAX_REDACTORS:
                 self._by_fields.clear()
             found = self.redactor.extended(presented_secrets(fields))
             self._by_fields[fields] = found
+        self._last_fields, self._last = fields, found
         return found
 
     def _start(self, phase: str, request_id: str, at_s: float) -> str:
@@ -229,15 +241,17 @@ class Encoder:
 
 
 def _usage(usage: Usage) -> str:
-    named = {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-    }
-    return "{" + ",".join(f'"{k}":{v}' for k, v in named.items() if v is not None) + "}"
+    more = ""
+    if usage.cached_tokens:
+        more += f',"cached_tokens":{usage.cached_tokens}'
+    if usage.cache_write_tokens:
+        more += f',"cache_write_tokens":{usage.cache_write_tokens}'
+    if usage.reasoning_tokens:
+        more += f',"reasoning_tokens":{usage.reasoning_tokens}'
+    return (
+        f'{{"input_tokens":{usage.input_tokens},"output_tokens":{usage.output_tokens},'
+        f'"total_tokens":{usage.total_tokens}{more}}}'
+    )
 
 
 def _error(error: RelayError, to: Redactor) -> str:

@@ -104,8 +104,10 @@ def _find(logs_dir: str, name: str) -> list[dict[str, Any]]:
 def timeline(records: list[dict[str, Any]]) -> list[Step]:
     """Return what happened, each with its milliseconds since the head of the request."""
     begin, end = _of(records, *_BEGINS), _of(records, "outbound_response")
-    times = end.get("timings_ms")
-    times = times if isinstance(times, dict) else {}
+    times: dict[str, Any] = {}
+    for record in (_of(records, "upstream_response"), end):
+        found = record.get("timings_ms")
+        times |= found if isinstance(found, dict) else {}
     steps = [(0.0, _arrival(begin))]
     if begin.get("phase") != "inbound_request":
         return steps

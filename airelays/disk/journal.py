@@ -194,7 +194,10 @@ class Journal:
             self._failed(f"records could not be encoded ({type(bug).__name__})")
             return [b""] * len(records)
         for at, line in enumerate(lines):
-            if len(line) > MAX_RECORD_BYTES and max(map(len, line.split(b"\n"))) > MAX_RECORD_BYTES:
+            if (
+                len(line) > MAX_RECORD_BYTES
+                and max(map(len, line.split(b"\n"))) >= MAX_RECORD_BYTES
+            ):
                 self.oversized += 1
                 lines[at] = b""
         return lines
@@ -231,7 +234,8 @@ class Journal:
             self.written += kept
             self.dropped_disk += count - kept
             self._check_tail = kept < count
-        self.last_error = ""
+        if kept == count:
+            self.last_error = ""
 
     def _open(self, hour: int, more: int, limit: int) -> tuple[int, int]:
         """Return the file that has room for `more` bytes, its descriptor and size."""

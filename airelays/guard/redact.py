@@ -77,7 +77,7 @@ _ESCAPE = re.compile(rb"\\(?:u00([0-9A-Fa-f]{2})|x([0-9A-Fa-f]{2})|([/\"\\]))")
 class Redactor:
     """Cuts `secrets`, and what looks like one, out of texts. Immutable but for its memory of short texts."""
 
-    __slots__ = ("_fields", "_literals", "_needles", "_raw", "_shorts", "secrets")
+    __slots__ = ("_fields", "_last", "_literals", "_needles", "_raw", "_shorts", "secrets")
 
     def __init__(self, secrets: Iterable[bytes] = ()) -> None:
         self.secrets = frozenset(s for s in secrets if len(s) >= MIN_SECRET_BYTES)
@@ -88,6 +88,7 @@ class Redactor:
         self._shorts: dict[str, str] = {}
         self._literals: dict[str, str] = {}
         self._fields: dict[Fields, str] = {}
+        self._last: tuple[Fields | None, str] = (None, "")
 
     def __repr__(self) -> str:
         return f"Redactor({len(self.secrets)} secrets)"
@@ -130,6 +131,8 @@ class Redactor:
 
     def fields(self, fields: Fields) -> str:
         """Return a header section as a JSON object: values by allow-list, the other names with a mark."""
+        if fields is self._last[0]:
+            return self._last[1]
         found = self._fields.get(fields)
         if found is None:
             shown = {
@@ -142,6 +145,7 @@ class Redactor:
             if len(self._fields) >= _MEMO_ENTRIES // 8:
                 self._fields.clear()
             self._fields[fields] = found
+        self._last = (fields, found)
         return found
 
     def query(self, query: str) -> str:
