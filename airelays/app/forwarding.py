@@ -191,6 +191,9 @@ class _Passed:
     async def pump(self, feed: Any) -> None:
         await self._response.pump(feed)
 
+    def offer_raw(self, take: Any) -> None:
+        self._response.offer_raw(take)
+
     def pause(self) -> None:
         self._response.pause()
 

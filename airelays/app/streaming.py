@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from airelays.app.recording import Pace
 from airelays.errors import RelayError, UpstreamFault
 from airelays.net.request import MAX_KEPT_BYTES, ClientGone, Request
-from airelays.translate.stream import Collector, ReplyMap
+from airelays.translate.stream import Collector, ReplyMap, ResponsesStream
 from airelays.upstream.base import Answer
 
 __all__ = ["STREAM_FIELDS", "StreamPump", "collect"]
@@ -61,6 +61,7 @@ class StreamPump:
         self.request.connection.on_blocked = self._blocked
         self.request.on_eof = self._probe
         self._timer = self._loop.call_later(self._ping_s, self._tick)
+        self._offer_raw()
         try:
             await self.answer.pump(self._feed)
             self._end(None)
@@ -72,6 +73,29 @@ class StreamPump:
             self._stop()
         if self.request.connection.blocked:
             await self.request.connection.drain()
+
+    def _offer_raw(self) -> None:
+        """Let a pass-through take whole chunks as they came, where both sides speak chunks and nobody looks on."""
+        reply, request = self.reply, self.request
+        offer = getattr(self.answer, "offer_raw", None)
+        if offer is None or not isinstance(reply, ResponsesStream) or not request.chunked:
+            return
+        if self._tap is not None or request.outcome.sent is not None:
+            return
+        takes, pace = reply.takes_raw, self._pace.read
+
+        def take(data: bytes) -> bool:
+            if not request.head_sent or not takes(data):
+                return False
+            pace()
+            try:
+                request.send_raw(data)
+            except ClientGone as gone:
+                self._lost = gone
+                self.answer.abort()
+            return True
+
+        offer(take)
 
     def _feed(self, data: bytes) -> None:
         if self.request.finished:

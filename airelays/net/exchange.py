@@ -15,6 +15,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
+from time import monotonic
 
 from airelays.errors import UpstreamFault
 from airelays.model import ResponseHead
@@ -66,6 +67,7 @@ class Exchange(asyncio.Protocol):
         self._waiter: asyncio.Future[ResponseHead] | None = None
         self._done: asyncio.Future[None] | None = None
         self._feed: Callable[[bytes], None] | None = None
+        self._raw: Callable[[bytes], bool] | None = None
         self._decoder: ChunkDecoder | None = None
         self._remaining = -1
         self._partial = bytearray()
@@ -106,8 +108,15 @@ class Exchange(asyncio.Protocol):
         if self._blocked is not None:
             await self._blocked
 
-    def start(self, feed: Callable[[bytes], None]) -> asyncio.Future[None]:
-        """Hand the body to `feed` from now on; the future ends with the body."""
+    def start(
+        self, feed: Callable[[bytes], None], raw: Callable[[bytes], bool] | None = None
+    ) -> asyncio.Future[None]:
+        """Hand the body to `feed` from now on; the future ends with the body.
+
+        `raw` is shown each read of a chunked body that begins at a chunk, still framed; when it returns True it
+        has dealt with it, which it may only do with exactly one whole chunk that is not the last.
+        """
+        self._raw = raw
         self._done = done = self._loop.create_future()
         self._feed = feed
         early, self._early, self._early_bytes = self._early, [], 0
@@ -185,7 +194,15 @@ class Exchange(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Frame one read."""
         if self._state == _BODY:
-            self._last_s = self._loop.time()
+            self._last_s = monotonic()  # the loop's clock, without a call through the loop
+            raw = self._raw
+            if raw is not None and self._decoder is not None and self._decoder.at_chunk:
+                try:
+                    if raw(data):
+                        return
+                except Exception as error:
+                    self._fail(error)
+                    return
             if self._feed is None:
                 self._keep_early(data)
             else:
@@ -263,7 +280,7 @@ class Exchange(asyncio.Protocol):
         self._keep_alive = head.keep_alive
         self._decoder = ChunkDecoder() if head.chunked else None
         self._remaining = -1 if head.content_length is None else head.content_length
-        self._feed = self._done = self._lost = None
+        self._feed = self._raw = self._done = self._lost = None
         rest = bytes(self._partial)
         self._partial.clear()
         if rest:
@@ -308,6 +325,7 @@ class Exchange(asyncio.Protocol):
 
     def _complete(self, *, extra: bool) -> None:
         done, self._done, self._feed, self._decoder = self._done, None, None, None
+        self._raw = None
         self._state = _IDLE
         self.resume()
         broken = (
@@ -351,7 +369,7 @@ class Exchange(asyncio.Protocol):
         self._state = _CLOSED
         self._lost = error
         self._stop_timer()
-        self._feed = self._decoder = None
+        self._feed = self._raw = self._decoder = None
         self._early.clear()
         self.transport.abort()
         for future in (self._waiter, self._done):

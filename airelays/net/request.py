@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import lru_cache
+from time import monotonic
 
 from airelays.errors import ClientFault, RelayError, error_body
 from airelays.model import Fields, Outcome, Peer, RequestHead
@@ -203,6 +204,15 @@ class Request:
             framed, self._stream_head = self._stream_head + framed, b""
         self._write(framed)
 
+    def send_raw(self, data: bytes) -> None:
+        """Send bytes that are chunks already, into a chunked stream whose head has gone out."""
+        self._write(data)
+
+    @property
+    def chunked(self) -> bool:
+        """Whether a stream of this answer is sent in chunks."""
+        return self._chunked
+
     def send_last(self, data: bytes) -> None:
         """Send the last bytes of a stream and end it in good order, in one write."""
         framed = self._stream_head
@@ -225,10 +235,14 @@ class Request:
     # ---- inside
 
     def _write(self, data: bytes) -> None:
-        if not self.connection.write(data):
+        # connection.write, written out: this runs for each event of each stream.
+        connection = self.connection
+        transport = connection.transport
+        if connection.lost or transport is None or transport.is_closing():
             raise ClientGone
+        transport.write(data)
         self.head_sent = True
-        self.last_sent_s = self.connection.loop.time()
+        self.last_sent_s = monotonic()
         self.outcome.bytes_out += len(data)
 
     def _head(

@@ -20,13 +20,14 @@ class Response:
     `timings_ms` holds "dial" (0 on a pooled connection) and "head".
     """
 
-    __slots__ = ("_connection", "_done", "head", "timings_ms")
+    __slots__ = ("_connection", "_done", "_raw", "head", "timings_ms")
 
     def __init__(
         self, connection: Exchange, head: ResponseHead, timings_ms: dict[str, float]
     ) -> None:
         self._connection: Exchange | None = connection
         self._done: asyncio.Future[None] | None = None
+        self._raw: Callable[[bytes], bool] | None = None
         self.head = head
         self.timings_ms = timings_ms
 
@@ -80,7 +81,7 @@ class Response:
     async def _pump(self, feed: Callable[[bytes], None]) -> None:
         if self._connection is None or self._done is not None:
             raise RelayBug("an upstream answer was read twice")
-        self._done = self._connection.start(feed)
+        self._done = self._connection.start(feed, self._raw)
         try:
             await self._done
         finally:
@@ -93,6 +94,10 @@ class Response:
         if connection is None or self._done is None or connection.serves(self._done):
             return connection
         return None
+
+    def offer_raw(self, take: Callable[[bytes], bool]) -> None:
+        """Show `take` each read before it is unframed; see Exchange.start. Called before `pump`."""
+        self._raw = take
 
     def pause(self) -> None:
         """Stop reading from the upstream; a few more calls of `feed` may come."""

@@ -48,6 +48,11 @@ class ChunkDecoder:
         self.done = False
         self.rest = b""
 
+    @property
+    def at_chunk(self) -> bool:
+        """Whether the next byte begins a chunk."""
+        return self._state == self._SIZE and not self._buffer
+
     def feed(self, data: bytes) -> bytes:
         """Return the payload bytes in `data`. After `done` everything goes to `rest`."""
         if self._state == self._SIZE and not self._buffer:

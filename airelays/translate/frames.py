@@ -26,6 +26,7 @@ __all__ = [
     "EventMap",
     "ascii_literal",
     "encode",
+    "is_raw_delta",
     "is_utf8",
     "key_of",
     "skippable",
@@ -41,15 +42,26 @@ _MEMBER = (
     rb',"(?:item_id|obfuscation)":"[ !#-\[\]-~]*+"|'
     rb',"logprobs":\[\]'
 )
+
+
 # A delta event in its usual spelling. The string literal may hold raw UTF-8 and every escape but "\/", which nobody
 # writes. Groups: type, (output, summary index) before, literal, the same after.
-DELTA = re.compile(
-    rb"event: (response\.(?:output_text|refusal|function_call_arguments|custom_tool_call_input"
-    rb"|reasoning_summary_text|reasoning_text)\.delta)\n"
-    rb'data: \{"type":"\1"(?:' + _MEMBER + rb")*+"
-    rb',"delta":("[ !#-\[\]-~\x80-\xff]*+'
-    rb'(?:\\(?:["\\nrtbf]|u[0-9a-fA-F]{4})[ !#-\[\]-~\x80-\xff]*+)*+")'
-    rb"(?:" + _MEMBER + rb")*+\}\Z"
+def _delta(plain: bytes) -> bytes:
+    """Return the expression of a delta event whose literal consists of `plain` characters and escapes."""
+    return (
+        rb"event: (?P<type>response\.(?:output_text|refusal|function_call_arguments"
+        rb"|custom_tool_call_input|reasoning_summary_text|reasoning_text)\.delta)\n"
+        rb'data: \{"type":"(?P=type)"(?:' + _MEMBER + rb")*+"
+        rb',"delta":("[' + plain + rb"]*+"
+        rb'(?:\\(?:["\\nrtbf]|u[0-9a-fA-F]{4})[' + plain + rb']*+)*+")'
+        rb"(?:" + _MEMBER + rb")*+\}"
+    )
+
+
+DELTA = re.compile(_delta(rb" !#-\[\]-~\x80-\xff") + rb"\Z")
+# The same in ASCII as one whole chunk of the chunked coding: it can go on to a client without being unframed.
+_RAW_DELTA = re.compile(
+    rb"(?P<size>[0-9A-Fa-f]{1,8})\r\n" + _delta(rb" !#-\[\]-~") + rb"\n\n\r\n\Z"
 )
 
 _SILENT = frozenset(
@@ -117,6 +129,12 @@ def key_of(event: dict[str, Any]) -> bytes:
         item = event.get("item")
         item_id = item.get("id") if isinstance(item, dict) else None
     return encode(item_id) if isinstance(item_id, str) else b""
+
+
+def is_raw_delta(data: bytes) -> bool:
+    """Whether `data` is one chunk that holds one ASCII delta event in its usual spelling, and nothing else."""
+    found = _RAW_DELTA.match(data)
+    return found is not None and int(found[1], 16) == len(data) - found.end(1) - 4
 
 
 class EventMap:

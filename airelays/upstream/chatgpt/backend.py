@@ -81,6 +81,10 @@ class ChatGPTAnswer:
         """Hand each read of the body to `feed`."""
         await self._response.pump(feed)
 
+    def offer_raw(self, take: Callable[[bytes], bool]) -> None:
+        """Show `take` each read before it is unframed."""
+        self._response.offer_raw(take)
+
     def pause(self) -> None:
         """Stop reading."""
         self._response.pause()
