@@ -54,6 +54,14 @@ def _load(name: str) -> Endpoint:
         from airelays.app import files
 
         return files.ENDPOINTS[name]
+    if name in ("conversations", "conversation", "items", "item"):
+        from airelays.app import conversations
+
+        return conversations.ENDPOINTS[name]
+    if name in ("response", "response_items", "response_cancel"):
+        from airelays.app import stored
+
+        return stored.ENDPOINTS[name]
     from airelays.app import unsupported
 
     return unsupported.refuse

@@ -10,7 +10,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airelays.app import endpoints
 from airelays.app.recording import Recorder
@@ -29,6 +29,9 @@ from airelays.net.request import Request
 from airelays.net.session import Session, SessionLimits
 from airelays.protocol.headcache import HeadCache
 from airelays.settings import Settings, client_base_url
+
+if TYPE_CHECKING:
+    from airelays.app.turns import Turns
 
 __all__ = ["Relay"]
 
@@ -63,6 +66,7 @@ class Relay:
             max_file_bytes=settings.max_upload_bytes,
             max_total_bytes=settings.max_total_upload_bytes,
         )
+        self._turns: Turns | None = None
         self.started_wall_s = time.time()
         self.started_s = time.monotonic()
         self.requests_total = 0
@@ -70,6 +74,15 @@ class Relay:
         self.stopping = False
         self.listener: Listener | None = None
         self.port = settings.port
+
+    @property
+    def turns(self) -> Turns:
+        """What stateful requests share; made with the first of them."""
+        if self._turns is None:
+            from airelays.app.turns import Turns
+
+            self._turns = Turns()
+        return self._turns
 
     @property
     def base_url(self) -> str:
@@ -312,6 +325,7 @@ class Relay:
         listener = self.listener
         return {
             "requests_total": self.requests_total,
+            "requests_open": self.recorder.open_requests,
             "streams_open": self.streams_open,
             "connections": len(listener.sessions) if listener is not None else 0,
             "connections_refused": listener.refused if listener is not None else 0,

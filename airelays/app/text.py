@@ -35,6 +35,7 @@ from airelays.upstream.base import Answer
 
 if TYPE_CHECKING:
     from airelays.app.relay import Relay
+    from airelays.app.turns import Turn
 
 __all__ = ["chat", "completions", "read_json", "responses"]
 
@@ -96,13 +97,15 @@ async def _responses(
         return
     codex = is_codex(request)
     translated = from_responses(body, tools_allowed=not route.no_tools, codex=codex)
+    # OpenAI's default is to store; without a word of the client the answer is remembered, in memory only.
+    keep = body.get("store") is not False and relay.settings.store_responses
     if translated.options.stream:
         reply = ResponsesStream(
             translated.options, codex=codex, now_s=time.time(), reply_id=_reply_id("resp_")
         )
-        await _stream(relay, request, target, translated, reply)
+        await _stream(relay, request, target, translated, reply, keep=keep)
     else:
-        await _whole(relay, request, target, translated, lambda r: r)
+        await _whole(relay, request, target, translated, lambda r: r, keep=keep)
 
 
 async def _passed(
@@ -163,14 +166,17 @@ async def _open(relay: Relay, request: Request, target: Target, translated: Tran
     return await target.upstream.respond(body, _call(request, translated))
 
 
-def _disclose(answer: Answer, translated: Translated) -> list[tuple[bytes, bytes]]:
+def _disclose(
+    answer: Answer, translated: Translated, turn: Turn | None = None
+) -> list[tuple[bytes, bytes]]:
     """Return the header fields that say what was adapted, and what the upstream has to say."""
     fields = list(answer.fields)
     ignored = [*translated.ignored, *(n for n in answer.ignored if n not in translated.ignored)]
     if ignored:
         fields.append((b"x-airelays-ignored-parameters", _names(ignored)))
-    if translated.quirks:
-        fields.append((b"x-airelays-quirks", _names(translated.quirks)))
+    quirks = translated.quirks if turn is None else translated.quirks + turn.quirks
+    if quirks:
+        fields.append((b"x-airelays-quirks", _names(quirks)))
     return fields
 
 
@@ -181,18 +187,60 @@ def _names(names: list[str] | tuple[str, ...]) -> bytes:
     return text[: text.rindex(b",", 0, MAX_IGNORED_BYTES - 4)] + b",..."
 
 
-async def _stream(
-    relay: Relay, request: Request, target: Target, translated: Translated, reply: ReplyMap
-) -> None:
-    answer = await _open(relay, request, target, translated)
-    tap = relay.recorder.tap(request)
-    pump = StreamPump(request, answer, reply, ping_s=relay.settings.ping_seconds, tap=tap)
-    relay.streams_open += 1
+async def _begin_turn(relay: Relay, translated: Translated, keep: bool) -> Turn | None:
+    """Return the turn of a request that needs the relay's own state; it is to be closed. Most need none."""
+    if not (
+        translated.conversation is not None
+        or translated.previous_response_id is not None
+        or translated.store
+        or translated.file_refs
+        or translated.item_refs
+    ):
+        return None
+    from airelays.app.turns import Turn
+
+    turn = Turn(relay, translated, keep=keep)
     try:
-        await pump.run(_disclose(answer, translated))
+        await turn.begin()
+    except BaseException:
+        turn.close()
+        raise
+    return turn
+
+
+async def _stream(
+    relay: Relay,
+    request: Request,
+    target: Target,
+    translated: Translated,
+    reply: ReplyMap,
+    *,
+    keep: bool = False,
+) -> None:
+    turn = await _begin_turn(relay, translated, keep)
+    try:
+        answer = await _open(relay, request, target, translated)
+        tap, ping_s = relay.recorder.tap(request), relay.settings.ping_seconds
+        if turn is not None:
+            from airelays.app.turnpump import TurnPump
+
+            pump: StreamPump = TurnPump(request, answer, reply, turn, ping_s=ping_s, tap=tap)
+        elif keep:
+            from airelays.app.turnpump import KeepingPump
+
+            pump = KeepingPump(request, answer, reply, ping_s=ping_s, tap=tap)
+            pump.keep = relay.turns.keeper(translated)
+        else:
+            pump = StreamPump(request, answer, reply, ping_s=ping_s, tap=tap)
+        relay.streams_open += 1
+        try:
+            await pump.run(_disclose(answer, translated, turn))
+        finally:
+            relay.streams_open -= 1
+            request.outcome.usage = reply.usage
     finally:
-        relay.streams_open -= 1
-        request.outcome.usage = reply.usage
+        if turn is not None:
+            turn.close()
 
 
 async def _whole(
@@ -201,12 +249,25 @@ async def _whole(
     target: Target,
     translated: Translated,
     convert: Callable[[dict[str, Any]], dict[str, Any]],
+    *,
+    keep: bool = False,
 ) -> None:
-    answer = await _open(relay, request, target, translated)
-    model = translated.options.model
-    collector = Collector(now_s=time.time(), reply_id=_reply_id("resp_"), model=model)
+    turn = await _begin_turn(relay, translated, keep)
     try:
-        await collect(request, answer, collector, relay.recorder.tap(request))
+        answer = await _open(relay, request, target, translated)
+        model = translated.options.model
+        collector = Collector(now_s=time.time(), reply_id=_reply_id("resp_"), model=model)
+        try:
+            await collect(request, answer, collector, relay.recorder.tap(request))
+        finally:
+            request.outcome.usage = collector.usage
+        result = collector.result()
+        if turn is not None:
+            await turn.commit(result, request.outcome.bytes_in)
+        said = dumps(convert(result))
+        if turn is None and keep:
+            relay.turns.keeper(translated)(result, len(said))
+        await request.reply(200, said, _disclose(answer, translated, turn))
     finally:
-        request.outcome.usage = collector.usage
-    await request.reply(200, dumps(convert(collector.result())), _disclose(answer, translated))
+        if turn is not None:
+            turn.close()

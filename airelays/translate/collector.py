@@ -78,6 +78,14 @@ class Collector(EventMap):
             response["output"] = self._spoken()
         return response
 
+    def so_far(self) -> dict[str, Any]:
+        """Return the Responses object of an answer that the relay itself ended: what had come by then."""
+        done: dict[str, Any] = {"output": []}
+        self._items.fill(done)
+        self.terminal = "completed"
+        self._response["output"] = [*done["output"], *self._spoken()]
+        return self.result()
+
     def _spoken(self) -> list[dict[str, Any]]:
         """Return message items made of deltas, for want of finished items."""
         made = []

@@ -12,7 +12,14 @@ from typing import Any
 from airelays.translate.checks import fault, missing, shown, want_list, want_object, want_text
 from airelays.translate.values import FileRef, Notes
 
-__all__ = ["MAX_IMAGE_BYTES", "content_parts", "text_of"]
+__all__ = [
+    "MAX_IMAGE_BYTES",
+    "check_image_url",
+    "content_parts",
+    "guess_media_type",
+    "image_type",
+    "text_of",
+]
 
 MAX_IMAGE_BYTES = 20 * 1024 * 1024
 MAX_PARTS = 2048
@@ -113,6 +120,8 @@ def _part(
         raise missing(f"{path}.type", 'a part type, for example "text"')
     if kind in _TEXT_TYPES:
         text = part.get("text")
+        if text is None and part.get("file_id") is not None:
+            return _text_file(part, path, notes)
         if not isinstance(text, str):
             raise fault(f"{path}.text", f"is {shown(text)}; expected a string", "invalid_type")
         return _text(text, role) if text else None
@@ -133,6 +142,14 @@ def _part(
         f"is {shown(kind)}; accepted are text, image_url, file and refusal",
         "unsupported_value",
     )
+
+
+def _text_file(part: dict[str, Any], path: str, notes: Notes) -> dict[str, Any]:
+    """A text file by its id where a text is expected: its content becomes the text."""
+    wanted = want_text(part["file_id"], f"{path}.file_id")
+    found = {"type": "input_text", "file_id": wanted}
+    notes.file_refs.append(FileRef(wanted, "text", f"{path}.file_id", found))
+    return found
 
 
 def _refusal(part: dict[str, Any], role: str, path: str) -> dict[str, Any] | None:
@@ -259,9 +276,18 @@ def _check_base64(text: str, start: int, path: str) -> None:
 
 def _image_type(start: str) -> str | None:
     try:
-        head = binascii.a2b_base64(start[: len(start) // 4 * 4])
+        return image_type(binascii.a2b_base64(start[: len(start) // 4 * 4]))
     except binascii.Error:
         return None
+
+
+def guess_media_type(name: str) -> str | None:
+    """Return the media type that a file name's ending stands for."""
+    return _MEDIA_TYPES.get(name.rpartition(".")[2].lower()) if "." in name else None
+
+
+def image_type(head: bytes) -> str | None:
+    """Return the media type of an image by its signature, None for anything else."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     if head.startswith(b"\xff\xd8\xff"):

@@ -93,6 +93,8 @@ class ResponsesStream(EventMap):
         self._held: list[bytes] = []
         self._last = b""
         self.response: dict[str, Any] | None = None
+        # What the finished object says of the relay's own state, in place of what the upstream said.
+        self.extra: dict[str, Any] = {}
 
     def ping(self) -> bytes:
         """Return a keep-alive: for the Codex CLI an event, since comments do not reset its timer."""
@@ -155,6 +157,9 @@ class ResponsesStream(EventMap):
             if self._codex and b'"refusal"' in data:
                 changed = _refusals_to_text(response.get("output")) or changed
             self.response = response
+            if self.extra:
+                response.update(self.extra)
+                changed = True
             if changed:
                 data = encode(event)
         out.append(_frame(name or kind, data))

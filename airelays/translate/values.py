@@ -27,8 +27,8 @@ class ReplyOptions:
 class FileRef:
     """A part of the input that names a file by id, which the app must fill in.
 
-    `part` is the very dict inside the request body: {"type": "input_image" | "input_file", "file_id": ...}.
-    `kind` is "image" or "file", `path` the place in the client's body, for error texts.
+    `part` is the very dict inside the request body: {"type": "input_image" | "input_file" | "input_text",
+    "file_id": ...}. `kind` is "image", "file" or "text", `path` the place in the client's body, for error texts.
     """
 
     file_id: str

@@ -1,0 +1,108 @@
+"""The last answers of `/v1/responses`, in memory: so `previous_response_id` works for clients that never say `store`.
+
+Nothing of it touches the disk, and a restart forgets it. Bounded by count and bytes. A kept answer holds its own turn
+and names the one before it; when that one goes, its turn becomes part of the history of those that go on from
+it. Layer: app.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["MAX_ANSWERS", "MAX_BYTES", "Answered", "Recent"]
+
+MAX_ANSWERS = 64
+MAX_BYTES = 16 * 1024 * 1024
+
+Items = list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class Answered:
+    """One answer: its Responses object, the items that were asked, what came before. `size` is in bytes of JSON.
+
+    One that belongs to a `conversation` has no history of its own.
+    """
+
+    response: dict[str, Any]
+    asked: Items
+    size: int
+    parent: str | None = None
+    history: Items = field(default_factory=list)
+    conversation: str | None = None
+
+    @property
+    def output(self) -> Items:
+        """The output items that are objects."""
+        return output_items(self.response)
+
+
+def output_items(response: dict[str, Any]) -> Items:
+    """Return the output items of a Responses object."""
+    output = response.get("output")
+    return [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
+
+
+class Recent:
+    """Keeps the newest answers by id."""
+
+    def __init__(self, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES) -> None:
+        self._max_answers = max_answers
+        self._max_bytes = max_bytes
+        self._kept: OrderedDict[str, Answered] = OrderedDict()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def keep(self, answer: Answered) -> None:
+        """Keep an answer; the oldest go when there are too many. One that is too large by itself is not kept."""
+        found = answer.response.get("id")
+        if not isinstance(found, str) or not found or answer.size > self._max_bytes:
+            return
+        self.forget(found)
+        self._kept[found] = answer
+        self.bytes += answer.size
+        while len(self._kept) > self._max_answers or self.bytes > self._max_bytes:
+            self.forget(next(iter(self._kept)))
+
+    def find(self, response_id: str) -> Answered | None:
+        """Return a kept answer."""
+        return self._kept.get(response_id)
+
+    def forget(self, response_id: str) -> bool:
+        """Let go of an answer; False when it is not kept."""
+        gone = self._kept.pop(response_id, None)
+        if gone is None:
+            return False
+        self.bytes -= gone.size
+        for one in self._kept.values():
+            if one.parent == response_id:
+                one.history = [*gone.history, *gone.asked, *gone.output, *one.history]
+                one.parent = gone.parent
+                one.size += gone.size
+                self.bytes += gone.size
+        return True
+
+    def history(self, answer: Answered) -> Items:
+        """Return every item up to and with this answer, oldest first."""
+        turns = [answer]
+        while (parent := self._kept.get(turns[-1].parent or "")) is not None:
+            turns.append(parent)
+        found: Items = []
+        for turn in reversed(turns):
+            found += turn.history
+            found += turn.asked
+            found += turn.output
+        return found
+
+    def items(self, wanted: set[str]) -> dict[str, dict[str, Any]]:
+        """Return those items of kept answers that have one of the `wanted` ids."""
+        found = {}
+        for answer in self._kept.values():
+            for item in answer.output:
+                if item.get("id") in wanted:
+                    found[item["id"]] = item
+        return found

@@ -1,0 +1,89 @@
+"""`/v1/responses/{id}`: answers that the relay still holds, on disk (`store: true`) or in memory. Layer: app."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from airelays.app.query import list_body, paging_of, query_of
+from airelays.app.turns import no_response
+from airelays.disk import turns
+from airelays.errors import ClientFault
+from airelays.model import Route
+from airelays.net.request import Request
+from airelays.protocol.jsonio import dumps
+
+if TYPE_CHECKING:
+    from airelays.app.relay import Relay
+
+__all__ = ["ENDPOINTS"]
+
+DEFAULT_PAGE, LONGEST_PAGE = 20, 100
+
+_Found = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+async def single(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+    """GET and DELETE /v1/responses/{id}."""
+    wanted = values["id"]
+    if request.head.method == "DELETE":
+        recent = relay.turns.recent.forget(wanted)
+        stored = await relay.store.run(turns.forget, wanted)
+        if not recent and not stored:
+            raise no_response(wanted)
+        await request.reply(200, dumps({"id": wanted, "object": "response", "deleted": True}))
+        return
+    if query_of(request).get("stream") == "true":
+        raise ClientFault("stream is true; an answer that is kept is given whole", param="stream")
+    response, _ = await _find(relay, wanted)
+    await request.reply(200, dumps(response))
+
+
+async def items(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+    """GET /v1/responses/{id}/input_items: what was asked in that turn."""
+    paging = paging_of(query_of(request), default=DEFAULT_PAGE, most=LONGEST_PAGE)
+    _, asked = await _find(relay, values["id"])
+    listed = [_with_id(item, values["id"], at) for at, item in enumerate(asked)]
+    if paging.newest_first:
+        listed.reverse()
+    if paging.after is not None:
+        ids = [item["id"] for item in listed]
+        if paging.after not in ids:
+            raise ClientFault(
+                f"there is no input item {paging.after[:80]}", status=404, param="after"
+            )
+        listed = listed[ids.index(paging.after) + 1 :]
+    page = listed[: paging.limit]
+    await request.reply(200, dumps(list_body(page, len(listed) > len(page))))
+
+
+async def cancel(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+    """POST /v1/responses/{id}/cancel: nothing runs in the background here."""
+    await _find(relay, values["id"])
+    raise ClientFault(
+        "only an answer that runs in the background can be cancelled; this one is complete",
+        code="invalid_request",
+        should_retry=False,
+    )
+
+
+async def _find(relay: Relay, wanted: str) -> _Found:
+    recent = relay.turns.recent.find(wanted)
+    if recent is not None:
+        return recent.response, recent.asked
+    kept = await relay.store.run(turns.find_answer, wanted)
+    if kept is None:
+        raise no_response(wanted)
+    return json.loads(kept.body), json.loads(kept.input)
+
+
+def _with_id(item: dict[str, Any], response_id: str, at: int) -> dict[str, Any]:
+    """Return an input item with an id that is the same each time it is listed."""
+    if isinstance(item.get("id"), str):
+        return item
+    made = hashlib.sha256(f"{response_id} {at}".encode()).hexdigest()[:32]
+    return {"id": f"msg_{made}", **item}
+
+
+ENDPOINTS = {"response": single, "response_items": items, "response_cancel": cancel}

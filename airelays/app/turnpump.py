@@ -1,0 +1,134 @@
+"""A stream whose turn is stored before the client sees its end. Layer: app."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from airelays.app.streaming import AFTER_TERMINAL_SECONDS, StreamPump
+from airelays.app.turns import Turn
+from airelays.errors import RelayError
+from airelays.net.request import ClientGone, Request
+from airelays.translate.stream import Collector, ReplyMap, ResponsesStream
+from airelays.upstream.base import Answer
+
+__all__ = ["KeepingPump", "TurnPump"]
+
+Keep = Callable[[dict[str, Any], int], None]
+
+
+class KeepingPump(StreamPump):
+    """A stream of `/v1/responses` whose answer is remembered in memory; costs one call an answer."""
+
+    keep: Keep | None = None
+
+    def _terminal(self, out: bytes) -> None:
+        self._remember(len(out))
+        super()._terminal(out)
+
+    def _end(self, fault: RelayError | None) -> None:
+        super()._end(fault)
+        self._remember(0)
+
+    def _remember(self, size: int) -> None:
+        keep, reply = self.keep, self.reply
+        if keep is None or reply.failure is not None or not isinstance(reply, ResponsesStream):
+            return
+        if reply.response is not None:
+            self.keep = None
+            keep(reply.response, size)
+
+
+class TurnPump(StreamPump):
+    """Holds back the last bytes of a success until `turn` is stored; says so when it cannot be."""
+
+    def __init__(
+        self,
+        request: Request,
+        answer: Answer,
+        reply: ReplyMap,
+        turn: Turn,
+        *,
+        ping_s: float,
+        tap: Callable[[bytes], None] | None = None,
+    ) -> None:
+        super().__init__(request, answer, reply, ping_s=ping_s, tap=tap)
+        self._turn = turn
+        self._ending: asyncio.Task[None] | None = None
+        self._watched: Collector | None = None
+        if isinstance(reply, ResponsesStream):
+            reply.extra = turn.extra
+        else:
+            self._watched = Collector(now_s=0.0, reply_id=reply.response_id, model=reply.model)
+
+    async def run(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Stream until the terminal event, and store the turn."""
+        try:
+            await super().run(fields)
+            if self._ending is not None:
+                await self._ending
+        finally:
+            if self._ending is not None:
+                self._ending.cancel()
+        if self._lost is not None:
+            raise self._lost
+
+    def _feed(self, data: bytes) -> None:
+        if self._ending is not None:
+            return
+        if self._watched is not None:
+            self._watched.feed(data)
+        super()._feed(data)
+
+    def _terminal(self, out: bytes) -> None:
+        if self.reply.failure is not None:
+            super()._terminal(out)
+            return
+        self._hold(out + self.reply.end())
+        if self.reply.stopped:
+            self.answer.abort()
+        else:
+            self._loop.call_later(AFTER_TERMINAL_SECONDS, self.answer.abort)
+
+    def _end(self, fault: RelayError | None) -> None:
+        if self._ending is not None:
+            return
+        if fault is None and self._lost is None and not self.request.finished:
+            out = self.reply.end()
+            if self.reply.failure is None:
+                self._hold(out)
+                return
+        super()._end(fault or self.reply.failure)
+
+    def _hold(self, last: bytes) -> None:
+        self._ending = self._loop.create_task(self._store(last), name="turn")
+
+    async def _store(self, last: bytes) -> None:
+        try:
+            await self._turn.commit(self._response(), len(last))
+        except RelayError as error:
+            if not self.request.head_sent:
+                raise
+            # The answer was whole, but what the client asked for beside it did not happen: no success is said.
+            self.request.outcome.error = error
+            self.reply.terminal, self.reply.done = "", False
+            last = self.reply.fail(error)
+        if self.request.finished or self._lost is not None:
+            return
+        self._keep(last)
+        try:
+            self.request.send_last(last)
+        except ClientGone as gone:
+            self._lost = gone
+
+    def _response(self) -> dict[str, Any]:
+        if isinstance(self.reply, ResponsesStream):
+            return self.reply.response or {}
+        watched = self._watched
+        if watched is None:
+            return {}
+        if self.reply.stopped and not watched.terminal:
+            return watched.so_far()
+        watched.end()
+        return watched.result()
