@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import h11
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from airelays.errors import UpstreamFault
 from airelays.protocol.http1 import (
@@ -19,7 +16,6 @@ from airelays.protocol.http1 import (
     find_head_end,
     parse_request_head,
     parse_response_head,
-    split_usual_fields,
 )
 
 
@@ -320,45 +316,3 @@ def test_encoded_heads_are_exact() -> None:
     assert encode_response_head(413, [(b"a", b"b")]) == (
         b"HTTP/1.1 413 Content Too Large\r\na: b\r\n\r\n"
     )
-
-
-SPELLINGS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            [b"A", b"content-length", b"Content-Length", b"Transfer-Encoding", b"X-!#$"]
-        ),
-        st.sampled_from([b": ", b":", b":  ", b" : ", b":\t"]),
-        st.one_of(
-            st.sampled_from(
-                [b"5", b"05", b"chunked", b"Chunked", b"5, 5", b"", b"a b", b"\xe4", b"x "]
-            ),
-            st.binary(max_size=6),
-        ),
-    ),
-    max_size=4,
-)
-
-
-@given(SPELLINGS)
-@settings(max_examples=600)
-def test_the_fast_way_to_response_fields_is_the_way_of_h11(
-    fields: list[tuple[bytes, bytes, bytes]],
-) -> None:
-    raw = response(b"HTTP/1.1 200 OK", *[n + c + v for n, c, v in fields])
-    if (fast := split_usual_fields(raw, raw.index(b"\r\n") + 2)) is None:
-        return
-    connection = h11.Connection(h11.CLIENT)
-    connection.send(h11.Request(method="GET", target="/", headers=[("host", "x")]))
-    connection.receive_data(raw)
-    lengths = {value for name, value in fast if name == b"content-length"}
-    try:
-        event = connection.next_event()
-    except h11.RemoteProtocolError:
-        with pytest.raises(UpstreamFault):
-            parse_response_head(raw, method="GET")
-        return
-    assert isinstance(event, h11.Response)
-    plain = [(bytes(name), bytes(value)) for name, value in event.headers]
-    if len(lengths) <= 1 and b"," not in b"".join(lengths):
-        both = [(n, v.lower() if n == b"transfer-encoding" else v) for n, v in fast]
-        assert list(dict.fromkeys(both)) == list(dict.fromkeys(plain))

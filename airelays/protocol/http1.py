@@ -39,7 +39,6 @@ MAX_FIELDS = 100
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
 FIELD_LINES = re.compile(rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*\r\n")
-_USUAL_FIELDS = re.compile(rb"(?:" + _TOKEN + rb": [!-~](?:[ -~]*[!-~])?\r\n)+\r\n")
 _FIELD_LINE = re.compile(_TOKEN + rb":" + _VALUE)
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5][0-9]{2}(?: " + _VALUE + rb")?")
@@ -115,9 +114,7 @@ def parse_response_head(raw: bytes, *, method: str) -> ResponseHead:
     if _STATUS_LINE.fullmatch(raw, 0, max(line_end, 0)) is None:
         raise UpstreamFault("upstream answered with something that is not HTTP/1.1")
     try:
-        fields = split_usual_fields(raw, line_end + 2)
-        if fields is None:
-            fields = _read_response_fields(raw, line_end + 2, method)
+        fields = _read_response_fields(raw, line_end + 2, method)
         status = int(raw[9:12])
         length, chunked = _response_framing(fields, status, method)
     except ProtocolFault as fault:
@@ -212,22 +209,6 @@ def _read_fields(raw: bytes, start: int, *, server: bool, method: str = "GET") -
     if not isinstance(event, (h11.Request, h11.Response, h11.InformationalResponse)):
         raise ProtocolFault("not a complete HTTP head")
     return tuple((bytes(name), bytes(value)) for name, value in event.headers)
-
-
-def split_usual_fields(raw: bytes, start: int) -> Fields | None:
-    """Return the fields of a response head in its usual spelling, None for any other: that is for h11.
-
-    The fast way, 6 us instead of 40 for a real upstream's head. "Usual" is printable ASCII, one space behind the
-    colon, none at the end; for such heads both ways give the same fields.
-    """
-    if _USUAL_FIELDS.fullmatch(raw, start) is None:
-        return None
-    lines = raw[start:-4].split(b"\r\n")
-    if len(lines) > MAX_FIELDS:
-        raise ProtocolFault(f"head has more than {MAX_FIELDS} header fields", 431)
-    return tuple(
-        [(line[:at].lower(), line[at + 2 :]) for line in lines if (at := line.index(b":"))]
-    )
 
 
 def _split_fields(raw: bytes, start: int) -> Fields:
