@@ -54,6 +54,10 @@ def _load(name: str) -> Endpoint:
         from airelays.app import files
 
         return files.ENDPOINTS[name]
+    if name in ("image_generation", "image_edit"):
+        from airelays.app import images
+
+        return images.ENDPOINTS[name]
     if name in ("conversations", "conversation", "items", "item"):
         from airelays.app import conversations
 

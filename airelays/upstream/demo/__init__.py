@@ -64,6 +64,14 @@ class Demo:
             for rank, slug in enumerate(MODELS, start=1)
         ]
 
+    async def image(self, operation: str, body: dict[str, Any]) -> tuple[dict[str, Any], Fields]:
+        """Draw one small picture. The switches that fail before an answer work in the prompt, too."""
+        from airelays.upstream.demo.image import image_answer
+
+        asked = {"input": [{"type": "message", "role": "user", "content": body.get("prompt")}]}
+        _raise_switched(make_plan(asked, reasoning=False))
+        return image_answer(body, int(time.time())), ()
+
     async def status(self) -> dict[str, Any]:
         """Return facts: always ready."""
         return {"kind": self.kind, "ready": True}
