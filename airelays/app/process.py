@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from airelays.app.relay import HAS_SIGNALS, Relay
 from airelays.disk.token import TokenSource
-from airelays.errors import RelayError
+from airelays.errors import ConfigError, RelayError
 from airelays.net.listener import Listener, bind
 from airelays.settings import Settings
 
@@ -24,17 +24,19 @@ def run(
     token: TokenSource,
     *,
     on_ready: Callable[[list[tuple[str, int]]], None],
+    read_again: Callable[[], Settings] | None = None,
     complain: Callable[[str], None] = lambda text: print(
         f"airelays: {text}", file=sys.stderr, flush=True
     ),
 ) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code.
 
-    `on_ready` is given the addresses that are listened on. Raises ConfigError when none can be.
+    `on_ready` is given the addresses that are listened on. `read_again` reads the settings anew for SIGHUP.
+    Raises ConfigError when none of the addresses can be listened on.
     """
     sockets = bind(settings.host, settings.port)
     _raise_descriptor_limit(settings.max_connections)
-    return asyncio.run(_serve(settings, token, sockets, on_ready, complain))
+    return asyncio.run(_serve(settings, token, sockets, on_ready, read_again, complain))
 
 
 async def _serve(
@@ -42,6 +44,7 @@ async def _serve(
     token: TokenSource,
     sockets: list[socket.socket],
     on_ready: Callable[[list[tuple[str, int]]], None],
+    read_again: Callable[[], Settings] | None,
     complain: Callable[[str], None],
 ) -> int:
     loop = asyncio.get_running_loop()
@@ -52,7 +55,7 @@ async def _serve(
         (force if stop.is_set() else stop).set()
 
     relay = Relay(settings, token, complain=complain)
-    _catch_signals(loop, stop_or_force, relay.lift_blocks)
+    _catch_signals(loop, stop_or_force, relay.lift_blocks, lambda: _reload(relay, read_again))
     listener = _listen(relay, sockets)
     relay.start()
     listener.start()
@@ -104,11 +107,25 @@ async def _drain(listener: Listener, force: asyncio.Event, seconds: float) -> No
     forcing.cancel()
 
 
+def _reload(relay: Relay, read_again: Callable[[], Settings] | None) -> None:
+    """Read the settings again; a file that cannot be used changes nothing."""
+    if read_again is None:
+        return
+    try:
+        relay.reload(read_again())
+    except ConfigError as error:
+        relay.complain(f"the settings stay as they are: {error}")
+
+
 def _catch_signals(
-    loop: asyncio.AbstractEventLoop, on_stop: Callable[[], None], on_unblock: Callable[[], None]
+    loop: asyncio.AbstractEventLoop,
+    on_stop: Callable[[], None],
+    on_unblock: Callable[[], None],
+    on_reload: Callable[[], None],
 ) -> None:
     if HAS_SIGNALS:
         loop.add_signal_handler(signal.SIGUSR1, on_unblock)
+        loop.add_signal_handler(signal.SIGHUP, on_reload)
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
             loop.add_signal_handler(number, on_stop)

@@ -10,10 +10,12 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airelays.app import endpoints
 from airelays.app.recording import Recorder
+from airelays.app.reload import reload_text, split_changes
 from airelays.app.routes import KNOWN_METHODS, Routes
 from airelays.app.upstreams import Upstreams
 from airelays.disk import unblock
@@ -88,6 +90,19 @@ class Relay:
     def base_url(self) -> str:
         """What clients on this machine are given as base URL."""
         return client_base_url(self.settings.host, self.port)
+
+    def reload(self, fresh: Settings) -> None:
+        """Take over what of `fresh` can change while serving; say what takes a restart."""
+        taken, left = split_changes(self.settings, fresh)
+        if taken:
+            self.settings = replace(self.settings, **{name: getattr(fresh, name) for name in taken})
+            self.gate.configure(self.settings)
+            if self.listener is not None:
+                self.listener.configure(
+                    self.settings.max_connections, self.settings.max_connections_per_ip
+                )
+        self.complain(reload_text(taken, left))
+        self.recorder.event("settings_reloaded", "reload", taken=taken, need_restart=left)
 
     # ---- connections
 

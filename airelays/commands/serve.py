@@ -45,14 +45,16 @@ def run(args: Arguments, console: Console) -> int:
         write_private(pid_file, b"%d\n" % os.getpid())
         sweep_leftovers(settings.data_dir)
         _ensure_token(context, console)
-        return _serve(context, console, args.get("--ready-file"))
+        return _serve(context, console, args)
     finally:
         _remove(pid_file)
         lock.release()
 
 
-def _serve(context: Context, console: Console, ready_file: str | None) -> int:
+def _serve(context: Context, console: Console, args: Arguments) -> int:
     from airelays.app.process import run as run_relay
+
+    ready_file = args.get("--ready-file")
 
     def on_ready(addresses: list[tuple[str, int]]) -> None:
         if ready_file:
@@ -60,7 +62,12 @@ def _serve(context: Context, console: Console, ready_file: str | None) -> int:
         _print_banner(console, context, addresses)
 
     try:
-        return run_relay(context.settings, context.token, on_ready=on_ready)
+        return run_relay(
+            context.settings,
+            context.token,
+            on_ready=on_ready,
+            read_again=lambda: find_context(args, console).settings,
+        )
     finally:
         if ready_file:
             _remove(ready_file)

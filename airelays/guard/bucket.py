@@ -20,10 +20,14 @@ class Buckets:
     __slots__ = ("_rate_per_s", "_table", "burst", "per_minute")
 
     def __init__(self, per_minute: int, burst: int) -> None:
+        self._table: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self.configure(per_minute, burst)
+
+    def configure(self, per_minute: int, burst: int) -> None:
+        """Count by new numbers from now on."""
         self.per_minute = per_minute
         self.burst = burst
         self._rate_per_s = per_minute / 60.0
-        self._table: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str, now_s: float) -> float:
         """Take one request; return 0.0, or the seconds until there is one.

@@ -54,7 +54,6 @@ class Gate:
     """The limits of one running relay. Not thread-safe: one event loop calls it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         self.buckets = Buckets(settings.rate_limit_per_minute, settings.rate_limit_burst)
         self.leases = Leases(settings.concurrent_requests_per_ip)
         self.blocklist = Blocklist(
@@ -62,6 +61,16 @@ class Gate:
             settings.failed_auth_window_seconds,
             settings.failed_auth_block_seconds,
         )
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Take new limits and lists; what was counted so far stays."""
+        self._settings = settings
+        self.buckets.configure(settings.rate_limit_per_minute, settings.rate_limit_burst)
+        self.leases.limit = settings.concurrent_requests_per_ip
+        self.blocklist.max_attempts = settings.failed_auth_max_attempts
+        self.blocklist.window_s = settings.failed_auth_window_seconds
+        self.blocklist.block_s = settings.failed_auth_block_seconds
         own = {origin.host_name(_bracketed(settings.host))} - {"0.0.0.0", "::", ""}
         self._hosts = _SIDES_OF_LOOPBACK | own | {h.lower() for h in settings.allowed_hosts}
         self._origins = frozenset(o.lower() for o in settings.allowed_origins)

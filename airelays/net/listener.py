@@ -124,6 +124,10 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepting: list[asyncio.Task[None]] = []
 
+    def configure(self, max_connections: int, max_per_address: int) -> None:
+        """Count clients by new caps from now on; who is connected stays."""
+        self._max, self._max_per_address = max_connections, max_per_address
+
     def start(self) -> None:
         """Begin to accept."""
         for listening in self.sockets:

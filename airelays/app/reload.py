@@ -1,0 +1,57 @@
+"""What SIGHUP can change in a running relay. Layer: app."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from airelays.settings import Settings
+
+__all__ = ["RELOADABLE", "reload_text", "split_changes"]
+
+# Looked up anew for each request or connection. All others are built into what exists since the start:
+# listening sockets, folders, upstreams, the journal. Whether a token is needed at all changes by a restart only.
+RELOADABLE = frozenset(
+    {
+        "allowed_hosts",
+        "allowed_origins",
+        "body_gap_seconds",
+        "concurrent_requests_per_ip",
+        "failed_auth_block_scope",
+        "failed_auth_block_seconds",
+        "failed_auth_max_attempts",
+        "failed_auth_window_seconds",
+        "first_byte_seconds",
+        "head_seconds",
+        "keep_alive_seconds",
+        "max_connections",
+        "max_connections_per_ip",
+        "max_json_body_bytes",
+        "network_scope",
+        "ping_seconds",
+        "rate_limit_burst",
+        "rate_limit_per_minute",
+        "trust_x_forwarded_for",
+        "trusted_proxies",
+    }
+)
+
+
+def split_changes(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
+    """Return the names whose values differ: those that can be taken over, and those that take a restart."""
+    changed = [f.name for f in fields(Settings) if getattr(old, f.name) != getattr(new, f.name)]
+    return (
+        [name for name in changed if name in RELOADABLE],
+        [name for name in changed if name not in RELOADABLE],
+    )
+
+
+def reload_text(taken: list[str], left: list[str]) -> str:
+    """Return one sentence on a reload."""
+    if not taken and not left:
+        return "settings read again: nothing has changed"
+    parts = []
+    if taken:
+        parts.append("taken over: " + ", ".join(taken))
+    if left:
+        parts.append("a restart is needed for: " + ", ".join(left))
+    return "settings read again: " + "; ".join(parts)
