@@ -28,7 +28,8 @@ __all__ = ["Pace", "Recorder", "how_ended"]
 
 # Asked by machines every few seconds: they are counted, and written down only when they fail.
 QUIET = frozenset({"health", "relay_status", "relay_metrics", "metrics", "relay_logging"})
-MAX_SENT_BYTES = 64 * 1024
+# What the network client says when an answer ends before its time; other failures the upstream tells itself.
+_CUTS = frozenset({"incomplete_stream", "upstream_stalled", "upstream_malformed", "aborted"})
 _PROXY_ENV = ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY")
 
 
@@ -222,7 +223,7 @@ def how_ended(request: Request) -> str:
     if error is request.interrupted:
         return "shut_down"
     if isinstance(error, UpstreamFault):
-        return "cut_by_upstream" if error.hop == "stream" else "failed_upstream"
+        return "cut_by_upstream" if error.code in _CUTS else "failed_upstream"
     if isinstance(error, Refused):
         return "refused"
     if isinstance(error, RelayBug):
