@@ -110,7 +110,10 @@ class Refusal:
     def _classify(self, now_s: float, codex: bool) -> UpstreamFault:
         if self.is_challenge:
             return self._challenge()
-        if 300 <= self.status < 400:
+        if self.status < 300:
+            text = f"ChatGPT answered with status {self.status}, which is no answer to this request"
+            return UpstreamFault(text, code="upstream_malformed", type="upstream_error")
+        if self.status < 400:
             text = f"ChatGPT answered with a redirect ({self.status}), which is never followed; check upstream.base_url"
             return UpstreamFault(text, code="upstream_redirect", type="upstream_error")
         if self.status == 429:

@@ -78,7 +78,12 @@ class Refused:
 
     def fault(self, name: str) -> UpstreamFault:
         """Return what the client is answered with. Never 401: a client would blame its relay token."""
-        if 300 <= self.status < 400:
+        if self.status < 300:
+            text = (
+                f"the upstream {name} answered with status {self.status}, which is no answer here"
+            )
+            return UpstreamFault(text, code="upstream_malformed", type="upstream_error")
+        if self.status < 400:
             text = f"the upstream {name} answered with a redirect ({self.status}), which is never followed"
             return UpstreamFault(text, code="upstream_redirect", type="upstream_error")
         if self.status in (401, 403, 407):
