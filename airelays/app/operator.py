@@ -70,6 +70,7 @@ async def _status(relay: Relay, request: Request) -> dict[str, Any]:
         "auth": main,
         "upstreams": upstreams,
         "relay": _summary(relay, token),
+        "storage": await relay.store.facts(),
         "security": _security(relay, request, token),
         "journal": _journal(relay),
         "supported_routes": sorted({r.path.replace("...", "") for r in ROUTES}),
@@ -155,8 +156,9 @@ def _journal(relay: Relay) -> dict[str, Any]:
 async def metrics(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /metrics and /v1/relay/metrics, for Prometheus."""
     samples = [*_gauges(relay), *relay.recorder.metrics.samples(), *await _from_upstreams(relay)]
-    shown = relay.recorder.encoder.redactor.short
-    await request.reply(200, render(samples, shown), (), CONTENT_TYPE)
+    recorder = relay.recorder
+    redactor = recorder.encoder.redactor.extended(recorder.secrets())
+    await request.reply(200, render(samples, redactor.short), (), CONTENT_TYPE)
 
 
 def _gauges(relay: Relay) -> list[Sample]:
