@@ -34,7 +34,7 @@ class View:
         told = _TOLD.get(phase)
         if told is None:
             return None
-        text = told.format_map({k: _text(v) for k, v in record.items()} | _Missing())
+        text = told.format_map(_Missing({k: _text(v) for k, v in record.items()}))
         return f"{self._time(record)}  {self._console.style(escaped(text), _WARN)}"
 
     def _remember(self, record: dict[str, Any]) -> None:
