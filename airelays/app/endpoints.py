@@ -50,14 +50,20 @@ def _load(name: str) -> Endpoint:
         from airelays.app import forwarding
 
         return forwarding.forward_json if name == "forward_json" else forwarding.forward_multipart
+    found = _load_state(name)
+    if found is not None:
+        return found
+    from airelays.app import unsupported
+
+    return unsupported.refuse
+
+
+def _load_state(name: str) -> Endpoint | None:
+    """Return the endpoints of what the relay itself keeps, and of images, which may come from it."""
     if name in ("files", "file", "file_content"):
         from airelays.app import files
 
         return files.ENDPOINTS[name]
-    if name in ("image_generation", "image_edit"):
-        from airelays.app import images
-
-        return images.ENDPOINTS[name]
     if name in ("conversations", "conversation", "items", "item"):
         from airelays.app import conversations
 
@@ -66,6 +72,8 @@ def _load(name: str) -> Endpoint:
         from airelays.app import stored
 
         return stored.ENDPOINTS[name]
-    from airelays.app import unsupported
+    if name in ("image_generation", "image_edit"):
+        from airelays.app import images
 
-    return unsupported.refuse
+        return images.ENDPOINTS[name]
+    return None

@@ -181,6 +181,24 @@ def _unblock() -> Run:
     return unblock.run
 
 
+def _storage() -> Run:
+    from airelays.commands import storage
+
+    return storage.run_show
+
+
+def _storage_check() -> Run:
+    from airelays.commands import storage
+
+    return storage.run_check
+
+
+def _storage_prune() -> Run:
+    from airelays.commands import storage
+
+    return storage.run_prune
+
+
 def _docs() -> Run:
     from airelays.commands import docs
 
@@ -350,6 +368,34 @@ COMMANDS = (
         (JSON,),
         "[IP]",
         1,
+    ),
+    Command(
+        "storage",
+        "Show what is stored: files, conversations, answers.",
+        _storage,
+        flags=(JSON,),
+    ),
+    Command(
+        "storage check",
+        "Compare every stored row with its bytes; exit 1 when something is wrong.",
+        _storage_check,
+        "Without a running relay the leftovers of a crash are swept first, as at the relay's start.",
+        (JSON,),
+    ),
+    Command(
+        "storage prune",
+        "Delete what has expired and give the space back.",
+        _storage_prune,
+        "Always: files past their expires_after or without bytes, answers past "
+        "storage.responses_retention_days. Works beside a running relay.",
+        (
+            JSON,
+            Flag(
+                "--older-than",
+                "Also delete all files, conversations and answers that are so old.",
+                "DAYS",
+            ),
+        ),
     ),
     Command(
         "docs",

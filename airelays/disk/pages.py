@@ -18,6 +18,8 @@ PAGES = (
     "getting-started",
     "configuration",
     "security",
+    "files",
+    "conversations",
     "logs",
     "metrics",
     "disclaimer",

@@ -93,6 +93,23 @@ class Store:
             self._thread.join(5.0)
             self._thread = None
 
+    async def facts(self) -> dict[str, Any]:
+        """Return what is counted for the relay's status; nothing is opened where nothing was ever stored."""
+        names = ("file_count", "total_bytes", "conversation_count", "response_count")
+        if self._thread is None and not _is_file(os.path.join(self.data_dir, "state.sqlite3")):
+            return dict.fromkeys(names, 0)
+        from airelays.disk import files, turns
+
+        def count(state: State) -> tuple[int, int, int, int]:
+            size, number = files.totals(state)
+            conversations, _, responses = turns.totals(state)
+            return number, size, conversations, responses
+
+        try:
+            return dict(zip(names, await self.run(count), strict=True))
+        except RelayError as error:
+            return {**dict.fromkeys(names), "problem": error.message}
+
     # ---- uploads
 
     async def begin_upload(self, at_least: int) -> Reservation:
@@ -164,6 +181,10 @@ def _has_entries(folder: str) -> bool:
             return next(entries, None) is not None
     except OSError:
         return False
+
+
+def _is_file(path: str) -> bool:
+    return os.path.isfile(path)
 
 
 def _ignore(work: Callable[[], object]) -> None:
