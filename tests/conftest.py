@@ -13,6 +13,8 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 for _name in list(os.environ):
+    if _name.startswith(("AIRELAYS_TEST_", "AIRELAYS_SLOW_TESTS")):
+        continue  # how long and how much the tests themselves try
     if _name.startswith(("AIRELAYS_", "AIRELAY_", "OPENAI_")):
         del os.environ[_name]
 

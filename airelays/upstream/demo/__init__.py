@@ -19,7 +19,8 @@ from airelays.upstream.demo.plan import Plan, make_plan
 
 __all__ = ["MODELS", "Demo"]
 
-BATCH_BYTES = 16 * 1024
+# Small, so that many streams at full speed take turns with everybody else.
+BATCH_BYTES = 4 * 1024
 MAX_PACE_MS = 10_000
 QUOTA_SECONDS = 3600
 MODELS = ("demo", "demo-mini")
