@@ -30,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     except launcher.Failed as failure:
         return int(launcher.refuse(str(failure)))
     prepare_node()
+    prepare_browser()
     failed = [name for name, command in checks(python) if not run(name, command)]
     flags = ["-O"] * bool(sys.flags.optimize)
     tests = subprocess.call([python, *flags, "-m", "pytest", *arguments], cwd=ROOT)
@@ -75,6 +76,29 @@ def prepare_node() -> None:
         say("npm ci failed: the tests that drive the openai package of Node are skipped")
         return
     installed.write_bytes(lock.read_bytes())
+
+
+def prepare_browser() -> None:
+    """Install Debian's Chromium on a build machine that lacks one, or say that its tests will be skipped."""
+    if shutil.which("chromium") or shutil.which("chromium-browser"):
+        return
+    apt = shutil.which("apt-get")
+    if not os.environ.get("CI") or apt is None or os.geteuid() != 0:
+        say("no chromium here: the tests of web pages are skipped")
+        return
+    say("apt-get install chromium")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in ([apt, "update"], [apt, "install", "-y", "--no-install-recommends", "chromium"]):
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
+        if done.returncode != 0:
+            say("apt-get failed: the tests of web pages are skipped")
+            return
 
 
 def checks(python: str) -> list[tuple[str, list[str]]]:
