@@ -18,6 +18,7 @@ from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.network import limiter_key
 from airelays.model import Route
 from airelays.net.request import Request
+from airelays.settings import is_loopback_host
 
 if TYPE_CHECKING:
     from airelays.app.endpoints import Endpoint
@@ -29,7 +30,12 @@ __all__ = ["ENDPOINTS"]
 async def page(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /. The same for everybody."""
     needs_token = relay.settings.require_bearer_auth
-    body = render_page(relay.base_url, relay.upstreams.default_model(), needs_token=needs_token)
+    body = render_page(
+        relay.base_url,
+        relay.upstreams.default_model(),
+        needs_token=needs_token,
+        wide=not is_loopback_host(relay.settings.host),
+    )
     await request.reply(200, body, PAGE_FIELDS, b"text/html; charset=utf-8")
 
 

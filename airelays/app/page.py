@@ -36,8 +36,14 @@ p { margin: .5rem 0; } .soft { color: var(--soft); }
 .up::before { content: ""; display: inline-block; width: .6rem; height: .6rem; border-radius: 50%;
   background: var(--good); margin-right: .5rem; }
 pre { background: var(--code); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem;
-  overflow-x: auto; font: .875rem/1.5 ui-monospace, SFMono-Regular, Menlo, monospace; margin: .5rem 0; }
-code { font: .9em ui-monospace, SFMono-Regular, Menlo, monospace; }
+  overflow-x: auto; font: .8125rem/1.55 ui-monospace, SFMono-Regular, Menlo, monospace; margin: .5rem 0; }
+code { font: .9em ui-monospace, SFMono-Regular, Menlo, monospace; overflow-wrap: anywhere; }
+pre code { font: inherit; overflow-wrap: normal; }
+.base { display: inline-block; margin: .25rem 0; padding: .35rem .75rem; border: 1px solid var(--line);
+  border-radius: .5rem; background: var(--code); font-size: 1rem; user-select: all; }
+.whole { white-space: nowrap; }
+@media (max-width: 40rem) { main { padding: 1.75rem 1rem 3rem; }
+  pre { padding: .7rem .8rem; white-space: pre-wrap; overflow-wrap: anywhere; } }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--soft);
   font-size: .9rem; }
 """
@@ -55,8 +61,16 @@ _SNIPPETS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Python",
-        'from openai import OpenAI\n\nclient = OpenAI(base_url="{base}", api_key="...")\n'
-        'print(client.responses.create(model="{model}", input="Hello").output_text)',
+        "from openai import OpenAI\n\nclient = OpenAI()  # reads the two variables above\n"
+        'answer = client.responses.create(model="{model}", input="Hello")\n'
+        "print(answer.output_text)",
+    ),
+    (
+        "JavaScript",
+        'import OpenAI from "openai";\n\nconst client = new OpenAI();  // reads them too\n'
+        'const answer = await client.responses.create({{\n'
+        '  model: "{model}",\n  input: "Hello",\n}});\n'
+        "console.log(answer.output_text);",
     ),
     (
         "Codex CLI (~/.codex/config.toml)",
@@ -66,8 +80,8 @@ _SNIPPETS: tuple[tuple[str, str], ...] = (
 )
 
 
-def render_page(base_url: str, model: str, *, needs_token: bool) -> bytes:
-    """Return the page for clients that connect to `base_url`."""
+def render_page(base_url: str, model: str, *, needs_token: bool, wide: bool = False) -> bytes:
+    """Return the page for clients that connect to `base_url`; `wide`: other machines may come too."""
     key = "$(airelays token show)" if needs_token else "unused"
     blocks = "".join(
         f"<h2>{escape(title)}</h2>\n"
@@ -79,6 +93,12 @@ def render_page(base_url: str, model: str, *, needs_token: bool) -> bytes:
         "that runs the relay."
         if needs_token
         else "This relay is open: clients on this machine need no token, any placeholder will do."
+    )
+    elsewhere = (
+        "<p>From another machine, use the address that your browser shows, with "
+        "<code>/v1</code> behind it.</p>\n"
+        if wide
+        else ""
     )
     return f"""<!doctype html>
 <html lang="en">
@@ -92,10 +112,11 @@ def render_page(base_url: str, model: str, *, needs_token: bool) -> bytes:
 <main>
 <h1>AIRelays</h1>
 <p class="up">The relay is up.</p>
-<p class="soft">Base URL for clients: <code>{escape(base_url)}</code></p>
-<p>{access}</p>
+<p class="soft">Base URL for clients:<br><code class="base">{escape(base_url)}</code></p>
+{elsewhere}<p>{access}</p>
 {blocks}<footer>Upstream sign-in and relay token are kept apart: this page shows neither.
-Details are at <code>GET /v1/relay/status</code> with the token.</footer>
+Details are at
+<code class="whole">GET /v1/relay/status</code>, with the token.</footer>
 </main>
 </body>
 </html>
