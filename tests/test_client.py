@@ -587,6 +587,24 @@ def trusting(authority):
     return {"trust": Trust(authority.ca_file, env={})}
 
 
+def test_the_times_of_dial_handshake_and_head_are_told_apart(authority):
+    async def act(client, server):
+        times = []
+        for _ in range(2):
+            response = await client.request(method="GET", url=server.url + "/")
+            times.append(response.timings_ms)
+            await response.read()
+        return times
+
+    context = authority.server_context("127.0.0.1")
+    first, second = play(answers(OK, OK), act, tls=context, **trusting(authority))
+    assert set(first) == {"dial", "tls", "head"}
+    assert all(ms > 0 for ms in first.values())
+    assert second["dial"] == 0.0 and set(second) == {"dial", "head"}
+    plain, _ = play(answers(OK, OK), act)
+    assert set(plain) == {"dial", "head"}
+
+
 def test_tls_round_trip_reuses_its_connection_and_shows_the_issuer(authority):
     async def act(client, server):
         for _ in range(2):

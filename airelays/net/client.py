@@ -142,8 +142,7 @@ class Client:
         except UpstreamFault as fault:
             fault.tried_twice = replaces
             raise
-        timings_ms = {"dial": _ms(dialled_s - started_s), "head": _ms(loop.time() - dialled_s)}
-        return Response(connection, answer, timings_ms)
+        return Response(connection, answer, _times(connection, started_s, dialled_s, loop.time()))
 
     async def upload(
         self,
@@ -181,8 +180,7 @@ class Client:
             connection.abort()
             waiter.cancel()
             raise
-        timings_ms = {"dial": _ms(dialled_s - started_s), "head": _ms(loop.time() - dialled_s)}
-        return Response(connection, answer, timings_ms)
+        return Response(connection, answer, _times(connection, started_s, dialled_s, loop.time()))
 
     async def close(self) -> None:
         """Close every idle connection; those in use close when their exchange ends."""
@@ -339,6 +337,15 @@ async def _send_parts(
     if chunked:
         await connection.send(b"0\r\n\r\n")
     return True
+
+
+def _times(
+    connection: Exchange, started_s: float, dialled_s: float, head_s: float
+) -> dict[str, float]:
+    """Return how long a new connection and the head of its first answer took."""
+    dial_s = dialled_s - started_s - connection.tls_s
+    found = {"dial": _ms(dial_s), "head": _ms(head_s - dialled_s)}
+    return {**found, "tls": _ms(connection.tls_s)} if connection.tls_s else found
 
 
 def _ms(seconds: float) -> float:

@@ -18,7 +18,7 @@ from airelays.net.origin import Target
 from airelays.net.proxy import Proxy
 from airelays.protocol.http1 import encode_request_head, find_head_end, parse_response_head
 
-__all__ = ["open_connection", "unreachable"]
+__all__ = ["Dialled", "open_connection", "unreachable"]
 
 # RFC 8305 section 5: 250 ms between two attempts; the first family is not waited for longer.
 STAGGER_S = 0.25
@@ -26,7 +26,14 @@ MAX_ADDRESSES = 8
 MAX_CONNECT_HEAD_BYTES = 16 * 1024
 SHUTDOWN_S = 2.0
 
-_ProtocolT = TypeVar("_ProtocolT", bound=asyncio.Protocol)
+
+class Dialled(asyncio.Protocol):
+    """What a dialled connection is handed to. `tls_s` is how long its handshake took; 0.0 without TLS."""
+
+    tls_s = 0.0
+
+
+_ProtocolT = TypeVar("_ProtocolT", bound=Dialled)
 _Address = tuple[int, tuple[object, ...]]
 
 
@@ -245,6 +252,7 @@ async def _start_tls(
 ) -> _ProtocolT:
     loop = asyncio.get_running_loop()
     place = target.place
+    begun_s = loop.time()
     try:
         async with asyncio.timeout(tls_s):
             _, protocol = await loop.create_connection(
@@ -255,6 +263,7 @@ async def _start_tls(
                 ssl_handshake_timeout=tls_s + 1,
                 ssl_shutdown_timeout=SHUTDOWN_S,
             )
+            protocol.tls_s = loop.time() - begun_s
             return protocol
     except TimeoutError:
         text = (

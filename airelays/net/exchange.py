@@ -19,6 +19,7 @@ from time import monotonic
 
 from airelays.errors import UpstreamFault
 from airelays.model import ResponseHead
+from airelays.net.dial import Dialled
 from airelays.protocol.chunked import ChunkDecoder
 from airelays.protocol.http1 import ProtocolFault, parse_response_head
 
@@ -38,7 +39,7 @@ if sys.platform != "win32":
     _POLLIN = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
-class Exchange(asyncio.Protocol):
+class Exchange(Dialled):
     """A connected transport that serves one request at a time; `on_idle` gets it back when it is clean.
 
     `on_lost` is told when it dies while idle. `lost_unheard` is True after it died without a byte of reply.

@@ -17,7 +17,7 @@ MAX_JSON_BYTES = 16 * 1024 * 1024
 class Response:
     """An answer whose head is in. Exactly one of `read`, `pump` or `abort` must follow.
 
-    `timings_ms` holds "dial" (0 on a pooled connection) and "head".
+    `timings_ms` holds "dial" (0 on a pooled connection), "head", and "tls" when there was a handshake.
     """
 
     __slots__ = ("_connection", "_done", "_raw", "head", "timings_ms")
