@@ -1,0 +1,256 @@
+"""Fuzz the parsers: `python3 build/fuzz.py [TARGET ...] [--seconds N]`. Needs `pip install atheris`.
+
+Each target is fed whatever the fuzzer finds by coverage, in one read and byte by byte, and may only return or raise the
+fault of its kind: every other exception is a finding. What crashed is kept under tests/crashes/TARGET and is
+tried again by the tests in every run.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CRASHES = ROOT / "tests" / "crashes"
+sys.path.insert(0, str(ROOT))
+
+from airelays.errors import ClientFault, UpstreamFault  # noqa: E402 - the checkout is on the path only now
+from airelays.protocol.chunked import ChunkDecoder  # noqa: E402
+from airelays.protocol.coding import decode_body  # noqa: E402
+from airelays.protocol.headcache import HeadCache  # noqa: E402
+from airelays.protocol.http1 import (  # noqa: E402
+    ProtocolFault,
+    parse_request_head,
+    parse_response_head,
+)
+from airelays.protocol.jsonio import loads_object  # noqa: E402
+from airelays.protocol.multipart import MultipartParser  # noqa: E402
+from airelays.protocol.sse import Parser  # noqa: E402
+from airelays.translate.chat import from_chat  # noqa: E402
+from airelays.translate.chat_events import ChatEvents  # noqa: E402
+from airelays.translate.completions import from_completion  # noqa: E402
+from airelays.translate.passing import PassedChunks  # noqa: E402
+from airelays.translate.responses import from_responses  # noqa: E402
+from airelays.translate.stream import ChatStream, ResponsesStream  # noqa: E402
+from airelays.translate.values import ReplyOptions  # noqa: E402
+
+OPTIONS = ReplyOptions(model="m", stream=True, include_usage=True, stop=("STOP",))
+
+
+def request_head(data: bytes) -> None:
+    """A head is parsed alike by both ways."""
+    raw = data + b"\r\n\r\n"
+    try:
+        plain = parse_request_head(raw)
+    except ProtocolFault:
+        return
+    cache = HeadCache()
+    if cache.parse(raw) != plain or cache.parse(raw) != plain:
+        raise AssertionError("the head cache disagrees with the parser")
+
+
+def response_head(data: bytes) -> None:
+    """An upstream's head is read or refused."""
+    try:
+        parse_response_head(b"HTTP/1.1 200 OK\r\n" + data + b"\r\n\r\n", method="GET")
+    except UpstreamFault:
+        return
+
+
+def chunked(data: bytes) -> None:
+    """A chunked body is the same in one read and byte by byte."""
+
+    def decode(parts: list[bytes]) -> object:
+        decoder = ChunkDecoder()
+        try:
+            return b"".join(decoder.feed(part) for part in parts), decoder.done, decoder.rest
+        except ProtocolFault:
+            return None
+
+    if decode([data]) != decode([data[i : i + 1] for i in range(len(data))]):
+        raise AssertionError("the cuts of a chunked body matter")
+
+
+def sse(data: bytes) -> None:
+    """An event stream is the same in one read and byte by byte."""
+
+    def parse(parts: list[bytes]) -> object:
+        parser = Parser(1000)
+        try:
+            return [event for part in parts for event in parser.feed(part)] + parser.finish()
+        except UpstreamFault:
+            return None
+
+    if parse([data]) != parse([data[i : i + 1] for i in range(len(data))]):
+        raise AssertionError("the cuts of an event stream matter")
+
+
+def body_json(data: bytes) -> None:
+    """A JSON body becomes an object that can be encoded, or a fault."""
+    try:
+        json.dumps(loads_object(data, max_bytes=1_000_000)).encode()
+    except ClientFault:
+        return
+
+
+def multipart(data: bytes) -> None:
+    """A form is the same in one read and byte by byte, as far as it is good."""
+
+    def parse(parts: list[bytes]) -> object:
+        parser = MultipartParser(b"B")
+        found = []
+        try:
+            for part in parts:
+                found += [
+                    (type(e).__name__, *(e if "Data" not in type(e).__name__ else ()))
+                    for e in parser.feed(part)
+                ]
+            parser.finish()
+        except ClientFault:
+            return None
+        return [e for e in found if e[0] != "PartData"]
+
+    if parse([data]) != parse([data[i : i + 1] for i in range(len(data))]):
+        raise AssertionError("the cuts of a form matter")
+
+
+def coding(data: bytes) -> None:
+    """A compressed body is decoded within its bound, or refused."""
+    for name in (b"gzip", b"deflate"):
+        try:
+            decode_body(data, name, 10_000)
+        except ClientFault:
+            continue
+
+
+def request_maps(data: bytes) -> None:
+    """Any JSON object is mapped or refused by every request map."""
+    try:
+        body = loads_object(data, max_bytes=1_000_000)
+    except ClientFault:
+        return
+    maps: tuple[Callable[[], object], ...] = (
+        lambda: from_chat(body, tools_allowed=True),
+        lambda: from_completion(body),
+        lambda: from_responses(body, tools_allowed=True, codex=False),
+        lambda: from_responses(body, tools_allowed=False, codex=True),
+    )
+    for go in maps:
+        try:
+            go()
+        except ClientFault:
+            continue
+
+
+def reply_maps(data: bytes) -> None:
+    """Any event stream gives the same bytes the fast and the plain way, and ends well only when it said so."""
+    for codex in (False, True):
+        fast, plain = (
+            ResponsesStream(OPTIONS, codex=codex, now_s=1, reply_id="r", fast=way)
+            for way in (True, False)
+        )
+        if fast.feed(data) + fast.end() != plain.feed(data) + plain.end():
+            raise AssertionError("the ways of the Responses map disagree")
+    chat_fast, chat_plain = (
+        ChatStream(OPTIONS, now_s=1, reply_id="r", fast=way) for way in (True, False)
+    )
+    out = chat_fast.feed(data) + chat_fast.end()
+    if out != chat_plain.feed(data) + chat_plain.end():
+        raise AssertionError("the ways of the chat map disagree")
+    told = b"response.completed" in data or b"response.incomplete" in data or b"STOP" in data
+    if out.endswith(b"data: [DONE]\n\n") and not told and b"\\u" not in data:
+        raise AssertionError("a stream without its end was ended well")
+
+
+def chat_streams(data: bytes) -> None:
+    """Any chat stream is passed on or translated without an exception."""
+    reply = PassedChunks(model="m")
+    reply.feed(data)
+    reply.end()
+    events = ChatEvents(model="m", ids="x", now_s=1)
+    events.feed(data)
+    events.end()
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    function.__name__: function
+    for function in (
+        request_head,
+        response_head,
+        chunked,
+        sse,
+        body_json,
+        multipart,
+        coding,
+        request_maps,
+        reply_maps,
+        chat_streams,
+    )
+}
+SEEDS = {
+    "request_head": [b"POST /v1/x?a HTTP/1.1\r\nHost: h\r\nContent-Length: 5"],
+    "response_head": [b"Content-Length: 5\r\nConnection: close", b"Transfer-Encoding: chunked"],
+    "chunked": [b"5\r\nhello\r\n0\r\n\r\n", b"1;a=b\r\nx\r\n0\r\nT: v\r\n\r\n"],
+    "sse": [b"event: a\ndata: b\r\n\r\ndata: c\n\n"],
+    "body_json": [b'{"a": [1, "\\ud83d", null]}'],
+    "multipart": [b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--B--\r\n'],
+    "coding": [b"\x1f\x8b\x08\x00"],
+    "request_maps": [
+        b'{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"x"}]}],"tools":[]}',
+        b'{"model":"m","input":[{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}]}',
+    ],
+    "reply_maps": [],
+    "chat_streams": [b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n'],
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Fuzz the named targets, or all, one after the other, each in a process of its own."""
+    seconds = 60
+    if "--seconds" in arguments:
+        at = arguments.index("--seconds")
+        seconds = int(arguments[at + 1])
+        del arguments[at : at + 2]
+    if arguments[:1] == ["--one"]:
+        return _fuzz(arguments[1], seconds)
+    failed = []
+    for name in arguments or list(TARGETS):
+        command = [sys.executable, __file__, "--one", name, "--seconds", str(seconds)]
+        if subprocess.call(command) != 0:
+            failed.append(name)
+    print(
+        f"fuzzed {len(arguments or TARGETS)} targets for {seconds} s each; findings in: {failed or 'none'}"
+    )
+    return 1 if failed else 0
+
+
+def _fuzz(name: str, seconds: int) -> int:
+    import tempfile
+
+    import atheris  # type: ignore[import-not-found,unused-ignore]  # a tool of the desk, not locked
+
+    atheris.instrument_all()
+    crashes = CRASHES / name
+    crashes.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as corpus:
+        seeds = [*SEEDS[name]]
+        if name == "reply_maps":
+            seeds += [p.read_bytes() for p in sorted((ROOT / "tests" / "samples").glob("*.sse"))]
+        for number, seed in enumerate(seeds):
+            (Path(corpus) / f"seed{number}").write_bytes(seed)
+        flags = [
+            f"-max_total_time={seconds}",
+            "-max_len=8192",
+            "-timeout=10",
+            "-print_final_stats=1",
+        ]
+        atheris.Setup([name, *flags, f"-artifact_prefix={crashes}/", corpus], TARGETS[name])
+        atheris.Fuzz()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
