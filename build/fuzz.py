@@ -230,7 +230,7 @@ def main(arguments: list[str]) -> int:
 def _fuzz(name: str, seconds: int) -> int:
     import tempfile
 
-    import atheris  # type: ignore[import-not-found,unused-ignore]  # a tool of the desk, not locked
+    import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]  # a tool of the desk, not locked
 
     atheris.instrument_all()
     crashes = CRASHES / name
