@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airelays.errors import RelayError, UpstreamFault
-from airelays.guard.redact import Redactor, presented_secrets
 from airelays.model import Fields, Outcome, RequestHead, Usage
+
+if TYPE_CHECKING:
+    from airelays.guard.redact import Redactor
 
 __all__ = ["EVENT", "INBOUND", "LINES", "OUTBOUND", "UPSTREAM", "Encoder"]
 
@@ -30,21 +32,30 @@ class Encoder:
     """`encode` for the Journal. `secrets` is asked before each batch for all that the process knows."""
 
     def __init__(self, secrets: Callable[[], frozenset[bytes]]) -> None:
-        self.redactor = Redactor()
+        self._redactor: Redactor | None = None
         self.withheld = 0
         self._secrets = secrets
         self._by_fields: dict[Fields, Redactor] = {}
         self._last_fields: Fields | None = None
-        self._last = self.redactor
+        self._last: Redactor | None = None
         self._second = -1
         self._stamp = ""
+
+    @property
+    def redactor(self) -> Redactor:
+        """What is used now. Its patterns take 2 ms to compile: not while the relay starts, but in the thread."""
+        if self._redactor is None:
+            from airelays.guard.redact import Redactor
+
+            self._redactor = Redactor()
+        return self._redactor
 
     def __call__(self, records: Sequence[tuple[Any, ...]]) -> list[bytes]:
         """Return for each record its line or lines, each ended."""
         known = self._secrets()
         if not known <= self.redactor.secrets:
             # What was a secret stays one: a rotated token may still stand in a late record.
-            self.redactor = Redactor(self.redactor.secrets | known)
+            self._redactor = self.redactor.extended(known)
             self._by_fields.clear()
             self._last_fields = None
         lines = [self._encode(record) for record in records]
@@ -214,10 +225,12 @@ class Encoder:
 
     def _redactor_of(self, fields: Fields) -> Redactor:
         """Return the redactor that also knows what this request presented as its own credentials."""
-        if fields is self._last_fields:
+        if fields is self._last_fields and self._last is not None:
             return self._last  # a kept connection sends the same head again and again
         found = self._by_fields.get(fields)
         if found is None:
+            from airelays.guard.redact import presented_secrets
+
             if len(self._by_fields) >= _MAX_REDACTORS:
                 self._by_fields.clear()
             found = self.redactor.extended(presented_secrets(fields))
