@@ -68,7 +68,7 @@ _SNIPPETS: tuple[tuple[str, str], ...] = (
     (
         "JavaScript",
         'import OpenAI from "openai";\n\nconst client = new OpenAI();  // reads them too\n'
-        'const answer = await client.responses.create({{\n'
+        "const answer = await client.responses.create({{\n"
         '  model: "{model}",\n  input: "Hello",\n}});\n'
         "console.log(answer.output_text);",
     ),
