@@ -16,6 +16,7 @@ from urllib.parse import quote
 from airelays.app.streaming import StreamPump, collect
 from airelays.app.targets import Body, Target, try_targets
 from airelays.model import Call, Fields, Route
+from airelays.net.memory import return_large_blocks
 from airelays.net.request import Request
 from airelays.net.zstd import zstd_decoder
 from airelays.protocol.coding import decode_body
@@ -130,6 +131,7 @@ async def read_json(relay: Relay, request: Request) -> dict[str, Any]:
     if relay.recorder.bodies:
         relay.recorder.body(request, raw)
     if len(raw) > OFF_LOOP_BYTES:
+        return_large_blocks()
         return await asyncio.to_thread(loads_object, raw, max_bytes=limit)
     return loads_object(raw, max_bytes=limit)
 
