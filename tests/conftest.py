@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,3 +25,27 @@ for _name in list(os.environ):
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("desk", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--relay",
+        choices=["package", "onefile", "frozen"],
+        default="package",
+        help="which form of the program the live tests start",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    from tests import live
+
+    live.FORM = config.getoption("--relay")
+    if live.FORM == "onefile":
+        folder = tempfile.TemporaryDirectory(prefix="airelays-onefile-")
+        config.add_cleanup(folder.cleanup)
+        live.BUILT["onefile"] = Path(folder.name) / "airelays.py"
+        script = ROOT / "build" / "onefile.py"
+        words = [sys.executable, str(script), "--write", "--file", str(live.BUILT["onefile"])]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    if live.FORM == "frozen" and not live.BUILT["frozen"].is_file():
+        raise pytest.UsageError("there is no executable yet: python3 build/freeze.py --write")

@@ -19,13 +19,19 @@ ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "test-relay-token-0123456789-abcdefghij"
 DEADLINE_S = 20.0
 
+# What the live tests run when they name no form, and where the built ones are; `conftest.py` sets them
+# from `--relay`.
+FORM = "package"
+BUILT = {"onefile": ROOT / "dist" / "airelays.py", "frozen": ROOT / "dist" / "airelays"}
 
-def program(form: str = "package") -> list[str]:
+
+def program(form: str = "") -> list[str]:
     """Return the words that start the program in one of its forms."""
+    form = form or FORM
     if form == "onefile":
-        return [sys.executable, "-I", str(ROOT / "dist" / "airelays.py")]
+        return [sys.executable, "-I", str(BUILT["onefile"])]
     if form == "frozen":
-        return [str(ROOT / "dist" / "airelays")]
+        return [str(BUILT["frozen"])]
     return [sys.executable, "-m", "airelays"]
 
 
@@ -228,7 +234,7 @@ def running(
     *flags: str,
     token: str | None = TOKEN,
     env: dict[str, str] | None = None,
-    form: str = "package",
+    form: str = "",
     demo: bool = True,
 ) -> Iterator[Relay]:
     """Run a relay in `home` until the block ends; demo upstream unless told otherwise."""
@@ -251,7 +257,7 @@ def start(
     *flags: str,
     token: str | None = TOKEN,
     env: dict[str, str] | None = None,
-    form: str = "package",
+    form: str = "",
     demo: bool = True,
 ) -> tuple[subprocess.Popen[str], Path]:
     """Start `serve`; return the process and its ready file."""

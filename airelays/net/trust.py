@@ -122,9 +122,7 @@ class Trust:
         store = self.store()
         try:
             if store.kind == "certifi":
-                import certifi
-
-                context.load_verify_locations(cadata=certifi.contents())
+                context.load_verify_locations(cadata=_certifi_bundle())
             elif store.path == "Windows certificate store":
                 context.load_default_certs()
             else:
@@ -161,6 +159,19 @@ def _holds_certificates(path: str) -> bool:
             return _PEM_MARK in file.read(65536)
     except OSError:
         return False
+
+
+def _certifi_bundle() -> str:
+    """Return certifi's certificates, read through its loader: the same in every form of the program.
+
+    Its own `contents()` brings in importlib.resources, and wants a file where the one-file form has none.
+    """
+    import certifi
+
+    spec = certifi.__spec__
+    path = os.path.join(os.path.dirname(certifi.__file__), "cacert.pem")
+    data = spec.loader.get_data(path)  # type: ignore[union-attr]  # loaders of files have it
+    return bytes(data).decode("ascii")
 
 
 def _certifi_date_s() -> float | None:
