@@ -65,8 +65,14 @@ class _Client:
         if what < 0.45 or (what < 0.6 and not self.stored):
             size = self.dice.choice((0, 10, 5_000, 300_000, 900_000))
             body = form(field("purpose", "user_data"), file_part(self.dice.randbytes(size)))
-            made = self.relay.send("POST", "/v1/files", body, headers=FORM).json()
-            self.stored[made["id"]] = size
+            reply = self.relay.send("POST", "/v1/files", body, headers=FORM)
+            if reply.status == 413:  # 256 MiB of earlier lives: make room
+                for old in self.relay.get("/v1/files?order=asc&limit=100").json()["data"]:
+                    self.deleted.add(old["id"])
+                    self.relay.send("DELETE", f"/v1/files/{old['id']}")
+                    self.stored.pop(old["id"], None)
+                return
+            self.stored[reply.json()["id"]] = size
         elif what < 0.6:
             one = self.dice.choice(list(self.stored))
             self.deleted.add(one)
@@ -126,9 +132,10 @@ def _compare(home: Path, clients: list[_Client], conversation: str) -> None:
     db.close()
     # Question and answer alternate: a turn is stored whole or not at all.
     assert texts[1::2] == [f"You said: {text}" for text in texts[::2]]
+    deleted = set().union(*(client.deleted for client in clients))
     for client in clients:
         for one, size in client.stored.items():
-            if one not in client.deleted:
+            if one not in deleted:
                 assert (uploads / one).stat().st_size == size
         assert set(client.said) <= set(texts)
     assert not {name for name in names if not name.startswith("file-")}

@@ -62,6 +62,12 @@ class Recent:
         found = answer.response.get("id")
         if not isinstance(found, str) or not found or answer.size > self._max_bytes:
             return
+        before = self._kept.get(found)
+        if before is not None and answer.parent == found:
+            # An upstream that repeats its ids must not make an answer its own ancestor.
+            answer.history = [*before.history, *before.asked, *before.output, *answer.history]
+            answer.parent = before.parent
+            answer.size += before.size
         self.forget(found)
         self._kept[found] = answer
         self.bytes += answer.size

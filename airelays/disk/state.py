@@ -204,7 +204,7 @@ def sweep_staged(folder: str) -> int:
 
 
 def storage_fault(error: Exception) -> RelayError:
-    """Return what the client is told when the disk or the database refuses. No path is in it."""
+    """Return what the client is told when the disk or the database refuses."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if (isinstance(error, OSError) and error.errno in _FULL) or code == sqlite3.SQLITE_FULL:
         return RelayError(

@@ -219,7 +219,14 @@ def _append(db: sqlite3.Connection, conversation_id: str, more: list[Item]) -> b
 def keep_answer(state: State, kept: Kept, *, most: int) -> None:
     """Store an answer; beyond `most` the oldest go."""
     with state.write() as db:
-        db.execute("INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?, ?, ?, ?)", kept)
+        before = find_answer(state, kept.id)
+        if before is not None:
+            # An upstream that repeats its ids must not make an answer its own ancestor.
+            if kept.parent == kept.id:
+                history = _joined(_turn(before), kept.history)
+                kept = kept._replace(parent=before.parent, history=history)
+            _fold(db, kept.id)
+        db.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?)", kept)
         over = db.execute("SELECT COUNT(*) FROM responses").fetchone()[0] - most
         if over > 0:
             oldest = "SELECT id FROM responses ORDER BY created_at, rowid LIMIT ?"
@@ -272,7 +279,7 @@ def _fold(db: sqlite3.Connection, response_id: str) -> bool:
     children = db.execute(
         "SELECT id, history FROM responses WHERE parent = ?", (response_id,)
     ).fetchall()
-    turn = _joined(one.history, one.input, json.dumps(json.loads(one.body).get("output") or []))
+    turn = _turn(one)
     for child, history in children:
         db.execute(
             "UPDATE responses SET history = ?, parent = ? WHERE id = ?",
@@ -280,6 +287,11 @@ def _fold(db: sqlite3.Connection, response_id: str) -> bool:
         )
     db.execute("DELETE FROM responses WHERE id = ?", (response_id,))
     return True
+
+
+def _turn(one: Kept) -> str:
+    """Return everything that an answer adds to what came before it, as a JSON array."""
+    return _joined(one.history, one.input, json.dumps(json.loads(one.body).get("output") or []))
 
 
 def _joined(*arrays: str) -> str:
