@@ -376,6 +376,40 @@ def test_bytes_that_were_taken_away_are_a_404_that_says_so(relay: Relay) -> None
     assert relay.send("DELETE", f"/v1/files/{one}").status == 200
 
 
+def test_requests_behind_a_long_upload_are_served_in_order(relay: Relay) -> None:
+    data = random.Random(4).randbytes(2_000_000)
+    raw = relay.request("POST", "/v1/files", form(file_part(data)), headers=FORM)
+    after = relay.request("GET", "/healthz", token=None)
+    with relay.connect() as wire:
+        # The two are in one piece, then cut at places that the relay cannot foresee.
+        whole = raw + after + raw + after
+        for at in range(0, len(whole), 333_333):
+            wire.send(whole[at : at + 333_333])
+        for _ in range(2):
+            made = wire.reply().json()
+            assert relay.get(f"/v1/files/{made['id']}/content").body == data
+            assert wire.reply().json()["ok"] is True
+
+
+def test_a_long_upload_that_ends_early_or_drips_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path, env={**WIDE, "AIRELAYS_BODY_GAP_SECONDS": "0.4"}) as relay:
+        raw = relay.request("POST", "/v1/files", form(file_part(b"x" * 2_000_000)), headers=FORM)
+        with relay.connect() as wire:
+            wire.send(raw[:1_000_000])
+            wire.sock.shutdown(socket.SHUT_WR)
+            reply = wire.reply()
+            assert (reply.status, reply.error["message"]) == (
+                400,
+                "request body ended before it was complete",
+            )
+        with relay.connect() as wire:
+            wire.send(raw[:1_500_000])
+            assert wire.reply().status == 408
+            assert wire.is_closed()
+        assert on_disk(relay) == (set(), [])
+        assert upload(relay, b"fine").status == 200
+
+
 def peak_kib(relay: Relay) -> int:
     status = Path(f"/proc/{relay.process.pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0])

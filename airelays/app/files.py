@@ -192,7 +192,7 @@ class _Upload:
         self.reservation = await self.store.begin_upload(least)
         limit = self.relay.settings.max_upload_bytes + FRAMING_BYTES
         try:
-            async for data in self.request.body_parts(limit):
+            async for data in self.request.body_parts(limit, batch_bytes=PIECE_BYTES):
                 for event in parser.feed(data):
                     if isinstance(event, PartData):
                         await self._take(event.data)

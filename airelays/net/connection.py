@@ -52,6 +52,9 @@ class Connection(asyncio.StreamReaderProtocol):
         self.deadline = Deadline(loop, self._expire)
         self.bytes_in = 0
         self._expired = False
+        self._fed = 0
+        self._sink: Callable[[bytes], None] | None = None
+        self._on_end: Callable[[], None] | None = None
         self._over: asyncio.Future[None] | None = None
         self._write_stall_s = write_stall_s
         self._stall = Deadline(loop, self._check_stall)
@@ -79,9 +82,53 @@ class Connection(asyncio.StreamReaderProtocol):
         if self.on_gone is not None:
             self.on_gone()
 
+    def data_received(self, data: bytes) -> None:
+        """Hand what came to whoever reads: the stream reader, or a bulk body."""
+        if self._sink is None:
+            self._fed += len(data)
+            super().data_received(data)
+        else:
+            self._sink(data)
+
+    def divert(
+        self,
+        sink: Callable[[bytes], None] | None,
+        on_end: Callable[[], None] | None,
+        read_bytes: int,
+    ) -> None:
+        """Give what arrives to `sink` from now on, past the reader, which must be empty; None ends that.
+
+        `on_end` is called when the client will send nothing more, and when the deadline has passed.
+        """
+        self._sink, self._on_end = sink, on_end
+        if hasattr(self.transport, "max_size"):
+            self.transport.max_size = read_bytes  # type: ignore[union-attr]  # as in connection_made
+
+    def pause_reading(self) -> None:
+        """Take nothing from the client for now."""
+        if self.transport is not None and not self.lost:
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if self.transport is not None and not self.lost and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    @property
+    def nothing_waits(self) -> bool:
+        """Whether all that arrived has been read."""
+        return self._fed == 0
+
+    @property
+    def expired(self) -> bool:
+        """Whether a deadline has ended the reading."""
+        return self._expired
+
     def eof_received(self) -> bool:
         """Keep the sending side open: a client may shut its own side and wait for the answer."""
         super().eof_received()
+        if self._on_end is not None:
+            self._on_end()
         self._settle_linger()
         if self.on_eof is not None:
             self.on_eof()
@@ -118,6 +165,7 @@ class Connection(asyncio.StreamReaderProtocol):
         if not data and self._expired:
             raise TimedOut
         self.bytes_in += len(data)
+        self._fed -= len(data)
         return data
 
     def write(self, data: bytes) -> bool:
@@ -182,6 +230,8 @@ class Connection(asyncio.StreamReaderProtocol):
     def _expire(self) -> None:
         self._expired = True
         self.reader.feed_eof()
+        if self._on_end is not None:
+            self._on_end()
 
     def _check_stall(self) -> None:
         """Cut a reader that took nothing since the last look; one that is only slow stays."""

@@ -87,8 +87,11 @@ class Request:
             gathered += part
         return gathered
 
-    async def body_parts(self, max_bytes: int) -> AsyncIterator[bytes]:
-        """Yield the body as it comes, without its framing. Faults as in `read_body`."""
+    async def body_parts(self, max_bytes: int, *, batch_bytes: int = 0) -> AsyncIterator[bytes]:
+        """Yield the body as it comes, without its framing. Faults as in `read_body`.
+
+        `batch_bytes` lets a long body with a length be gathered by so much at a time, past the stream reader.
+        """
         if self.body_done:
             return
         _refuse_longer(self.head.content_length or 0, max_bytes)
@@ -100,7 +103,9 @@ class Request:
                 async for part in self._chunked_parts(max_bytes):
                     yield part
             else:
-                async for part in self._counted_parts(self.head.content_length or 0):
+                length = self.head.content_length or 0
+                long = 0 < 4 * batch_bytes < length
+                async for part in self._counted_parts(length, batch_bytes if long else 0):
                     yield part
         except TimedOut as late:
             raise ClientFault(
@@ -110,13 +115,18 @@ class Request:
             text = f"request body is malformed: {fault.message}"
             raise ClientFault(text, status=fault.status) from fault
 
-    async def _counted_parts(self, length: int) -> AsyncIterator[bytes]:
+    async def _counted_parts(self, length: int, batch_bytes: int) -> AsyncIterator[bytes]:
         left = length
         start_s = self.connection.loop.time()
         data, self.unread = self.unread, b""
         while left:
             if not data:
                 data = await self._read_part(start_s, length - left)
+                # Only an empty reader can be passed by.
+                if batch_bytes and len(data) < left and self.connection.nothing_waits:
+                    async for part in self._bulk_parts(data, left, batch_bytes, start_s):
+                        yield part
+                    return
             part, rest = (data, b"") if len(data) <= left else (data[:left], data[left:])
             left -= len(part)
             if not left:
@@ -124,6 +134,31 @@ class Request:
                 self.body_done = True
             data = b""
             yield part
+
+    async def _bulk_parts(
+        self, first: bytes, left: int, batch_bytes: int, start_s: float
+    ) -> AsyncIterator[bytes]:
+        from airelays.net.bulk import Bulk
+
+        loop, gap_s, length = self.connection.loop, self._body_gap_s, self.head.content_length or 0
+
+        def deadline_at(left: int) -> float:
+            return min(loop.time() + gap_s, _rate_deadline(start_s, length - left))
+
+        # No await may come between the read and this: the reader must still be empty.
+        bulk = Bulk(self.connection, left - len(first), batch_bytes, deadline_at)
+        try:
+            yield first
+            while bulk.left or bulk.held:
+                for part in await bulk.batch():
+                    self.outcome.bytes_in += len(part)
+                    yield part
+        except EOFError as ended:
+            raise ClientFault("request body ended before it was complete") from ended
+        finally:
+            bulk.close()
+        self.unread = bulk.rest
+        self.body_done = True
 
     async def _chunked_parts(self, max_bytes: int) -> AsyncIterator[bytes]:
         decoder, total, received = ChunkDecoder(), 0, 0
@@ -146,7 +181,7 @@ class Request:
     async def _read_part(self, start_s: float, received: int) -> bytes:
         """Read under the gap rule and the rate rule, whichever comes first."""
         now_s = self.connection.loop.time()
-        by_rate_s = start_s + BODY_GRACE_SECONDS + received / BODY_BYTES_PER_SECOND
+        by_rate_s = _rate_deadline(start_s, received)
         data = await self.connection.read(min(now_s + self._body_gap_s, by_rate_s))
         if not data:
             raise ClientFault("request body ended before it was complete")
@@ -297,6 +332,10 @@ def http_date() -> bytes:
         )
         _date = (now, text.encode("ascii") + b" GMT")
     return _date[1]
+
+
+def _rate_deadline(start_s: float, received: int) -> float:
+    return start_s + BODY_GRACE_SECONDS + received / BODY_BYTES_PER_SECOND
 
 
 def _refuse_longer(length: int, max_bytes: int) -> None:
