@@ -2,7 +2,7 @@
 
 In a test: `async with FakeBackend() as backend` or, from synchronous code, `with FakeBackend() as backend`;
 then `backend.base_url` and `backend.issuer_url` go into the settings and `backend.auth_json()` into auth.json.
-As a process: `python -m tests.fakes.backend --port N [--write-auth DIR]`; `POST /_control` with a JSON object
+As a process: `python -m tests.fakes.backend --port N [--write-auth DIR] [--play plan] [--lenient]`; `POST /_control` with a JSON object
 sets switches, `GET /_requests` shows what came.
 """
 
@@ -22,6 +22,7 @@ from tests.fakes.checks import problem_with
 from tests.fakes.events import T0, Stream
 from tests.fakes.http import Cut, FakeServer, Hang, Reply, Seen, json_reply
 from tests.fakes.issuer import IssuerState
+from tests.fakes.planned import plan_of, planned_frames, planned_refusal
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -41,7 +42,7 @@ class FakeBackend(FakeServer):
     """Switches, all plain attributes:
 
     play             "" echoes the last user text; the name of a sample ("03_function_call") plays that;
-                     bytes are sent as they are
+                     bytes are sent as they are; "plan" follows the request as the demo upstream does
     strict           False switches the body checks off
     models           slugs offered; max_output_tokens: "accept" or "reject"
     replies          queue of Reply objects used up by the next /responses calls instead of an answer
@@ -150,6 +151,9 @@ class FakeBackend(FakeServer):
             )
             if problem is not None:
                 return json_reply(*problem)
+        plan = plan_of(body) if self.play == "plan" else None
+        if plan is not None and (refusal := planned_refusal(plan)) is not None:
+            return refusal
         if self.first_byte_s:
             await asyncio.sleep(self.first_byte_s)
         headers = {
@@ -159,6 +163,16 @@ class FakeBackend(FakeServer):
         }
         if self.content_type:
             headers["content-type"] = self.content_type
+        if plan is not None:
+            frames = planned_frames(
+                plan,
+                body,
+                f"resp_plan{len(self.requests)}",
+                empty_output=self.empty_output,
+                obfuscation=self.obfuscation,
+            )
+            pace_s = (plan.switches.get("pace") or 0) / 1000
+            return Reply(200, self._pieces(frames, pace_s), headers)
         frames = self._frames(body)
         if self.gzip:
             import gzip
@@ -190,7 +204,7 @@ class FakeBackend(FakeServer):
             frames[-1] = frames[-1].removesuffix(b"\n\n")
         return frames
 
-    async def _pieces(self, frames: list[bytes]) -> AsyncIterator[bytes]:
+    async def _pieces(self, frames: list[bytes], pace_s: float = 0.0) -> AsyncIterator[bytes]:
         if self.split_bytes:
             data = b"".join(frames)
             frames = [
@@ -208,8 +222,8 @@ class FakeBackend(FakeServer):
                     raise Cut
                 left -= len(frame)
             yield frame
-            if self.event_s:
-                await asyncio.sleep(self.event_s)
+            if self.event_s or pace_s:
+                await asyncio.sleep(self.event_s or pace_s)
 
     async def _upgrade(self, seen: Seen) -> Reply:
         return json_reply({"detail": "Upgrade Required"}, self.websocket_status)
@@ -310,10 +324,15 @@ def main() -> None:
     parser.add_argument(
         "--write-auth", metavar="DIR", help="put an auth.json for this backend there"
     )
+    parser.add_argument("--play", default="", help='a sample, or "plan" to follow the requests')
+    parser.add_argument("--lenient", action="store_true", help="take any body")
     options = parser.parse_args()
 
     async def serve() -> None:
         async with FakeBackend(port=options.port) as backend:
+            backend.play, backend.strict = options.play, not options.lenient
+            if options.lenient:
+                backend.empty_output = backend.obfuscation = False
             if options.write_auth:
                 path = Path(options.write_auth) / "auth.json"
                 path.write_bytes(backend.auth_json())

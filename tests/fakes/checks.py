@@ -14,6 +14,10 @@ CALLS = {
     "custom_tool_call": "custom_tool_call_output",
     "local_shell_call": "local_shell_call_output",
 }
+PREFIXES = {
+    "message": "msg", "reasoning": "rs", "function_call": "fc", "function_call_output": "fc",
+    "custom_tool_call": "ctc", "custom_tool_call_output": "ctc",
+}  # fmt: skip
 
 
 def problem_with(
@@ -42,7 +46,7 @@ def problem_with(
         return invalid(
             "Expected a value >= 16", "max_output_tokens", "integer_below_min_value"
         ), 400
-    return _problem_with_items(body["input"])
+    return _problem_with_tools(body.get("tools") or []) or _problem_with_items(body["input"])
 
 
 def _problem_with_items(items: list) -> tuple[dict, int] | None:
@@ -62,6 +66,8 @@ def _problem_with_items(items: list) -> tuple[dict, int] | None:
                 ), 400
             table = calls[kind] if kind in CALLS else outputs[back[kind]]
             table.add(item["call_id"])
+        if (problem := _problem_with_shape(item, kind, f"input[{n}]")) is not None:
+            return problem
         sealed = item.get("encrypted_content")
         if sealed is not None and not str(sealed).startswith(ENCRYPTED):
             text = "The encrypted content could not be verified."
@@ -74,6 +80,34 @@ def _problem_with_items(items: list) -> tuple[dict, int] | None:
         if lone := outputs[kind] - ids:
             text = f"No tool call found for function call output with call_id {min(lone)}."
             return invalid(text, "input", None), 400
+    return None
+
+
+def _problem_with_shape(item: dict, kind: str, path: str) -> tuple[dict, int] | None:
+    """What is not in the notes as a table row but in their reports: ids, lost reasoning, part types."""
+    item_id = item.get("id")
+    if kind == "item_reference" or (kind == "reasoning" and not item.get("encrypted_content")):
+        text = f"Item with id '{item_id}' not found. Items are not persisted when `store` is set to false."
+        return invalid(text, "input", None), 404
+    prefix = PREFIXES.get(kind)
+    if item_id is not None and prefix and not str(item_id).startswith(prefix):
+        text = f"Invalid '{path}.id': '{item_id}'. Expected an ID that begins with '{prefix}'."
+        return invalid(text, f"{path}.id", "invalid_value"), 400
+    if kind == "message" and not isinstance(item.get("content"), str):
+        parts = item.get("content") or []
+        wrong = "input_text" if item.get("role") == "assistant" else "output_text"
+        for m, part in enumerate(parts):
+            if part.get("type") in (wrong, "text", "image_url", None):
+                text = f"Invalid value: '{part.get('type')}'."
+                return invalid(text, f"{path}.content[{m}]", "invalid_value"), 400
+    return None
+
+
+def _problem_with_tools(tools: list) -> tuple[dict, int] | None:
+    for n, tool in enumerate(tools):
+        if tool.get("type") in ("function", "custom") and not tool.get("name"):
+            text = f"Missing required parameter: 'tools[{n}].name'."
+            return invalid(text, f"tools[{n}].name", "missing_required_parameter"), 400
     return None
 
 
