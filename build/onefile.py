@@ -18,13 +18,13 @@ import base64
 import csv
 import hashlib
 import io
-import os
 import re
-import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+
+from private import run_privately
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "dist" / "airelays.py"
@@ -201,7 +201,9 @@ def main(arguments: list[str]) -> int:
             return _unpack(given.file, given.unpack)
         text = compose(collect(given.wheels))
     except MissingError as error:
-        return run_privately(str(error), arguments)
+        return run_privately(
+            str(error), __file__, arguments, name=".venv", lock="run.txt", wheels=None
+        )
     except (BuildError, OSError) as error:
         sys.stderr.write(f"build/onefile.py: {error}\n")
         return 1
@@ -225,26 +227,6 @@ def _unpack(file: Path, folder: Path) -> int:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(content, encoding="utf-8", newline="\n")
     return 0
-
-
-def run_privately(reason: str, arguments: list[str], script: str = __file__) -> int:
-    """Run this script again in the launcher's private environment, which has the locked releases."""
-    sys.path.insert(0, str(ROOT / "build"))
-    import test as tests
-
-    launcher = tests.load_launcher()
-    folder = launcher.own_folder(str(ROOT), ".venv")
-    python: Callable[[str], str] = launcher.python_of
-    if os.path.realpath(sys.prefix) == os.path.realpath(folder):
-        sys.stderr.write(f"build: {reason}; remove {folder}, then try again\n")
-        return 1
-    try:
-        if not launcher.is_current(folder, str(LOCK)):
-            sys.stderr.write(f"build: {reason}; making {folder}\n")
-            launcher.make_venv(folder, str(LOCK), ["--only-binary", ":all:"])
-    except launcher.Failed as failure:
-        return int(launcher.refuse(str(failure)))
-    return subprocess.call([python(folder), script, *arguments])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from private import load_launcher
+
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "build" / "requirements" / "test.txt"
 NODE = ROOT / "tests" / "node"
@@ -37,18 +39,6 @@ def main(arguments: Sequence[str]) -> int:
     for name in failed:
         say(f"{name} FAILED, see above")
     return tests or (1 if failed else 0)
-
-
-def load_launcher() -> ModuleType:
-    """Return `airelays.py` of the root as a module: it knows how to make an environment."""
-    from importlib.util import module_from_spec, spec_from_file_location
-
-    spec = spec_from_file_location("airelays_launcher", ROOT / "airelays.py")
-    if spec is None or spec.loader is None:
-        raise SystemExit("airelays.py is missing at the root of the checkout")
-    launcher = module_from_spec(spec)
-    spec.loader.exec_module(launcher)
-    return launcher
 
 
 def prepare(launcher: ModuleType) -> str:
