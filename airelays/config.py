@@ -15,7 +15,13 @@ from typing import Any
 from airelays.errors import ConfigError
 from airelays.options import NO_EFFECT, OLDEST_PREFIX, OPTIONS, PREFIXES, env_names
 from airelays.settings import Alias, Settings, UpstreamSettings, is_loopback_host
-from airelays.tables import KNOWN_TABLES, check_plain_http, read_aliases, read_upstreams
+from airelays.tables import (
+    KNOWN_TABLES,
+    check_offline,
+    check_plain_http,
+    read_aliases,
+    read_upstreams,
+)
 from airelays.values import Places, from_text, from_toml
 
 __all__ = [
@@ -197,6 +203,7 @@ def _check_together(settings: Settings, origins: Mapping[str, Origin], path: str
         )
     check_plain_http("upstream.issuer_base_url", settings.issuer_base_url, False, path)
     check_plain_http("upstream.base_url", settings.upstream_base_url, settings.allow_http, path)
+    check_offline(settings, path)
 
 
 def _spelled(attribute: str, origins: Mapping[str, Origin], path: str) -> str:

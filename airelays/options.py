@@ -168,6 +168,9 @@ _TABLE = (
            "Causes for which the fallback is used: quota, overloaded, unreachable.",
            choices=("quota", "overloaded", "unreachable")),
     Option("upstream.allow_http", "Allow plain http:// beyond loopback and private addresses."),
+    Option("upstream.offline",
+           "Connect to loopback and private addresses only, through no proxy; refuse everything else.",
+           flag="--offline", flag_value="true", flag_help="Connect to loopback and private addresses only."),
     Option("upstream.connect_seconds", "Time for name lookup and TCP connect.", low=0.1, high=600),
     Option("upstream.tls_seconds", "Time for the TLS handshake.", low=0.1, high=600),
     Option("upstream.request_timeout_seconds",
@@ -265,7 +268,7 @@ def _for_upstreams() -> tuple[Option, ...]:
     found = []
     for option in OPTIONS:
         table, _, name = option.key.partition(".")
-        if table == "upstream" and name in _UPSTREAM_TYPES:
+        if table == "upstream" and name in _UPSTREAM_TYPES and name != "offline":
             found.append(
                 Option(
                     key=f"upstreams.NAME.{name}",

@@ -49,6 +49,7 @@ class UpstreamSettings:
     fallback: tuple[str, ...] = ()
     fallback_on: tuple[str, ...] = ()
     allow_http: bool = False
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Settings:
     fallback: tuple[str, ...] = ()
     fallback_on: tuple[str, ...] = ()
     allow_http: bool = False
+    offline: bool = False
     connect_seconds: float = 10.0
     tls_seconds: float = 10.0
     request_timeout_seconds: float = 120.0
@@ -172,6 +174,7 @@ class Settings:
             fallback=self.fallback,
             fallback_on=self.fallback_on,
             allow_http=self.allow_http,
+            offline=self.offline,
         )
 
     @property

@@ -8,15 +8,28 @@ from typing import Any
 
 from airelays.errors import ConfigError
 from airelays.options import UPSTREAM_OPTIONS
-from airelays.settings import Alias, Settings, UpstreamSettings
+from airelays.settings import CHATGPT_BASE_URL, Alias, Settings, UpstreamSettings
 from airelays.values import Places, from_toml, shown
 
-__all__ = ["KNOWN_TABLES", "check_plain_http", "read_aliases", "read_upstreams"]
+__all__ = [
+    "KNOWN_TABLES",
+    "check_offline",
+    "check_plain_http",
+    "is_near",
+    "read_aliases",
+    "read_upstreams",
+]
 
 KNOWN_TABLES = ("upstreams", "aliases", "upstream.aliases", "providers.openai.aliases")
 CAUSES = ("quota", "overloaded", "unreachable")
 _UPSTREAM_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z"
-_INHERITED = ("request_timeout_seconds", "connect_seconds", "tls_seconds", "stream_gap_seconds")
+_INHERITED = (
+    "request_timeout_seconds",
+    "connect_seconds",
+    "tls_seconds",
+    "stream_gap_seconds",
+    "offline",
+)
 
 
 def read_aliases(tree: Mapping[str, Any], path: str) -> tuple[Alias, ...]:
@@ -127,16 +140,49 @@ def check_plain_http(key: str, url: str, allowed: bool, path: str) -> None:
     """Refuse http:// to a host that is neither loopback nor private, unless `allowed`."""
     if allowed or not url.startswith("http://"):
         return
-    host = url[len("http://") :].partition("/")[0]
-    host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    if not _is_near(host):
+    host = _host_of(url)
+    if not is_near(host):
         raise ConfigError(
             f"{path}: {key} sends prompts and keys unencrypted to {host}; use https://, "
             "or a loopback or private address, or set allow_http = true beside it"
         )
 
 
-def _is_near(host: str) -> bool:
+def check_offline(settings: Settings, path: str) -> None:
+    """Refuse to start offline with an upstream that is certainly elsewhere; names are looked at when dialled."""
+    if not settings.offline:
+        return
+    if settings.upstream_kind == "chatgpt" and settings.upstream_base_url == CHATGPT_BASE_URL:
+        raise ConfigError(
+            f'{path}: upstream.offline is on and upstream.kind is "chatgpt", which is on the Internet; '
+            'choose "compatible" with a server of yours, or "demo"'
+        )
+    for upstream in (settings.main_upstream, *settings.upstreams):
+        host = _host_of(upstream.base_url)
+        if _is_literal(host) and not is_near(host):
+            raise ConfigError(
+                f"{path}: upstream.offline is on and {upstream.name} is at {host}, "
+                "which is neither loopback nor private; remove one of the two"
+            )
+
+
+def _host_of(url: str) -> str:
+    host = url.partition("://")[2].partition("/")[0]
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
+def _is_literal(host: str) -> bool:
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_near(host: str) -> bool:
+    """Whether `host` is `localhost`, or a loopback, private or link-local address."""
     if host == "localhost":
         return True
     import ipaddress

@@ -43,7 +43,8 @@ class Client:
     """Pooled connections to an allow-list of origins.
 
     `origins` are the URLs that the settings name; a request anywhere else is a RelayBug, not a connection.
-    `env` is where the proxy variables are read from, or None to ignore them.
+    `env` is where the proxy variables are read from, or None to ignore them. `offline` refuses every address
+    that is neither loopback nor private.
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class Client:
         tls_s: float = 10.0,
         head_s: float = 120.0,
         gap_s: float = 300.0,
+        offline: bool = False,
     ) -> None:
+        self._offline = offline
         self._allowed = {split_url(url).origin for url in origins}
         self._trust = Trust() if trust is None else trust
         self._proxies = ProxyRules(env, url=proxy)
@@ -77,12 +80,14 @@ class Client:
         return cls(
             origins,
             trust=Trust(settings.ca_file),
-            env=os.environ if settings.use_env_proxy else None,
-            proxy=settings.proxy,
+            # Offline no proxy is used: what lies behind one cannot be seen from here.
+            env=os.environ if settings.use_env_proxy and not settings.offline else None,
+            proxy="" if settings.offline else settings.proxy,
             connect_s=settings.connect_seconds,
             tls_s=settings.tls_seconds,
             head_s=settings.request_timeout_seconds,
             gap_s=settings.stream_gap_seconds,
+            offline=settings.offline,
         )
 
     @property
@@ -272,7 +277,13 @@ class Client:
             return Exchange(target.place, key, self._give_back, self._forget)
 
         return await open_connection(
-            target, make, proxy=proxy, context=context, connect_s=self._connect_s, tls_s=self._tls_s
+            target,
+            make,
+            proxy=proxy,
+            context=context,
+            connect_s=self._connect_s,
+            tls_s=self._tls_s,
+            offline=self._offline,
         )
 
     def _give_back(self, connection: Exchange) -> None:

@@ -17,6 +17,7 @@ from airelays.errors import UpstreamFault
 from airelays.net.origin import Target
 from airelays.net.proxy import Proxy
 from airelays.protocol.http1 import encode_request_head, find_head_end, parse_response_head
+from airelays.tables import is_near
 
 __all__ = ["Dialled", "open_connection", "unreachable"]
 
@@ -57,6 +58,7 @@ async def open_connection(
     context: ssl.SSLContext | None,
     connect_s: float,
     tls_s: float,
+    offline: bool = False,
 ) -> _ProtocolT:
     """Return a connected protocol for `target`; `context` is given for https.
 
@@ -69,6 +71,8 @@ async def open_connection(
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + connect_s
     addresses = await _look_up(host, port, place, hop or "dns", deadline_s, connect_s)
+    if offline:
+        _refuse_far(addresses, place)
     sock = await _connect(addresses, place, hop or "tcp", deadline_s, connect_s)
     if proxy is not None and context is not None:
         try:
@@ -104,6 +108,19 @@ async def _look_up(
         )
         raise unreachable(text, hop) from error
     return _interleave([(int(entry[0]), tuple(entry[4])) for entry in found])
+
+
+def _refuse_far(addresses: list[_Address], place: str) -> None:
+    """Offline nothing is sent beyond this machine and its private network. Raises UpstreamFault."""
+    far = [str(address[1][0]) for address in addresses if not is_near(str(address[1][0]))]
+    if far:
+        fault = unreachable(
+            f"{place} is at {far[0]}, and the relay is offline: it connects to loopback and private "
+            "addresses only (upstream.offline)",
+            "dns",
+        )
+        fault.code, fault.should_retry = "upstream_offline", False
+        raise fault
 
 
 def _literal(host: str, port: int) -> _Address | None:
