@@ -664,6 +664,27 @@ def test_a_conversation_remembers_files_by_id(strict: Relay, backend: Any) -> No
     assert made in reply.error["message"]
 
 
+@pytest.mark.parametrize("apis", [("/models", "/responses"), ("/models", "/chat/completions")])
+def test_a_compatible_server_gets_files_and_history_too(
+    tmp_path: Path, apis: tuple[str, ...]
+) -> None:
+    from tests.fakes.openai_server import openai_server
+    from tests.test_live_compatible import relaying
+
+    with openai_server(*apis) as server, relaying(tmp_path, server.url) as relay:
+        made = upload(relay, PNG, "a.png").json()["id"]
+        conversation = make(relay)
+        part = {"type": "input_image", "file_id": made}
+        content = [{"type": "input_text", "text": "see"}, part]
+        for more in ({}, {"conversation": conversation}):
+            reply = ask(relay, [{"role": "user", "content": content}], "tiny", **more)
+            assert reply.status == 200, reply.body
+            assert made.encode() not in server.seen[-1].body
+            assert base64.b64encode(PNG) in server.seen[-1].body
+        assert ask(relay, "next", "tiny", conversation=conversation).status == 200
+        assert base64.b64encode(PNG) in server.seen[-1].body
+
+
 def test_memory_stays_bounded_by_what_is_remembered(tmp_path: Path) -> None:
     from tests.test_live_files import peak_kib
 

@@ -115,6 +115,11 @@ async def _passed(
     """Whether a server that speaks the client's dialect served the request as it is."""
     if target.upstream.kind != "compatible":
         return False
+    if relay.store.in_use:
+        from airelays.app.turns import names_own_file
+
+        if names_own_file(body):
+            return False
     from airelays.app.forwarding import pass_text
 
     return await pass_text(relay, request, route, body, target, api)

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     from airelays.disk.state import State
     from airelays.disk.turns import Item
 
-__all__ = ["Turn", "Turns", "no_conversation", "no_response", "with_ids"]
+__all__ = [
+    "Turn",
+    "Turns",
+    "fill_files",
+    "names_own_file",
+    "no_conversation",
+    "no_response",
+    "with_ids",
+]
 
 Items = list[dict[str, Any]]
 
@@ -315,6 +323,23 @@ async def fill_files(relay: Relay, refs: Iterable[FileRef]) -> None:
         made = await asyncio.to_thread(fill, ref, data, row.filename, row.content_type)
         del ref.part["file_id"]
         ref.part.update(made)
+
+
+def names_own_file(body: dict[str, Any]) -> bool:
+    """Whether a request, as the client sent it, names a file by an id of ours: then no server may get it as it is."""
+    from airelays.guard.uploads import is_file_id
+
+    rest: list[Any] = [body.get("input"), body.get("messages")]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, list):
+            rest += value
+        elif isinstance(value, dict):
+            found = value.get("file_id")
+            if isinstance(found, str) and is_file_id(found):
+                return True
+            rest += (v for v in value.values() if isinstance(v, dict | list))
+    return False
 
 
 def with_ids(items: Items, known: set[str]) -> list[Item]:

@@ -40,6 +40,11 @@ class Store:
         self._thread: threading.Thread | None = None
         self._state: State | None = None
 
+    @property
+    def in_use(self) -> bool:
+        """Whether anything was asked of it yet."""
+        return self._thread is not None
+
     # ---- work in the thread
 
     async def run(
