@@ -283,7 +283,7 @@ def relay_for(upstream: str, home: Path) -> Iterator[str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "AIRELAYS_BEARER_TOKEN": TOKEN,
     }
-    running = []
+    running: list[subprocess.Popen[Any]] = []
     try:
         if upstream == "demo":
             flags = ["--demo"]

@@ -7,7 +7,7 @@ import * as h from "./harness.mjs";
 const { assert } = h;
 
 const openai = createOpenAI({ baseURL: h.BASE_URL, apiKey: h.TOKEN });
-const compatible = createOpenAICompatible({ name: "relay", baseURL: h.BASE_URL, apiKey: h.TOKEN, includeUsage: true });
+const compatible = createOpenAICompatible({ name: "relay", baseURL: h.BASE_URL, apiKey: h.TOKEN, includeUsage: true, supportsStructuredOutputs: true });
 const models = {
   responses: openai(h.MODEL), chat: openai.chat(h.MODEL),
   compatible: compatible(h.MODEL),

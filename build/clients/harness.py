@@ -16,6 +16,7 @@ import urllib.request
 BASE_URL = os.environ.get("BASE_URL", "")
 TOKEN = os.environ.get("TOKEN", "")
 MODEL = os.environ.get("MODEL", "")
+UPSTREAM = os.environ.get("UPSTREAM", "")
 CASE_SECONDS = 60
 
 HELLO = "hello there"

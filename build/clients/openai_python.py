@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import openai
-from harness import *  # noqa: F403
+from harness import *
 from pydantic import BaseModel
 
 client = openai.OpenAI(base_url=BASE_URL, api_key=TOKEN, max_retries=0)

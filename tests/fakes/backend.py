@@ -2,8 +2,8 @@
 
 In a test: `async with FakeBackend() as backend` or, from synchronous code, `with FakeBackend() as backend`;
 then `backend.base_url` and `backend.issuer_url` go into the settings and `backend.auth_json()` into auth.json.
-As a process: `python -m tests.fakes.backend --port N [--write-auth DIR] [--play plan] [--lenient]`; `POST /_control` with a JSON object
-sets switches, `GET /_requests` shows what came.
+As a process: `python -m tests.fakes.backend --port N [--write-auth DIR] [--play plan] [--lenient]`; `POST /_control`
+with a JSON object sets switches, `GET /_requests` shows what came.
 """
 
 from __future__ import annotations
