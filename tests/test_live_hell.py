@@ -6,7 +6,7 @@ import gzip
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,7 @@ def ask(relay: Relay, kind: str) -> Reply:
     return relay.send("POST", "/v1/responses", body)
 
 
+Figure = Callable[[str, object], None]
 KINDS = ["chat stream", "chat", "responses stream", "responses"]
 
 
@@ -106,12 +107,13 @@ def cut_points(raw: bytes) -> list[int]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_cut_anywhere_is_never_an_answer(
-    relay: Relay, upstream: Hostile, kind: str
+    relay: Relay, upstream: Hostile, kind: str, record_property: Figure
 ) -> None:
     whole = CHUNKED + chunked(SAMPLE)
     finished = whole.index(b'"type":"response.completed"')
     last = whole.index(b"\n\n", finished)
     points = [p for p in cut_points(whole) if p < last]
+    record_property("streams cut, each a typed error", len(points))
     for number, cut in enumerate(points):
         upstream.play = sends(whole[:cut], reset=bool(number % 2))
         check_failed(ask(relay, kind), kind)
@@ -148,8 +150,9 @@ def test_a_stream_cut_anywhere_is_never_an_answer(
     ids=range(19),
 )
 def test_what_is_no_answer_is_a_502(
-    relay: Relay, upstream: Hostile, data: bytes, kind: str
+    record_property: Figure, relay: Relay, upstream: Hostile, data: bytes, kind: str
 ) -> None:
+    record_property("malformed answers, each a typed error", 1)
     upstream.play = sends(data)
     check_failed(ask(relay, kind), kind)
 
