@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from airelays.upstream.demo.events import encode_event, events
+from airelays.upstream.demo.events import encode_event, events, failure_events
 from airelays.upstream.demo.plan import Plan, make_plan
 from tests.fakes.events import ENCRYPTED, T0
 from tests.fakes.http import Reply, json_reply
@@ -42,6 +42,10 @@ def planned_frames(
     plan: Plan, body: dict, reply_id: str, *, empty_output: bool, obfuscation: bool
 ) -> list[bytes]:
     """Return the SSE frames of the answer."""
+    if "context" in plan.switches:
+        text = "Your input exceeds the context window of this model. Please adjust your input and try again."
+        failed = failure_events(body, reply_id, T0, "context_length_exceeded", text)
+        return [encode_event(event) for event in failed]
     frames = []
     for n, event in enumerate(events(plan, body, reply_id, T0)):
         item = event.get("item")
