@@ -116,7 +116,18 @@ def _relay_token(context: Context) -> Check:
 async def upstream_checks(
     context: Context, console: Console, *, skip_response: bool
 ) -> AsyncIterator[Check]:
-    """Everything that leads to ChatGPT; skipped for other kinds of upstream."""
+    """Everything that leads to ChatGPT, skipped for another main upstream; then the compatible servers."""
+    from airelays.commands.othercheck import compatible_checks
+
+    async for check in _chatgpt_checks(context, console, skip_response=skip_response):
+        yield check
+    async for check in compatible_checks(context.settings):
+        yield check
+
+
+async def _chatgpt_checks(
+    context: Context, console: Console, *, skip_response: bool
+) -> AsyncIterator[Check]:
     kind = context.settings.upstream_kind
     if kind != "chatgpt":
         for name in UPSTREAM_NAMES:
