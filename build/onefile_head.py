@@ -230,6 +230,9 @@ def main():
         path = None
     if not sys.flags.safe_path and sys.path:
         del sys.path[0]
+    # Whatever a .pth file of this Python has imported under these names is not what this file carries.
+    for name in [n for n in sys.modules if n.split(".")[0] in ("airelays", "certifi", "h11")]:
+        del sys.modules[name]
     carried = Carried(path)
     carried.open_cache()
     sys.meta_path.insert(0, carried)

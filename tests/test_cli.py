@@ -130,7 +130,7 @@ def test_a_command_loads_only_its_own_modules(user: User) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script], env=user.env(), capture_output=True, text=True, check=True
     )
-    commands = ["config", "console", "context", "line", "table"]
+    commands = ["config", "console", "context", "line", "loaders", "table"]
     expected = [f"airelays.commands.{name}" for name in commands]
     assert done.stdout.splitlines()[1] == f"{expected} []"
 

@@ -10,13 +10,16 @@ import socket
 import sys
 from collections.abc import Callable
 
+from airelays.app.lag import LagWatch
 from airelays.app.relay import HAS_SIGNALS, Relay
+from airelays.disk.pages import keep_code
 from airelays.disk.token import TokenSource
 from airelays.errors import ConfigError, RelayError
 from airelays.net.listener import Listener, bind
+from airelays.net.manager import tell_manager
 from airelays.settings import Settings
 
-__all__ = ["run"]
+__all__ = ["listen", "run"]
 
 
 def run(
@@ -56,16 +59,21 @@ async def _serve(
 
     relay = Relay(settings, token, complain=complain)
     _catch_signals(loop, stop_or_force, relay.lift_blocks, lambda: _reload(relay, read_again))
-    listener = _listen(relay, sockets)
+    listener = listen(relay, sockets)
     relay.start()
     listener.start()
     on_ready([s.getsockname()[:2] for s in sockets])
+    tell_manager("READY=1")
     # What exists now stays until the end: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     relay.upstreams.warm()
     relay.store.warm()
+    await asyncio.to_thread(keep_code)
+    lag = LagWatch(complain)
     await stop.wait()
+    lag.close()
+    tell_manager("STOPPING=1")
     relay.stopping = True
     await listener.stop_accepting()
     await _drain(listener, force, settings.drain_seconds)
@@ -74,7 +82,7 @@ async def _serve(
     return 0
 
 
-def _listen(relay: Relay, sockets: list[socket.socket]) -> Listener:
+def listen(relay: Relay, sockets: list[socket.socket]) -> Listener:
     """Return the relay's listener on `sockets`; it does not accept yet."""
     settings = relay.settings
     relay.port = sockets[0].getsockname()[1]

@@ -22,12 +22,11 @@ _MARKS = {
 
 def run(args: Arguments, console: Console) -> int:
     """Run the checks, each shown as it ends; return 1 when one fails."""
-    context = find_context(args, console)
     as_json = args.has("--json")
     if not as_json:
         console.title("Doctor")
         console.section("Checks")
-    checks = asyncio.run(_run_all(context, console, args.has("--skip-response"), quiet=as_json))
+    checks = asyncio.run(_run_all(_chosen(args, console), console, quiet=as_json))
     counts = {status: sum(c.status == status for c in checks) for status in _MARKS}
     steps = list(dict.fromkeys(step for check in checks for step in check.next_steps))
     ok = not counts["fail"]
@@ -51,11 +50,18 @@ def run(args: Arguments, console: Console) -> int:
     return 0 if ok else 1
 
 
-async def _run_all(
-    context: Context, console: Console, skip_response: bool, *, quiet: bool
-) -> list[Check]:
+def _chosen(args: Arguments, console: Console) -> AsyncIterator[Check]:
+    """Return the checks that were asked for; those of this copy of the program need no settings."""
+    if args.has("--self-test"):
+        from airelays.commands.selftest import self_test
+
+        return self_test()
+    return _all(find_context(args, console), console, args.has("--skip-response"))
+
+
+async def _run_all(checks: AsyncIterator[Check], console: Console, *, quiet: bool) -> list[Check]:
     done: list[Check] = []
-    async for check in _all(context, console, skip_response):
+    async for check in checks:
         done.append(check)
         if not quiet:
             _print(console, check)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from airelays.commands.table import COMMANDS, GLOBAL_FLAGS, Arguments, Command, Flag
 from airelays.options import OPTIONS, Option
 
-__all__ = ["UsageError", "help_for", "parse"]
+__all__ = ["UsageError", "common_flags", "flags_of", "help_for", "parse"]
 
 _HELP_COLUMN = 26
 
@@ -59,7 +59,8 @@ def flags_of(command: Command) -> list[Flag]:
     return found
 
 
-def _common_flags() -> set[Flag]:
+def common_flags() -> set[Flag]:
+    """Return the flags that every command takes."""
     return set.intersection(*(set(flags_of(command)) for command in COMMANDS))
 
 
@@ -157,7 +158,7 @@ def _overview(group: str) -> str:
             lines += _two_columns(f"  {command.name}", command.summary)
     if not group:
         lines += ["", "Flags that every command takes:"]
-        for flag in sorted(_common_flags()):
+        for flag in sorted(common_flags()):
             lines += _two_columns(
                 f"  {flag.name}{' ' + flag.value if flag.value else ''}", flag.help
             )

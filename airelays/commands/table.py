@@ -1,16 +1,15 @@
 """The table of commands, and what the command line is parsed into. Layer: commands.
 
-A new command is one module with `run(args, console) -> exit code`, one loader and one `Command` here. The
-loaders import with plain statements, so that a freezing tool sees every module.
+A new command is one module with `run(args, console) -> exit code`, one loader in `loaders.py` and one `Command` here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from airelays.commands.console import Console
+from airelays.commands import loaders
+from airelays.commands.loaders import Run
 
 __all__ = ["COMMANDS", "GLOBAL_FLAGS", "Arguments", "Command", "Flag"]
 
@@ -51,9 +50,6 @@ class Arguments:
         }
 
 
-Run = Callable[[Arguments, "Console"], int]
-
-
 class Command(NamedTuple):
     """One command. `words` shows its positional arguments; `most` is how many it takes."""
 
@@ -73,149 +69,16 @@ GLOBAL_FLAGS = (
 JSON = Flag("--json", "Print JSON.")
 
 
-def _serve() -> Run:
-    from airelays.commands import serve
-
-    return serve.run
-
-
-def _init() -> Run:
-    from airelays.commands import init
-
-    return init.run
-
-
-def _token_show() -> Run:
-    from airelays.commands import token
-
-    return token.run_show
-
-
-def _token_rotate() -> Run:
-    from airelays.commands import token
-
-    return token.run_rotate
-
-
-def _config_show() -> Run:
-    from airelays.commands import config
-
-    return config.run_show
-
-
-def _config_check() -> Run:
-    from airelays.commands import config
-
-    return config.run_check
-
-
-def _config_path() -> Run:
-    from airelays.commands import config
-
-    return config.run_path
-
-
-def _login() -> Run:
-    from airelays.commands import login
-
-    return login.run
-
-
-def _logout() -> Run:
-    from airelays.commands import logout
-
-    return logout.run
-
-
-def _status() -> Run:
-    from airelays.commands import status
-
-    return status.run
-
-
-def _usage() -> Run:
-    from airelays.commands import usage
-
-    return usage.run
-
-
-def _doctor() -> Run:
-    from airelays.commands import doctor
-
-    return doctor.run
-
-
-def _connect() -> Run:
-    from airelays.commands import connect
-
-    return connect.run
-
-
-def _quirks() -> Run:
-    from airelays.commands import quirks
-
-    return quirks.run
-
-
-def _logs() -> Run:
-    from airelays.commands import logs
-
-    return logs.run
-
-
-def _logs_prune() -> Run:
-    from airelays.commands import logs
-
-    return logs.run_prune
-
-
-def _explain() -> Run:
-    from airelays.commands import explain
-
-    return explain.run
-
-
-def _unblock() -> Run:
-    from airelays.commands import unblock
-
-    return unblock.run
-
-
-def _storage() -> Run:
-    from airelays.commands import storage
-
-    return storage.run_show
-
-
-def _storage_check() -> Run:
-    from airelays.commands import storage
-
-    return storage.run_check
-
-
-def _storage_prune() -> Run:
-    from airelays.commands import storage
-
-    return storage.run_prune
-
-
-def _docs() -> Run:
-    from airelays.commands import docs
-
-    return docs.run
-
-
-def _version() -> Run:
-    from airelays.commands import version
-
-    return version.run
+SYSTEM = Flag("--system", "For the whole machine; needs an administrator.")
+KIND = Flag("--kind", "systemd, launchd or windows; without it, what this system has.", "KIND")
+PROGRAM = Flag("--program", "Path of the program to name instead of this one.", "PATH")
 
 
 COMMANDS = (
     Command(
         "serve",
         "Run the relay.",
-        _serve,
+        loaders.serve,
         "Listens until it is stopped. SIGTERM or Ctrl-C lets running answers finish for "
         "server.drain_seconds; a second one ends at once. Exit 75 when another relay uses the data folder.",
         (
@@ -229,7 +92,7 @@ COMMANDS = (
     Command(
         "init",
         "Write the config file and make the relay token.",
-        _init,
+        loaders.init,
         "Keeps what is there: the config file is written again only with --force (the previous one stays "
         "as config.toml.bak), and an existing token is kept and not shown.",
         (
@@ -244,7 +107,7 @@ COMMANDS = (
     Command(
         "login",
         "Sign in to ChatGPT.",
-        _login,
+        loaders.login,
         "Opens nothing by itself unless auth.browser_open is set; the address is always printed. Without a "
         "display, or over SSH, a device code is used. The sign-in is stored where auth.storage says.",
         (
@@ -260,61 +123,65 @@ COMMANDS = (
     Command(
         "logout",
         "Revoke the sign-in and remove it from this machine.",
-        _logout,
+        loaders.logout,
         "Removed even when the issuer cannot be asked.",
         (JSON,),
     ),
     Command(
         "status",
         "Show options, relay token and sign-in; asks nobody.",
-        _status,
+        loaders.status,
         flags=(JSON,),
     ),
     Command(
         "usage",
         "Show how much of the subscription's windows is used.",
-        _usage,
+        loaders.usage,
         flags=(JSON, Flag("--raw", "With --json: add what the upstream sent.")),
     ),
     Command(
         "doctor",
         "Check everything between a client and the upstream, and say what to do.",
-        _doctor,
+        loaders.doctor,
         "Exit 1 when a check fails.",
-        (JSON, Flag("--skip-response", "Do not ask for the one tiny answer.")),
+        (
+            JSON,
+            Flag("--skip-response", "Do not ask for the one tiny answer."),
+            Flag("--self-test", "Check this copy of the program itself, without a network."),
+        ),
     ),
     Command(
         "token show",
         "Show the relay token.",
-        _token_show,
+        loaders.token_show,
         "On a terminal with everything a client needs; elsewhere the bare token, for $(airelays token show).",
         (JSON,),
     ),
     Command(
         "token rotate",
         "Make a new relay token; the old one stops at once.",
-        _token_rotate,
+        loaders.token_rotate,
         "A running relay notices. The sign-in upstream is not touched.",
         (JSON,),
     ),
     Command(
         "config show",
         "Show every option as it is in effect.",
-        _config_show,
+        loaders.config_show,
         "Values that may hold a secret are shown as ***.",
         (JSON, Flag("--origin", "Say where each value comes from.")),
     ),
     Command(
         "config check",
         "Check file, environment and flags; exit 1 if the relay would not start with them.",
-        _config_check,
+        loaders.config_check,
         flags=(JSON,),
     ),
-    Command("config path", "Print where the config file is.", _config_path),
+    Command("config path", "Print where the config file is.", loaders.config_path),
     Command(
         "connect",
         "Show, write or take back the settings of a client program.",
-        _connect,
+        loaders.connect,
         "Without CLIENT: lists the known ones. The token's value is never written: settings name the command "
         "that prints it, or a variable.",
         (
@@ -327,13 +194,13 @@ COMMANDS = (
     Command(
         "quirks",
         "List the adaptations that the relay makes for clients.",
-        _quirks,
+        loaders.quirks,
         flags=(JSON,),
     ),
     Command(
         "logs",
         "Show where the traffic log is and what is kept of it; -f shows requests live.",
-        _logs,
+        loaders.logs,
         "A retention given here is saved beside the log and wins over the config file, also for a relay that "
         "runs. With --follow --json the records themselves are printed, one a line.",
         (
@@ -348,13 +215,13 @@ COMMANDS = (
     Command(
         "logs prune",
         "Remove now what the retention no longer keeps.",
-        _logs_prune,
+        loaders.logs_prune,
         flags=(JSON, Flag("--dry-run", "Only say what would be removed.")),
     ),
     Command(
         "explain",
         "Show one request as a timeline, and where and why it ended.",
-        _explain,
+        loaders.explain,
         "The id is in the x-request-id header of every answer; the first six digits will do.",
         (JSON,),
         "REQUEST_ID",
@@ -363,7 +230,7 @@ COMMANDS = (
     Command(
         "unblock",
         "Lift the block of an address after failed attempts, or of all.",
-        _unblock,
+        loaders.unblock,
         "Works on the machine of the relay, also when the operator's own address is the blocked one.",
         (JSON,),
         "[IP]",
@@ -372,20 +239,20 @@ COMMANDS = (
     Command(
         "storage",
         "Show what is stored: files, conversations, answers.",
-        _storage,
+        loaders.storage,
         flags=(JSON,),
     ),
     Command(
         "storage check",
         "Compare every stored row with its bytes; exit 1 when something is wrong.",
-        _storage_check,
+        loaders.storage_check,
         "Without a running relay the leftovers of a crash are swept first, as at the relay's start.",
         (JSON,),
     ),
     Command(
         "storage prune",
         "Delete what has expired and give the space back.",
-        _storage_prune,
+        loaders.storage_prune,
         "Always: files past their expires_after or without bytes, answers past "
         "storage.responses_retention_days. Works beside a running relay.",
         (
@@ -400,9 +267,70 @@ COMMANDS = (
     Command(
         "docs",
         "List the pages of the documentation, or show one.",
-        _docs,
+        loaders.docs,
         words="[TOPIC]",
         most=1,
     ),
-    Command("version", "Show the version and what the program runs on.", _version, flags=(JSON,)),
+    Command(
+        "service install",
+        "Run the relay in the background whenever you are logged in.",
+        loaders.service_install,
+        "Writes the file that `service print` shows, and starts the service.",
+        (SYSTEM, PROGRAM, Flag("--no-start", "Only write the file.")),
+    ),
+    Command(
+        "service uninstall",
+        "Stop that service and remove its file.",
+        loaders.service_uninstall,
+        flags=(SYSTEM,),
+    ),
+    Command(
+        "service status",
+        "Show whether the service is installed and runs.",
+        loaders.service_status,
+        "Exit 1 when it does not run.",
+        (SYSTEM,),
+    ),
+    Command(
+        "service print",
+        "Print the file that `service install` would write.",
+        loaders.service_print,
+        flags=(SYSTEM, KIND, PROGRAM),
+    ),
+    Command(
+        "migrate",
+        "Take over config, token, sign-in, files and conversations of an earlier AIRelays.",
+        loaders.migrate,
+        "Looks in the folders of earlier releases. Keeps what is there already; run again, it changes nothing. "
+        "Stop the earlier program first.",
+        (
+            JSON,
+            Flag("--from", "Data folder of the earlier program.", "PATH"),
+            Flag("--from-config", "Config file of the earlier program.", "PATH"),
+            Flag("--dry-run", "Only say what would be done."),
+        ),
+    ),
+    Command(
+        "egress",
+        "List every place that the relay may connect to with these options.",
+        loaders.egress,
+        flags=(JSON,),
+    ),
+    Command(
+        "selfcheck",
+        "Show digests of this copy of the program, and what is inside it.",
+        loaders.selfcheck,
+        flags=(JSON,),
+    ),
+    Command(
+        "completion",
+        "Print the completions for a shell: bash, zsh, fish or powershell.",
+        loaders.completion,
+        words="SHELL",
+        most=1,
+    ),
+    Command("manpage", "Print the manual page, for man(1).", loaders.manpage),
+    Command(
+        "version", "Show the version and what the program runs on.", loaders.version, flags=(JSON,)
+    ),
 )

@@ -11,7 +11,7 @@ import os
 import airelays
 from airelays.errors import ConfigError
 
-__all__ = ["PAGES", "page_text", "page_title"]
+__all__ = ["PAGES", "keep_code", "page_text", "page_title"]
 
 # In reading order. A page is a file of that name in `airelays/docs/`; a test compares the two.
 PAGES = (
@@ -43,3 +43,11 @@ def page_text(name: str) -> str:
 def page_title(name: str) -> str:
     """Return the first line of the page `name`, without the mark of a heading."""
     return page_text(name).partition("\n")[0].lstrip("# ")
+
+
+def keep_code() -> None:
+    """Let the one-file form keep what it has compiled for the next start; other forms need nothing."""
+    spec = airelays.__spec__
+    keep = getattr(spec.loader, "keep", None) if spec is not None else None
+    if keep is not None:
+        keep()

@@ -18,7 +18,7 @@ from typing import Any
 
 from airelays.errors import UpstreamFault
 
-__all__ = ["SYSTEM_STORES", "Store", "Trust"]
+__all__ = ["SYSTEM_STORES", "Store", "Trust", "bundled_certificates"]
 
 # Debian and Arch; Fedora and RHEL (two layouts); openSUSE; Alpine, macOS and the BSDs; FreeBSD's port;
 # Homebrew; Termux. The first that exists and holds a certificate is taken.
@@ -122,7 +122,7 @@ class Trust:
         store = self.store()
         try:
             if store.kind == "certifi":
-                context.load_verify_locations(cadata=_certifi_bundle())
+                context.load_verify_locations(cadata=bundled_certificates()[1])
             elif store.path == "Windows certificate store":
                 context.load_default_certs()
             else:
@@ -161,8 +161,8 @@ def _holds_certificates(path: str) -> bool:
         return False
 
 
-def _certifi_bundle() -> str:
-    """Return certifi's certificates, read through its loader: the same in every form of the program.
+def bundled_certificates() -> tuple[str, str]:
+    """Return certifi's release and its certificates as PEM, read through its loader: the same in every form.
 
     Its own `contents()` brings in importlib.resources, and wants a file where the one-file form has none.
     """
@@ -171,7 +171,7 @@ def _certifi_bundle() -> str:
     spec = certifi.__spec__
     path = os.path.join(os.path.dirname(certifi.__file__), "cacert.pem")
     data = spec.loader.get_data(path)  # type: ignore[union-attr]  # loaders of files have it
-    return bytes(data).decode("ascii")
+    return str(certifi.__version__), bytes(data).decode("ascii")
 
 
 def _certifi_date_s() -> float | None:

@@ -1,0 +1,59 @@
+"""`egress`: every place that the relay may connect to, from the options alone. Layer: commands.
+
+The network client holds the same list and connects nowhere else: what a request names is never an address.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airelays.commands.console import Console
+from airelays.commands.context import find_context
+from airelays.commands.table import Arguments
+from airelays.errors import UpstreamFault
+from airelays.net.client import Client
+from airelays.settings import Settings, UpstreamSettings
+
+__all__ = ["run"]
+
+
+def run(args: Arguments, console: Console) -> int:
+    """List the places: for whom, the origin, and the proxy in between."""
+    settings = find_context(args, console).settings
+    rows = egress(settings)
+    if args.has("--json"):
+        console.json({"offline": settings.offline, "egress": rows})
+        return 0
+    console.title("Egress")
+    console.section("The relay connects to")
+    for row in rows:
+        via = f" through the proxy {row['proxy']}" if row["proxy"] else ""
+        console.field(row["purpose"], row["origin"] + via)
+    if not rows:
+        console.line("  nowhere")
+    console.line()
+    console.field("Offline", settings.offline)
+    if settings.offline:
+        console.line("  Names that lead beyond loopback and private addresses are refused.")
+    return 0
+
+
+def egress(settings: Settings) -> list[dict[str, Any]]:
+    """Return one row for each place: purpose, origin, proxy (None for a direct connection)."""
+    rows = []
+    for upstream in (settings.main_upstream, *settings.upstreams):
+        if upstream.base_url:
+            rows.append(_row(f"upstream {upstream.name}", upstream.base_url, upstream))
+        if upstream.kind == "chatgpt":
+            rows.append(_row("sign-in", settings.issuer_base_url, settings))
+    return rows
+
+
+def _row(purpose: str, url: str, settings: Settings | UpstreamSettings) -> dict[str, Any]:
+    client = Client.for_settings([url], settings)
+    try:
+        proxy = client.proxy_for(url)
+        place = proxy.place if proxy is not None else None
+    except UpstreamFault as fault:
+        place = f"(unusable: {fault.message})"
+    return {"purpose": purpose, "origin": client.egress()[0], "proxy": place}

@@ -1,0 +1,96 @@
+"""`manpage`: the manual page, made from the table of commands. Layer: commands."""
+
+from __future__ import annotations
+
+from airelays import __version__
+from airelays.commands.console import Console
+from airelays.commands.line import common_flags, flags_of
+from airelays.commands.table import COMMANDS, Arguments, Command, Flag
+
+__all__ = ["run"]
+
+_FILES = (
+    ("~/.config/airelays/config.toml", "The options; airelays docs configuration lists all."),
+    ("~/.airelays/relay-token", "The relay token, readable by the user alone."),
+    ("~/.airelays/auth.json", "The ChatGPT sign-in."),
+    ("~/.airelays/state.sqlite3, ~/.airelays/uploads", "Conversations, answers, files."),
+    ("~/.airelays/logs", "The traffic log."),
+)
+_CODES = (
+    ("0", "Done."),
+    ("1", "Refused; one sentence on standard error says why and what to do."),
+    ("2", "The command line is wrong."),
+    ("75", "Another relay uses the data folder."),
+    ("130", "Stopped with Ctrl-C."),
+)
+
+
+def run(args: Arguments, console: Console) -> int:
+    """Print the page as troff source: `airelays manpage | man -l -` shows it."""
+    console.out.write(manual_page())
+    return 0
+
+
+def manual_page() -> str:
+    """Return the source of airelays(1)."""
+    common = common_flags()
+    lines = [
+        f'.TH AIRELAYS 1 "" "AIRelays {__version__}" "User Commands"',
+        ".SH NAME",
+        "airelays \\- a local OpenAI\\-compatible relay for one person's own upstream login",
+        ".SH SYNOPSIS",
+        ".B airelays",
+        ".I COMMAND",
+        "[FLAGS]",
+        ".SH DESCRIPTION",
+        _text(
+            "Speaks OpenAI's API to client programs on this machine and passes their requests on to one far "
+            "side: a ChatGPT subscription, any OpenAI-compatible model server, or a demo that is built in."
+        ),
+        ".PP",
+        _text("The documentation is inside the program: airelays docs lists the pages."),
+        ".SH COMMANDS",
+    ]
+    for command in COMMANDS:
+        lines += _command(command, common)
+    lines += [".SH COMMON FLAGS", *_flags(sorted(common))]
+    lines += _definitions("FILES", _FILES)
+    lines += _definitions("EXIT STATUS", _CODES)
+    lines += [
+        ".SH ENVIRONMENT",
+        _text(
+            "Most options can be set as AIRELAYS_NAME, and the relay token as AIRELAYS_BEARER_TOKEN; flags win over "
+            "the environment, the environment over the file."
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _command(command: Command, common: set[Flag]) -> list[str]:
+    usage = " ".join(filter(None, ["airelays", command.name, command.words, "[FLAGS]"]))
+    lines = [f".SS {_text(usage)}", _text(command.summary)]
+    if command.text:
+        lines += [".PP", _text(command.text)]
+    return lines + _flags(sorted(set(flags_of(command)) - common))
+
+
+def _flags(flags: list[Flag]) -> list[str]:
+    lines = []
+    for flag in flags:
+        name = f"{flag.short}, {flag.name}" if flag.short else flag.name
+        value = f" \\fI{_text(flag.value)}\\fR" if flag.value else ""
+        lines += [".TP", f"\\fB{_text(name)}\\fR{value}", _text(flag.help)]
+    return lines
+
+
+def _definitions(title: str, rows: tuple[tuple[str, str], ...]) -> list[str]:
+    lines = [f".SH {title}"]
+    for name, meaning in rows:
+        lines += [".TP", f"\\fB{_text(name)}\\fR", _text(meaning)]
+    return lines
+
+
+def _text(text: str) -> str:
+    """Escape for troff: backslash, hyphen-minus, a control character that begins a line."""
+    escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("~", "\\(ti")
+    return "\\&" + escaped if escaped.startswith((".", "'")) else escaped

@@ -1,0 +1,194 @@
+"""`service`: run the relay in the background, with what the system has for that. Layer: commands.
+
+systemd (for the user or the machine), launchd, the Windows Task Scheduler. The file is made by `servicefile`; here it
+is put in its place and the manager is told. Only programs of the system are started, with words of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from airelays.commands.console import Console
+from airelays.commands.form import program_argv
+from airelays.commands.servicefile import KINDS, service_text
+from airelays.commands.table import Arguments
+from airelays.errors import ConfigError
+
+__all__ = ["run_install", "run_print", "run_status", "run_uninstall"]
+
+LABEL = "io.airelays.relay"
+TASK = "AIRelays"
+
+
+class Place(NamedTuple):
+    """Where the file goes, and the commands that make the manager take it, drop it, tell of it."""
+
+    kind: str
+    path: str
+    start: tuple[tuple[str, ...], ...]
+    stop: tuple[tuple[str, ...], ...]
+    ask: tuple[str, ...]
+
+
+def run_print(args: Arguments, console: Console) -> int:
+    """Print the file that `install` would write."""
+    kind = args.get("--kind") or _own_kind()
+    if kind not in KINDS:
+        raise ConfigError(f"--kind is {kind!r}; expected {', '.join(KINDS)}")
+    console.out.write(_text(kind, args, console.env))
+    return 0
+
+
+def run_install(args: Arguments, console: Console) -> int:
+    """Write the file and start the service."""
+    place = _place(args, console.env)
+    text = _text(place.kind, args, console.env)
+    try:
+        os.makedirs(os.path.dirname(place.path), exist_ok=True)
+        encoding = "utf-16" if place.kind == "windows" else "utf-8"
+        with open(place.path, "w", encoding=encoding, newline="") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(f"{place.path} cannot be written: {error.strerror}") from error
+    console.line(f"Written: {place.path}")
+    if args.has("--no-start"):
+        return 0
+    for command in place.start:
+        _must(command)
+    console.line("The relay runs, and starts again by itself.")
+    if place.kind == "systemd" and not args.has("--system"):
+        console.steps(["loginctl enable-linger", "airelays service status"])
+    return 0
+
+
+def run_uninstall(args: Arguments, console: Console) -> int:
+    """Stop the service and remove its file; nothing of the relay's own data is touched."""
+    place = _place(args, console.env)
+    if not os.path.exists(place.path) and place.kind != "windows":
+        console.line(f"Not installed: there is no {place.path}")
+        return 0
+    for command in place.stop:
+        _run(command)
+    try:
+        os.unlink(place.path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise ConfigError(f"{place.path} cannot be removed: {error.strerror}") from error
+    if place.kind == "systemd":
+        _run(place.start[0])  # have the manager forget the file
+    console.line(f"Removed: {place.path}")
+    return 0
+
+
+def run_status(args: Arguments, console: Console) -> int:
+    """Show whether the file is there and the service runs; 1 when it does not."""
+    place = _place(args, console.env)
+    code, said = _run(place.ask)
+    console.title("Service")
+    console.section("Service")
+    console.field("Kind", place.kind)
+    console.field("File", place.path)
+    console.field("Installed", os.path.exists(place.path))
+    console.field("Runs", code == 0)
+    if said and code != 0:
+        console.field("Manager says", said.splitlines()[-1])
+    return 0 if code == 0 else 1
+
+
+def _text(kind: str, args: Arguments, env: Mapping[str, str]) -> str:
+    program = args.get("--program")
+    words = [program] if program else program_argv()
+    if program and not os.path.isabs(program) and kind != "windows":
+        raise ConfigError(f"--program is {program!r}; expected an absolute path")
+    home = _home(env) if not program else ""
+    return service_text(kind, words, system=args.has("--system"), home=home)
+
+
+def _own_kind() -> str:
+    return {"darwin": "launchd", "win32": "windows"}.get(sys.platform, "systemd")
+
+
+def _home(env: Mapping[str, str]) -> str:
+    home = env.get("HOME") or os.path.expanduser("~")
+    if home.startswith("~"):
+        raise ConfigError("there is no home folder; set HOME")
+    return home
+
+
+def _place(args: Arguments, env: Mapping[str, str]) -> Place:
+    """Return where a service of this system goes."""
+    kind, system = _own_kind(), args.has("--system")
+    if kind == "windows":
+        folder = env.get("LOCALAPPDATA") or _home(env)
+        return _windows(os.path.join(folder, "airelays", "task.xml"))
+    if kind == "launchd":
+        if system:
+            raise ConfigError("launchd runs the relay for a user only; leave --system out")
+        return _launchd(os.path.join(_home(env), "Library", "LaunchAgents", f"{LABEL}.plist"))
+    if system:
+        return _systemd("/etc/systemd/system/airelays.service", "--system")
+    base = env.get("XDG_CONFIG_HOME", "")
+    base = base if os.path.isabs(base) else os.path.join(_home(env), ".config")
+    return _systemd(os.path.join(base, "systemd", "user", "airelays.service"), "--user")
+
+
+def _systemd(path: str, whose: str) -> Place:
+    unit, tool = "airelays.service", ("systemctl", whose)
+    return Place(
+        "systemd",
+        path,
+        ((*tool, "daemon-reload"), (*tool, "enable", "--now", unit)),
+        ((*tool, "disable", "--now", unit),),
+        (*tool, "is-active", unit),
+    )
+
+
+def _launchd(path: str) -> Place:
+    domain = f"gui/{os.getuid()}"
+    return Place(
+        "launchd",
+        path,
+        (("launchctl", "bootstrap", domain, path),),
+        (("launchctl", "bootout", f"{domain}/{LABEL}"),),
+        ("launchctl", "print", f"{domain}/{LABEL}"),
+    )
+
+
+def _windows(path: str) -> Place:
+    task = ("/TN", TASK)
+    return Place(
+        "windows",
+        path,
+        (
+            ("schtasks", "/Create", *task, "/XML", path, "/F"),
+            ("schtasks", "/Run", *task),
+        ),
+        (("schtasks", "/End", *task), ("schtasks", "/Delete", *task, "/F")),
+        ("schtasks", "/Query", *task),
+    )
+
+
+def _run(command: tuple[str, ...]) -> tuple[int, str]:
+    """Run a program of the system; return its exit code and what it said."""
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
+        )
+    except FileNotFoundError:
+        return 127, f"there is no {command[0]} on this system"
+    except subprocess.TimeoutExpired:
+        return 124, f"{command[0]} did not answer within a minute"
+    return done.returncode, (done.stderr or done.stdout).decode("utf-8", "replace").strip()
+
+
+def _must(command: tuple[str, ...]) -> None:
+    code, said = _run(command)
+    if code != 0:
+        reason = said.splitlines()[-1] if said else f"exit code {code}"
+        raise ConfigError(f"`{' '.join(command)}` failed: {reason}")
