@@ -22,6 +22,7 @@ PAGES = (
     "conversations",
     "logs",
     "metrics",
+    "demo",
     "disclaimer",
     "licenses",
 )
