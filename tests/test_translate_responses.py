@@ -432,7 +432,10 @@ def test_no_tools_routes_refuse_tools() -> None:
 def test_every_quirk_has_a_sentence() -> None:
     room = Path(airelays.translate.__file__).parent
     text = "".join(path.read_text("utf-8") for path in room.glob("*.py"))
-    names = set(re.findall(r'quirk\("(\w+)"\)', text)) | {"reasoning_without_content_dropped"}
+    names = set(re.findall(r'quirk\("(\w+)"\)', text)) | {
+        "reasoning_without_content_dropped",
+        "context_phrase_added",
+    }
     codex = from_responses({"model": "m"}, tools_allowed=True, codex=True).quirks
     assert names | set(codex) == set(QUIRKS)
 

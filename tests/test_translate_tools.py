@@ -209,7 +209,7 @@ def test_hosted_choices_pass_on_responses_only() -> None:
 @pytest.mark.parametrize(
     ("choice", "param"),
     [
-        ("any", "tool_choice"),
+        ("some", "tool_choice"),
         (5, "tool_choice"),
         ([], "tool_choice"),
         ({}, "tool_choice.type"),

@@ -189,7 +189,7 @@ def _add_tools(
     else:
         made["tools"] = chat_tools(body.get("tools", []), notes)
     if "tool_choice" in body:
-        made["tool_choice"] = chat_choice(body["tool_choice"])
+        made["tool_choice"] = chat_choice(body["tool_choice"], notes)
     elif "function_call" in body:
         made["tool_choice"] = legacy_choice(body["function_call"])
     else:

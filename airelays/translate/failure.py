@@ -7,9 +7,11 @@ from typing import Any
 
 from airelays.errors import RelayError, UpstreamFault, default_type
 
-__all__ = ["classify", "error_of", "in_band", "incomplete_stream"]
+__all__ = ["classify", "error_of", "in_band", "incomplete_stream", "name_full_context"]
 
 MAX_MESSAGE_CHARS = 2000
+# LiteLLM, and with it aider and many agents, knows a full context by such a phrase only, not by the code.
+_CONTEXT_PHRASE = "this model's maximum context length is"
 
 # existing-airelays.md 5.8 and upstream-protocol.md 3.5.
 _QUOTA = frozenset(
@@ -62,7 +64,7 @@ def classify(event: dict[str, Any]) -> UpstreamFault:
         status = 400
     elif code in _BUSY:
         status = 503
-    return UpstreamFault(
+    fault = UpstreamFault(
         message,
         status=status,
         hop="stream",
@@ -73,6 +75,15 @@ def classify(event: dict[str, Any]) -> UpstreamFault:
         should_retry=False if status == 400 or names & _LASTING else None,
         upstream=error,
     )
+    name_full_context(fault)
+    return fault
+
+
+def name_full_context(fault: UpstreamFault) -> None:
+    """Add the phrase that clients look for to the message of a `fault` that says the context is full."""
+    if fault.code == "context_length_exceeded" and _CONTEXT_PHRASE not in fault.message.lower():
+        fault.message = f"{fault.message.rstrip()} ({_CONTEXT_PHRASE} exceeded)"
+        fault.headers = {**fault.headers, "x-airelays-quirks": "context_phrase_added"}
 
 
 def error_of(event: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ QUIRKS = {
     "codex_keepalive_events": "the Codex CLI gets keep-alives as events; comments do not reset its timer",
     "codex_refusals_as_text": "the Codex CLI gets refusals as text; it cannot read refusal parts",
     "content_object": "content was one part; it is read as an array of one part",
+    "context_phrase_added": "the error for a full context also says it in the words by which LiteLLM knows it",
     "effort_mapped": "the reasoning effort is a word that current models do not take; the nearest is sent",
     "empty_content": "a message without content is sent as an empty text, or left out if it holds tool calls",
     "flat_tools": "chat tools in the flat form of the Responses API are read",
@@ -20,5 +21,6 @@ QUIRKS = {
     "responses_body_on_chat": "a Responses body on the chat route is served and answered as a chat completion",
     "system_to_developer": "system messages inside a Responses input are sent as developer messages",
     "thinking_parts_dropped": "replayed thinking parts of other vendors are left out",
+    "tool_choice_mapped": "the tool choice is in another vendor's spelling; the same choice is sent in ours",
 }
 """Names and what each means, for `airelays quirks`."""

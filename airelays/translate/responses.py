@@ -155,7 +155,7 @@ def responses_body(body: dict[str, Any], notes: Notes) -> dict[str, Any]:
     made["input"] = _input(body, notes)
     made["tools"] = responses_tools(body["tools"], notes) if "tools" in body else []
     if "tool_choice" in body:
-        made["tool_choice"] = responses_choice(body["tool_choice"])
+        made["tool_choice"] = responses_choice(body["tool_choice"], notes)
     if "parallel_tool_calls" in body:
         made["parallel_tool_calls"] = want_bool(body["parallel_tool_calls"], "parallel_tool_calls")
     reasoning = reasoning_of(body, notes)

@@ -29,6 +29,8 @@ __all__ = [
 
 MAX_TOOLS = 512
 _CHOICES = ("auto", "none", "required")
+# Anthropic and Mistral say "any"; the former also wraps each word, and calls a function "tool".
+_FOREIGN_CHOICES = {"any": "required"}
 
 
 def chat_tools(value: Any, notes: Notes) -> list[dict[str, Any]]:
@@ -123,8 +125,9 @@ def _copy_description(source: dict[str, Any], made: dict[str, Any], path: str) -
     made["description"] = description
 
 
-def chat_choice(value: Any) -> Any:
+def chat_choice(value: Any, notes: Notes | None = None) -> Any:
     """Return the Responses `tool_choice` for a chat one, nested or flat."""
+    value = _own_spelling(value, notes)
     if isinstance(value, str):
         if value not in _CHOICES:
             raise fault("tool_choice", f"is {shown(value)}; expected auto, none or required")
@@ -138,8 +141,25 @@ def chat_choice(value: Any) -> Any:
     raise fault("tool_choice.type", f"is {shown(kind)}; expected function, custom or allowed_tools")
 
 
-def responses_choice(value: Any) -> Any:
+def _own_spelling(value: Any, notes: Notes | None) -> Any:
+    """Return `value` with the words of other vendors replaced by ours."""
+    kind = value.get("type") if isinstance(value, dict) else value
+    if not isinstance(kind, str):
+        return value
+    if isinstance(value, dict) and kind == "tool" and "name" in value:
+        made: Any = {"type": "function", "name": value["name"]}
+    elif kind in _FOREIGN_CHOICES or (isinstance(value, dict) and kind in _CHOICES):
+        made = _FOREIGN_CHOICES.get(kind, kind)
+    else:
+        return value
+    if notes is not None:
+        notes.quirk("tool_choice_mapped")
+    return made
+
+
+def responses_choice(value: Any, notes: Notes | None = None) -> Any:
     """Return the `tool_choice` of a Responses request; kinds that chat does not know are passed on."""
+    value = _own_spelling(value, notes)
     if isinstance(value, dict):
         kind = want_text(value.get("type"), "tool_choice.type")
         if kind not in ("function", "custom", "allowed_tools"):

@@ -13,6 +13,7 @@ from typing import Any
 
 from airelays.errors import UpstreamFault
 from airelays.model import Fields, ResponseHead
+from airelays.translate.failure import name_full_context
 from airelays.upstream.chatgpt.signin import sign_in_fault
 
 __all__ = ["Refusal", "passed_fields"]
@@ -204,7 +205,7 @@ class Refusal:
         elif "model is not supported" in self.message:
             code, param = code or "model_not_found", param or "model"
         kind = self.error.get("type")
-        return UpstreamFault(
+        fault = UpstreamFault(
             self.message or f"ChatGPT refused the request without an explanation ({self.status})",
             status=self.status if self.status in (404, 408, 409, 413) else 400,
             code=code,
@@ -213,6 +214,8 @@ class Refusal:
             should_retry=False,
             upstream=self.error,
         )
+        name_full_context(fault)
+        return fault
 
 
 def _clean(text: str) -> str:
