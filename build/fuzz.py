@@ -1,7 +1,7 @@
 """Fuzz the parsers: `python3 build/fuzz.py [TARGET ...] [--seconds N]`. Needs `pip install atheris`.
 
 Each target is fed whatever the fuzzer finds by coverage, in one read and byte by byte, and may only return or raise the
-fault of its kind: every other exception is a finding. What crashed is kept under tests/crashes/TARGET and is
+fault of its kind: every other exception is a finding. What crashed is kept under tests/findings/TARGET and is
 tried again by the tests in every run.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CRASHES = ROOT / "tests" / "crashes"
+FINDINGS = ROOT / "tests" / "findings"
 sys.path.insert(0, str(ROOT))
 
 from airelays.errors import ClientFault, UpstreamFault  # noqa: E402 - the checkout is on the path only now
@@ -233,7 +233,7 @@ def _fuzz(name: str, seconds: int) -> int:
     import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]  # a tool of the desk, not locked
 
     atheris.instrument_all()
-    crashes = CRASHES / name
+    crashes = FINDINGS / name
     crashes.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as corpus:
         seeds = [*SEEDS[name]]

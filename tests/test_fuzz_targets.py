@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "build"))
 
-from fuzz import CRASHES, SEEDS, TARGETS  # noqa: E402 - build/ is no package
+from fuzz import FINDINGS, SEEDS, TARGETS  # noqa: E402 - build/ is no package
 
 CASES = [(name, seed) for name, seeds in SEEDS.items() for seed in seeds]
-CASES += [(path.parent.name, path.read_bytes()) for path in sorted(CRASHES.glob("*/*"))]
+CASES += [(path.parent.name, path.read_bytes()) for path in sorted(FINDINGS.glob("*/*"))]
 
 
 @pytest.mark.parametrize(("name", "data"), CASES, ids=range(len(CASES)))

@@ -67,6 +67,7 @@ class ChatStream(ChunkStream):
         part = found[6] or found[3]
         if part is None or self._thought != (key, part) or found[1] not in _FAST_THOUGHTS:
             return False
+        self._thought_items.add(key)
         out += (self._thought_head, literal, self._text_foot)
         return True
 
