@@ -21,6 +21,7 @@ import sys
 import sysconfig
 import tarfile
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from elf_floor import glibc_floor
@@ -190,9 +191,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--twice", action="store_true", help="build again and compare")
     parser.add_argument("--wheels", metavar="DIR", type=Path, help="folder of packages; no index")
     given = parser.parse_args(arguments)
-    try:
-        import PyInstaller  # noqa: F401  only looked for
-    except ImportError:
+    if find_spec("PyInstaller") is None:
         return run_privately(
             "PyInstaller is not installed",
             __file__,
