@@ -318,6 +318,23 @@ BODIES: dict[str, dict[str, Any]] = {
         safety_identifier="s",
     ),
     "numbers as floats": chat("hello", max_tokens=1000.0, n=1, temperature=1, top_p=1.0),
+    "Ollama style: arguments as an object": {
+        "model": "gpt-5.5",
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [
+                    {"id": "c", "function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}
+                ],
+            },
+            {"role": "tool", "tool_call_id": "c", "content": "4"},
+            {"role": "user", "content": "hello"},
+        ],
+    },
+    "LM Studio and llama.cpp: a limit of -1": chat("hello", max_tokens=-1),
+    "LibreChat: an effort that was not chosen": chat("hello", reasoning_effort=""),
     "response_format text": chat("hello", response_format={"type": "text"}),
 }
 
@@ -466,6 +483,24 @@ def test_a_full_context_is_told_in_words_that_clients_look_for(relay: Relay) -> 
         assert error["code"] == "context_length_exceeded"
         assert phrase in error["message"].lower()
         assert error["message"].startswith("Your input exceeds the context window")
+
+
+def test_a_tool_in_anthropics_form_keeps_its_parameters(relay: Relay, backend: FakeBackend) -> None:
+    body = chat("hello", tools=[{"name": "get_weather", "input_schema": PARAMETERS}])
+    reply = relay.send("POST", CHAT, body)
+    assert "input_schema_read" in reply.headers["x-airelays-quirks"]
+    (tool,) = backend.calls("/responses")[-1].json["tools"]
+    assert tool["parameters"] == PARAMETERS
+
+
+def test_an_offer_of_http2_is_left_aside(relay: Relay) -> None:
+    # The HTTP client of the JDK offers h2c with its first request.
+    offer = {
+        "Connection": "Upgrade, HTTP2-Settings",
+        "Upgrade": "h2c",
+        "HTTP2-Settings": "AAMAAABk",
+    }
+    assert said(relay.send("POST", CHAT, chat("hello"), headers=offer)) == "You said: hello"
 
 
 @pytest.mark.parametrize(

@@ -406,7 +406,7 @@ def test_a_parameter_that_cannot_be_served_is_named(more: dict[str, Any], param:
                 USER,
                 {
                     "role": "assistant",
-                    "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": {}}}],
+                    "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": 5}}],
                 },
             ],
             "messages[1].tool_calls[0].function.arguments",

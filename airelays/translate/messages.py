@@ -6,6 +6,7 @@ JSON mode all of them do, because the upstream looks for the word "json" in the 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from airelays.translate.checks import (
@@ -139,6 +140,10 @@ class MessageMap:
         text = inner.get(key)
         if text is None:
             text = ""
+        elif kind == "function" and isinstance(text, dict):
+            # So Ollama's API has it, and what was built on that.
+            self._notes.quirk("arguments_object")
+            text = json.dumps(text, ensure_ascii=False)
         if not isinstance(text, str):
             raise wrong_type(f"{where}.{key}", text, "a string")
         self._calls[call_id] = kind

@@ -141,6 +141,9 @@ def max_output_tokens_of(body: dict[str, Any], notes: Notes) -> int | None:
             continue
         if isinstance(value, float) and value.is_integer():
             value = int(value)
+        if value == -1 and not isinstance(value, bool):
+            notes.quirk("max_tokens_unlimited")
+            return None
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 2**31 - 1:
             raise fault(name, f"is {shown(value)}; expected a whole number of tokens, 1 or more")
         if value < MIN_OUTPUT_TOKENS:
@@ -155,7 +158,7 @@ def reasoning_of(body: dict[str, Any], notes: Notes) -> dict[str, Any]:
     for name in ("reasoning_effort", "reasoning"):
         value = body.get(name)
         if isinstance(value, str) and name == "reasoning_effort":
-            value = {"effort": value}
+            value = {"effort": value} if value.strip() else None
         if value is None:
             continue
         for key, item in want_object(value, name).items():

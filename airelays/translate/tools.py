@@ -48,6 +48,9 @@ def chat_tools(value: Any, notes: Notes) -> list[dict[str, Any]]:
         else:
             where = f"{path}.{kind}"
             inner = want_object(tool[kind], where)
+        if kind == "function" and "parameters" not in inner and "input_schema" in inner:
+            notes.quirk("input_schema_read")
+            inner = {**inner, "parameters": inner["input_schema"]}
         make = _function if kind == "function" else _custom
         tools.append(make(present(inner), where))
     return tools
