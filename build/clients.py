@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,10 @@ QUIET = {
 }
 
 
+# Commands that npm installs; their drivers are in Python.
+_NODE_COMMANDS = ("@openai/codex", "opencode-ai", "@qwen-code/qwen-code")
+
+
 class Client(NamedTuple):
     """One client: the packages it is made of (the first one's version is shown) and its driver."""
 
@@ -60,7 +65,7 @@ class Client(NamedTuple):
     @property
     def is_node(self) -> bool:
         """Whether npm installs it."""
-        return self.driver.endswith(".mjs") or self.packages[0] in ("@openai/codex", "opencode-ai")
+        return self.driver.endswith(".mjs") or self.packages[0] in _NODE_COMMANDS
 
 
 CLIENTS = {
@@ -81,10 +86,13 @@ CLIENTS = {
     "llm": Client("llm", ("llm",), "llm_.py"),
     "aider": Client("aider", ("aider-chat",), "aider_.py", 15),
     "opencode": Client("opencode", ("opencode-ai",), "opencode.py"),
+    "qwen-code": Client("qwen-code", ("@qwen-code/qwen-code",), "qwen_code.py"),
     "instructor": Client("instructor", ("instructor",), "instructor_.py"),
     "llama-index": Client(
         "LlamaIndex", ("llama-index-llms-openai-like", "llama-index-llms-openai"), "llama_index_.py"
     ),
+    "haystack": Client("Haystack", ("haystack-ai",), "haystack_.py"),
+    "strands": Client("strands-agents", ("strands-agents[openai]",), "strands_.py"),
     "smolagents": Client("smolagents", ("smolagents[openai]",), "smolagents_.py"),
     "openai-agents-js": Client(
         "openai-agents (Node)", ("@openai/agents", "zod"), "openai_agents.mjs"
@@ -126,7 +134,8 @@ def main(arguments: list[str] | None = None) -> int:
                 say(f"{name} {version} {upstream} {one.case}: {one.state} {one.why}".rstrip())
             results += found
     if options.json:
-        Path(options.json).write_text(json.dumps([r._asdict() for r in results], indent=1))
+        results = kept(Path(options.json), results)
+        upstreams = [name for name in UPSTREAMS if any(r.upstream == name for r in results)]
     print(table(results, upstreams))
     if options.markdown:
         write_page(results, upstreams)
@@ -140,13 +149,25 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--upstream", action="append", choices=UPSTREAMS, help="default: all three")
     parser.add_argument("--case", action="append", choices=CASES, help="default: all")
     parser.add_argument("--keep", metavar="DIR", help="cache folder; default .venv-clients")
-    parser.add_argument("--json", metavar="FILE", help="write the results there, too")
+    parser.add_argument(
+        "--json", metavar="FILE", help="keep results there; the table is of all in it"
+    )
     parser.add_argument("--markdown", action="store_true", help=f"put the table into {PAGE.name}")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.clients if name not in CLIENTS]
     if unknown:
         parser.error(f"unknown client {unknown[0]}; known are {', '.join(CLIENTS)}")
     return options
+
+
+def kept(path: Path, fresh: list[Result]) -> list[Result]:
+    """Put the `fresh` results into the file in place of older ones of the same cases; return all of them."""
+    old = [Result(**one) for one in json.loads(path.read_text())] if path.is_file() else []
+    played = {(r.client, r.upstream, r.case) for r in fresh}
+    found = [r for r in old if (r.client, r.upstream, r.case) not in played] + fresh
+    found.sort(key=lambda r: list(CLIENTS).index(r.client))
+    path.write_text(json.dumps([r._asdict() for r in found], indent=1))
+    return found
 
 
 def say(text: str) -> None:
@@ -215,10 +236,20 @@ def play(
     name: str, version: str, upstream: str, cache: Path, cases: list[str] | None
 ) -> list[Result]:
     """Let the client play its cases; return how they went."""
-    client, folder = CLIENTS[name], cache / name
-    work = cache / "run"
-    shutil.rmtree(work, ignore_errors=True)
-    (work / "home").mkdir(parents=True)
+    folder = cache / name
+    work = Path(tempfile.mkdtemp(prefix="run-", dir=cache))
+    try:
+        return play_in(work, name, version, upstream, folder, cases)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def play_in(
+    work: Path, name: str, version: str, upstream: str, folder: Path, cases: list[str] | None
+) -> list[Result]:
+    """The same, in a folder of its own."""
+    client = CLIENTS[name]
+    (work / "home").mkdir()
     (work / "relay").mkdir()
     with relay_for(upstream, work / "relay") as url:
         variables = {
@@ -336,7 +367,8 @@ def wait_ready(relay: subprocess.Popen[bytes], ready: Path) -> dict[str, Any]:
             facts: dict[str, Any] = json.loads(ready.read_text())
             return facts
         time.sleep(0.02)
-    raise SystemExit(f"the relay did not start; see {ready.with_name('relay.log')}")
+    log = ready.with_name("relay.log").read_text()
+    raise SystemExit(f"the relay did not start: {log[-500:]}")
 
 
 # ---- tables
