@@ -42,6 +42,10 @@ def _load(name: str) -> Endpoint:
         from airelays.app import operator
 
         return operator.ENDPOINTS[name]
+    if name in ("docs", "doc"):
+        from airelays.app import docpages
+
+        return docpages.docs if name == "docs" else docpages.doc
     if name == "subscription":
         from airelays.app import subscription
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from html import escape
 
-__all__ = ["PAGE_FIELDS", "render_page"]
+__all__ = ["PAGE_FIELDS", "STYLE", "render_page"]
 
 PAGE_FIELDS: tuple[tuple[bytes, bytes], ...] = (
     (
@@ -20,7 +20,7 @@ PAGE_FIELDS: tuple[tuple[bytes, bytes], ...] = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #5b6570; --line: #d8dee4; --back: #fbfbfa;
   --code: #f1f2f0; --good: #1a7f4b; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --soft: #9aa4ae; --line: #30363d;
@@ -106,7 +106,7 @@ def render_page(base_url: str, model: str, *, needs_token: bool, wide: bool = Fa
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>AIRelays</title>
-<style>{_STYLE}</style>
+<style>{STYLE}</style>
 </head>
 <body>
 <main>

@@ -27,6 +27,8 @@ def _table() -> tuple[Route, ...]:
         Route("page", "/", GET, open=True),
         Route("health", "/healthz", GET, open=True),
         Route("metrics", "/metrics", GET),
+        Route("docs", "/docs", GET),
+        Route("doc", "/docs/{topic}", GET),
     ]
     for base, no_tools in (("/v1", False), ("/no-tools/v1", True)):
         for name, path in _TEXT:

@@ -1,0 +1,176 @@
+"""The documentation as plain pages: GET /docs and /docs/TOPIC, behind the token like everything else.
+
+Turns the part of Markdown that our own pages use into HTML: headings, paragraphs, lists, tables, fences, links.
+The text is ours and still escaped throughout; there are no scripts, and the policy forbids any. Layer: app.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import TYPE_CHECKING
+
+from airelays.app.page import PAGE_FIELDS, STYLE
+from airelays.disk.pages import PAGES, page_text, page_title
+from airelays.errors import ClientFault, ConfigError, RelayError
+from airelays.model import Route
+from airelays.net.request import Request
+
+if TYPE_CHECKING:
+    from airelays.app.relay import Relay
+
+__all__ = ["doc", "docs", "render_markdown"]
+
+_HTML = b"text/html; charset=utf-8"
+_MORE_STYLE = """
+table { border-collapse: collapse; display: block; overflow-x: auto; margin: .75rem 0; font-size: .93em; }
+th, td { border-bottom: 1px solid var(--line); padding: .3rem .8rem .3rem 0; text-align: left;
+  vertical-align: top; }
+ul { padding-left: 1.2rem; } li { margin: .3rem 0; } a { color: inherit; }
+h3 { font-size: 1rem; margin: 1.5rem 0 .4rem; }
+"""
+_INLINE = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\(([^)\s]+)\)")
+_ITEM = re.compile(r"- +|[0-9]+\. +")
+
+
+async def docs(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+    """GET /docs: which pages there are."""
+    try:
+        rows = "".join(
+            f'<li><a href="/docs/{name}">{escape(page_title(name))}</a></li>\n' for name in PAGES
+        )
+    except ConfigError as error:
+        raise RelayError(str(error), status=503) from error
+    await request.reply(
+        200,
+        _page("Documentation", f"<h1>Documentation</h1>\n<ul>\n{rows}</ul>"),
+        PAGE_FIELDS,
+        _HTML,
+    )
+
+
+async def doc(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+    """GET /docs/TOPIC: one page."""
+    name = values["topic"]
+    if name not in PAGES:
+        raise ClientFault(
+            f"there is no page {name[:80]}; there are {', '.join(PAGES)}",
+            status=404,
+            code="unknown_route",
+        )
+    try:
+        text = page_text(name)
+    except ConfigError as error:
+        raise RelayError(str(error), status=503) from error
+    body = render_markdown(text) + '<footer><a href="/docs">All pages</a></footer>'
+    await request.reply(200, _page(page_title(name), body), PAGE_FIELDS, _HTML)
+
+
+def _page(title: str, body: str) -> bytes:
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)} - AIRelays</title>
+<style>{STYLE}{_MORE_STYLE}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+""".encode()
+
+
+def render_markdown(text: str) -> str:
+    """Return the HTML of one of our pages."""
+    out: list[str] = []
+    lines = re.sub(r"<!--.*?-->\n*", "", text, flags=re.DOTALL).split("\n")
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        if not line.strip():
+            at += 1
+        elif line.startswith("```"):
+            at = _fence(lines, at, out)
+        elif line.startswith("#"):
+            level = min(len(line) - len(line.lstrip("#")), 6)
+            out.append(f"<h{level}>{_inline(line.lstrip('#').strip())}</h{level}>\n")
+            at += 1
+        elif line.startswith("|"):
+            at = _table(lines, at, out)
+        elif _ITEM.match(line):
+            at = _list(lines, at, out)
+        else:
+            end = at + 1
+            while end < len(lines) and not _begins_block(lines[end]):
+                end += 1
+            out.append(f"<p>{_inline(' '.join(lines[at:end]))}</p>\n")
+            at = end
+    return "".join(out)
+
+
+def _begins_block(line: str) -> bool:
+    return not line.strip() or line.startswith(("```", "#", "|")) or _ITEM.match(line) is not None
+
+
+def _fence(lines: list[str], at: int, out: list[str]) -> int:
+    end = at + 1
+    while end < len(lines) and not lines[end].startswith("```"):
+        end += 1
+    code = escape("\n".join(lines[at + 1 : end]), quote=False)
+    out.append(f"<pre><code>{code}</code></pre>\n")
+    return end + 1
+
+
+def _table(lines: list[str], at: int, out: list[str]) -> int:
+    """Rows of `| a | b |`; a bar inside a cell is written `\\|`."""
+    rows = []
+    while at < len(lines) and lines[at].startswith("|"):
+        cells = re.split(r"(?<!\\)\|", lines[at].strip().strip("|"))
+        rows.append([cell.strip().replace("\\|", "|") for cell in cells])
+        at += 1
+    out.append("<table>\n")
+    for number, row in enumerate(rows):
+        if number == 1 and all(set(cell) <= set("-: ") for cell in row):
+            continue
+        tag = "th" if number == 0 else "td"
+        out.append("<tr>" + "".join(f"<{tag}>{_inline(c)}</{tag}>" for c in row) + "</tr>\n")
+    out.append("</table>\n")
+    return at
+
+
+def _list(lines: list[str], at: int, out: list[str]) -> int:
+    """Items of one level; a line that is indented goes on with its item."""
+    items: list[str] = []
+    tag = "ul" if lines[at].startswith("-") else "ol"
+    while at < len(lines):
+        mark = _ITEM.match(lines[at])
+        if mark is not None:
+            items.append(lines[at][mark.end() :])
+        elif lines[at].startswith(" ") and lines[at].strip():
+            items[-1] += " " + lines[at].strip()
+        else:
+            break
+        at += 1
+    out.append(f"<{tag}>\n" + "".join(f"<li>{_inline(i)}</li>\n" for i in items) + f"</{tag}>\n")
+    return at
+
+
+def _inline(text: str) -> str:
+    parts, at = [], 0
+    for match in _INLINE.finditer(text):
+        parts.append(escape(text[at : match.start()], quote=False))
+        code, bold, label, target = match.groups()
+        if code is not None:
+            parts.append(f"<code>{escape(code, quote=False)}</code>")
+        elif bold is not None:
+            parts.append(f"<strong>{_inline(bold)}</strong>")
+        elif target.startswith(("https://", "/", "#")):
+            parts.append(f'<a href="{escape(target)}">{_inline(label)}</a>')
+        else:
+            parts.append(_inline(label))
+        at = match.end()
+    return "".join(parts) + escape(text[at:], quote=False)
