@@ -418,7 +418,9 @@ def write_page(results: list[Result], upstreams: list[str]) -> None:
     lines = rows(results, upstreams)
     lines.insert(1, ["---"] * len(lines[0]))
     made = "\n".join("| " + " | ".join(t.replace("|", "/") for t in line) + " |" for line in lines)
-    head, _, rest = PAGE.read_text().partition(MARKS[0])
+    head, mark, rest = PAGE.read_text().partition(MARKS[0])
+    if not mark:
+        raise SystemExit(f"{PAGE} has no place for the table: {MARKS[0]}")
     tail = rest.partition(MARKS[1])[2]
     PAGE.write_text(f"{head}{MARKS[0]}\n\n{made}\n\n{MARKS[1]}{tail}")
 
