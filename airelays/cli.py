@@ -67,6 +67,16 @@ def _run(words: list[str]) -> int:
         console.out.flush()
         console.note(str(error))
         return 1
+    except ModuleNotFoundError as error:
+        # Debian's python3-minimal and some appliances leave out parts of the standard library.
+        root = (error.name or "").partition(".")[0]
+        if root not in sys.stdlib_module_names:
+            raise
+        console.note(
+            f"this Python lacks {error.name}, a part of its own standard library; install the rest of it "
+            "(Debian: apt-get install python3), or use the executable"
+        )
+        return 1
 
 
 def _open_missing_streams() -> None:

@@ -353,3 +353,14 @@ def test_it_runs_where_there_is_no_network(
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert "no route" in "".join(said[:-1]) and said[-1] == "0"
+
+
+def test_a_python_without_its_whole_library_is_one_sentence(alone: Path, tmp_path: Path) -> None:
+    block = (
+        "import runpy, sys; sys.modules['asyncio'] = None; sys.argv = [sys.argv[1], 'serve', '--demo']; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    done = run([sys.executable, "-I", "-c", block, str(alone)], tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("airelays: this Python lacks asyncio, a part of its own")
