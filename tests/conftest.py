@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -47,5 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
         script = ROOT / "build" / "onefile.py"
         words = [sys.executable, str(script), "--write", "--file", str(live.BUILT["onefile"])]
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-    if live.FORM == "frozen" and not live.BUILT["frozen"].is_file():
-        raise pytest.UsageError("there is no executable yet: python3 build/freeze.py --write")
+    if live.FORM == "frozen":
+        # The folder: one process, so that signals mean what they mean elsewhere. A killed one-file executable leaves
+        # the process that it has started behind (PyInstaller's manual, "How the One-File Program Works").
+        archives = sorted((ROOT / "dist").glob("airelays-*-*-*.tar.gz"))
+        if not archives:
+            raise pytest.UsageError("there is no archive yet: python3 build/freeze.py --write")
+        folder = tempfile.TemporaryDirectory(prefix="airelays-frozen-")
+        config.add_cleanup(folder.cleanup)
+        with tarfile.open(archives[-1]) as archive:
+            archive.extractall(folder.name, filter="data")
+        (live.BUILT["frozen"],) = Path(folder.name).glob("airelays-*/airelays")
