@@ -1,8 +1,9 @@
 """Make the executable and the archive: `python3 build/freeze.py --write [--twice] [--wheels DIR]`.
 
-Makes `dist/airelays` (one file that runs by itself) and `dist/airelays-VERSION-SYSTEM-MACHINE.tar.gz` (a folder, which
-starts faster: for services and packages) with PyInstaller, from `packaging/pyinstaller/airelays.spec`, in a private
-environment from `build/requirements/build.txt`. Prints size, SHA-256 and the C library that is needed.
+Makes `dist/airelays`, one file that runs by itself, with a copy that is named for a release, and
+`dist/airelays-VERSION-SYSTEM-MACHINE.tar.gz`, a folder, which starts faster: for services, packages. With PyInstaller
+from `packaging/pyinstaller/airelays.spec`, in a private environment from `build/requirements/build.txt`. Prints
+size, SHA-256 and the C library that is needed.
 
 The same sources, Python and C library give the same bytes; `--twice` builds a second time and compares. With
 `--wheels DIR` no index is asked: the folder must hold what build.txt lists.
@@ -175,9 +176,13 @@ def _write(twice: bool) -> int:
                     raise FreezeError(f"{one.name} came out different the second time")
             print("built twice: the same bytes")
         DIST.mkdir(exist_ok=True)
-        for path in made:
-            shutil.copy(path, DIST / path.name)
-            print(f"dist/{path.name}: {path.stat().st_size:,} bytes, sha256 {sha256(path)}")
+        suffix = ".exe" if os.name == "nt" else ""
+        shutil.copy(made[0], DIST / made[0].name)
+        for path, name in zip(
+            made, (f"airelays-{target_name()}{suffix}", made[1].name), strict=True
+        ):
+            shutil.copy(path, DIST / name)
+            print(f"dist/{name}: {path.stat().st_size:,} bytes, sha256 {sha256(path)}")
         floor, by_file = glibc_floor(Path(scratch) / "first" / "airelays-folder")
         if by_file:
             print(f"glibc floor: {floor} (over {len(by_file)} ELF files of the folder)")

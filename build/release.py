@@ -87,9 +87,10 @@ def sbom(files: list[Path], epoch: int) -> dict[str, Any]:
 
 
 def _is_frozen(path: Path) -> bool:
-    return path.name in ("airelays", "airelays.exe") or (
-        path.name.endswith((".tar.gz", ".zip")) and path.name.count("-") >= 3
-    )
+    """Executables and archives are named for their system: airelays-VERSION-SYSTEM-MACHINE."""
+    if path.suffix in (".whl", ".deb"):
+        return False
+    return path.name in ("airelays", "airelays.exe") or path.name.count("-") >= 3
 
 
 def _artefact(path: Path) -> dict[str, Any]:

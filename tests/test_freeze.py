@@ -108,3 +108,9 @@ def test_two_builds_give_the_same_bytes_and_the_result_runs(tmp_path: Path) -> N
         [str(alone), "doctor", "--self-test"], env={}, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    (packed,) = (ROOT / "dist").glob(f"airelays-{freeze.target_name()}.tar.gz")
+    with tarfile.open(packed) as archive:
+        names = set(archive.getnames())
+    for licence in ("airelays", "h11", "certifi", "python", "openssl", "sqlite", "zlib", "libffi"):
+        assert f"airelays-{freeze.version()}/_internal/licenses/{licence}.txt" in names
+    assert not [name for name in names if name.endswith(".pth")]
