@@ -28,6 +28,7 @@ PAGES = (
     "errors",
     "troubleshooting",
     "performance",
+    "hardening",
     "demo",
     "disclaimer",
     "licenses",
