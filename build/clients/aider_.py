@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 from harness import *
@@ -89,12 +88,7 @@ def abort():
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    end = time.monotonic() + 40
-    while not requests_open() and time.monotonic() < end:
-        time.sleep(0.05)
-    process.terminate()
-    process.wait()
-    ends_within()
+    leaves(process, 40)
 
 
 run(

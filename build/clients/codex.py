@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from pathlib import Path
 
 from harness import *
@@ -100,12 +99,7 @@ def abort():
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    end = time.monotonic() + 20
-    while not requests_open() and time.monotonic() < end:
-        time.sleep(0.05)
-    process.terminate()
-    process.wait()
-    ends_within()
+    leaves(process, 20)
 
 
 run(

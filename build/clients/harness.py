@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 import urllib.request
@@ -93,6 +94,18 @@ def ends_within(seconds=5.0):
             return
         time.sleep(0.1)
     raise AssertionError("the relay still answers a client that has left")
+
+
+def leaves(process, seconds=20.0, end=subprocess.Popen.terminate):
+    """End the client `process` while the relay serves it; fail unless the relay notices."""
+    last = time.monotonic() + seconds
+    while not requests_open() and time.monotonic() < last:
+        time.sleep(0.05)
+    served = requests_open()
+    end(process)
+    process.wait()
+    true(served, "a request that the relay serves")
+    ends_within()
 
 
 def _late(*_):

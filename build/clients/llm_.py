@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from pathlib import Path
 
 from harness import *
@@ -78,12 +77,7 @@ def errors():
 def abort():
     words = [PROGRAM, "-m", "relay", SLOW]
     process = subprocess.Popen(words, env=ENV, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    end = time.monotonic() + 20
-    while not requests_open() and time.monotonic() < end:
-        time.sleep(0.05)
-    process.terminate()
-    process.wait()
-    ends_within()
+    leaves(process, 20)
 
 
 run(

@@ -114,12 +114,7 @@ def abort():
     )
     process.stdin.write(SLOW)
     process.stdin.close()
-    end = time.monotonic() + 30
-    while not requests_open() and time.monotonic() < end:
-        time.sleep(0.05)
-    process.terminate()
-    process.wait()
-    ends_within()
+    leaves(process, 30)
 
 
 run(

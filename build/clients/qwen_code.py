@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 from harness import *
@@ -60,13 +59,8 @@ def abort():
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    end = time.monotonic() + 40
-    while not requests_open() and time.monotonic() < end:
-        time.sleep(0.05)
     # It starts a second process of its own.
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait()
-    ends_within()
+    leaves(process, 40, lambda one: os.killpg(one.pid, signal.SIGTERM))
 
 
 def skipped():
