@@ -8,8 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -284,6 +285,18 @@ def start(
         text=True,
     )
     return process, ready
+
+
+def wait_for(true: Callable[[], Any], within_s: float = DEADLINE_S) -> Any:
+    """Return what `true` returns as soon as that is something: the relay is the clock."""
+    end_s = time.monotonic() + within_s
+    tick = threading.Event()
+    while time.monotonic() < end_s:
+        found = true()
+        if found:
+            return found
+        tick.wait(0.01)
+    raise AssertionError("it did not happen in time")
 
 
 def wait_ready(process: subprocess.Popen[str], ready: Path) -> dict[str, Any]:

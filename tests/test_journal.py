@@ -11,8 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from airelays.disk.retention import (
     save_policy,
 )
 from airelays.errors import ConfigError
+from tests.disks import tiny_disk
 
 ROOT = Path(__file__).resolve().parent.parent
 # 2026-03-04 05:00:00 UTC
@@ -238,22 +238,6 @@ def test_putting_never_waits_for_a_disk_that_hangs(tmp_path: Path) -> None:
 
 
 # ---- a disk that fails
-
-
-@contextmanager
-def tiny_disk(folder: Path, size: str) -> Iterator[None]:
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode()[:80]}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_full_disk_drops_and_counts_and_the_file_stays_whole(tmp_path: Path) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
 from tests.fakes.backend import FakeBackend
 from tests.fakes.http import json_reply
-from tests.live import running
+from tests.live import running, wait_for
 
 
 @pytest.fixture
@@ -79,21 +78,15 @@ def test_expired_token_is_refreshed_behind_the_clients_back(relay, backend):
     assert stored["tokens"]["refresh_token"] == backend.issuer.refresh_token
 
 
-def until(met, within_s=5.0):
-    """Ask again and again: the relay looks at the file once a second."""
-    deadline_s = time.monotonic() + within_s
-    while not met():
-        assert time.monotonic() < deadline_s
-
-
 def test_missing_sign_in_is_503_and_a_new_one_counts_without_a_restart(relay, backend):
     saved = (relay.data / "auth.json").read_bytes()
     (relay.data / "auth.json").unlink()
-    until(lambda: chat(relay).status == 503)
+    # The relay looks at the file once a second.
+    wait_for(lambda: chat(relay).status == 503, 5)
     assert chat(relay).error["code"] == "upstream_auth_missing"
     (relay.data / "auth.json").write_bytes(saved)
     (relay.data / "auth.json").chmod(0o600)
-    until(lambda: chat(relay).status == 200)
+    wait_for(lambda: chat(relay).status == 200, 5)
 
 
 def test_dropped_parameter_is_disclosed(relay, backend):

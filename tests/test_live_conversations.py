@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.backend import FakeBackend
-from tests.live import DEADLINE_S, Relay, Reply, running
-from tests.test_live_files import until, upload
+from tests.live import DEADLINE_S, Relay, Reply, running, wait_for
+from tests.test_live_files import upload
 from tests.test_live_wire import WIDE
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
@@ -706,4 +706,4 @@ def test_requests_without_state_open_no_database(tmp_path: Path) -> None:
         assert relay.get("/v1/relay/status").json()["storage"]["file_count"] == 0
         assert not (tmp_path / ".airelays" / "state.sqlite3").exists()
         upload(relay, b"x")
-        until((tmp_path / ".airelays" / "state.sqlite3").exists)
+        wait_for((tmp_path / ".airelays" / "state.sqlite3").exists)

@@ -7,14 +7,13 @@ import random
 import signal
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.live import DEADLINE_S, Relay, Reply, Wire, running
+from tests.live import DEADLINE_S, Relay, Reply, Wire, running, wait_for
 from tests.test_live_wire import WIDE
 
 BOUNDARY = "----airelays-test"
@@ -51,13 +50,6 @@ def on_disk(relay: Relay) -> tuple[set[str], list[str]]:
         for f in ("uploads", "tmp")
     ]
     return set(names[0]), names[1]
-
-
-def until(true: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < end_s, "it did not happen in time"
-        time.sleep(0.005)
 
 
 def listed(relay: Relay, query: str = "") -> list[str]:
@@ -347,9 +339,9 @@ def test_a_client_that_leaves_leaves_nothing(relay: Relay) -> None:
     for cut in (len(raw) // 2, len(raw) - 10):
         with relay.connect() as wire:
             wire.send(raw[:cut])
-            until(lambda: bool(on_disk(relay)[1]))
+            wait_for(lambda: bool(on_disk(relay)[1]))
             wire.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        until(lambda: on_disk(relay) == before)
+        wait_for(lambda: on_disk(relay) == before)
     assert upload(relay, b"fine").status == 200
 
 
@@ -359,12 +351,12 @@ def test_a_killed_relay_sweeps_at_its_next_start(tmp_path: Path) -> None:
         raw = relay.request("POST", "/v1/files", form(file_part(b"x" * 900_000)), headers=FORM)
         with relay.connect() as wire:
             wire.send(raw[:-20])
-            until(lambda: bool(on_disk(relay)[1]))
+            wait_for(lambda: bool(on_disk(relay)[1]))
             relay.stop(signal.SIGKILL)
         assert on_disk(relay)[1]
         (tmp_path / ".airelays" / "uploads" / ("file-" + "0" * 32)).write_bytes(b"no row")
     with running(tmp_path, env=WIDE) as relay:
-        until(lambda: on_disk(relay) == ({kept}, []))
+        wait_for(lambda: on_disk(relay) == ({kept}, []))
         assert relay.get(f"/v1/files/{kept}/content").body == b"kept"
 
 
@@ -473,4 +465,4 @@ def test_the_folders_and_files_are_the_owners_alone(relay: Relay) -> None:
             assert not path.stat().st_mode & 0o077, path
 
 
-__all__ = ["BOUNDARY", "FORM", "Any", "Wire", "field", "file_part", "form", "on_disk", "until"]
+__all__ = ["BOUNDARY", "FORM", "Any", "Wire", "field", "file_part", "form", "on_disk"]

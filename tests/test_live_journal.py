@@ -9,16 +9,26 @@ import signal
 import socket
 import stat
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.live import DEADLINE_S, ROOT, TOKEN, Relay, Wire, program, running, start, wait_ready
+from tests.disks import tiny_disk
+from tests.live import (
+    DEADLINE_S,
+    ROOT,
+    TOKEN,
+    Relay,
+    Wire,
+    program,
+    running,
+    start,
+    wait_for,
+    wait_ready,
+)
 from tests.test_redact import FORMS, traces
 
 GENEROUS = {
@@ -44,18 +54,6 @@ def records(logs: Path) -> list[dict[str, Any]]:
     for path in sorted(logs.glob("*/*/*.jsonl")):
         found += [json.loads(line) for line in path.read_text().splitlines()]
     return found
-
-
-def wait_for(true: Callable[[], Any]) -> Any:
-    """Return what `true` returns as soon as that is something; the relay's writer is the clock."""
-    end_s = time.monotonic() + DEADLINE_S
-    tick = threading.Event()
-    while time.monotonic() < end_s:
-        found = true()
-        if found:
-            return found
-        tick.wait(0.01)
-    raise AssertionError("it did not happen in time")
 
 
 def of_request(relay: Relay, request_id: str) -> dict[str, dict[str, Any]]:
@@ -499,22 +497,6 @@ def test_the_sign_in_is_known_to_the_redaction(tmp_path: Path) -> None:
 
 
 # ---- a disk that fails
-
-
-@contextmanager
-def tiny_disk(folder: Path, size: str) -> Iterator[None]:
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode()[:80]}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_requests_go_on_while_the_disk_is_full_and_records_come_back_after(tmp_path: Path) -> None:

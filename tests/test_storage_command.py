@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.crashes import check, survive
+from tests.disks import tiny_disk
 from tests.live import ROOT, Relay, running
 from tests.test_live_files import FORM, upload
 from tests.test_live_wire import WIDE
@@ -259,25 +259,11 @@ def test_killed_at_random_moments_every_row_has_its_bytes(tmp_path: Path) -> Non
     assert check(tmp_path)["ok"]
 
 
-def can_mount(folder: Path) -> bool:
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    return done.returncode == 0
-
-
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Path]:
     """A home whose data folder is a file system of 2 MiB."""
-    data = tmp_path / ".airelays"
-    data.mkdir()
-    if shutil.which("mount") is None or not can_mount(data):
-        pytest.skip("a small file system cannot be mounted here")
-    data.chmod(0o700)
-    yield tmp_path
-    subprocess.run(["umount", "-l", str(data)], check=True)
+    with tiny_disk(tmp_path / ".airelays", "2m"):
+        yield tmp_path
 
 
 def test_a_full_disk_is_said_to_be_full_and_the_relay_works_on(tiny: Path) -> None:
