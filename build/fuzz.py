@@ -1,8 +1,8 @@
-"""Fuzz the parsers: `python3 build/fuzz.py [TARGET ...] [--seconds N]`. Needs `pip install atheris`.
+"""Fuzz the parsers: `python3 build/fuzz.py [TARGET ...] [--seconds N] [--corpus DIR]`. Needs `pip install atheris`.
 
 Each target is fed whatever the fuzzer finds by coverage, in one read and byte by byte, and may only return or raise the
 fault of its kind: every other exception is a finding. What crashed is kept under tests/findings/TARGET and is
-tried again by the tests in every run.
+tried again by the tests in every run. What widened the coverage is kept under DIR/TARGET for the next run.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,46 +210,49 @@ SEEDS = {
 
 def main(arguments: list[str]) -> int:
     """Fuzz the named targets, or all, one after the other, each in a process of its own."""
-    seconds = 60
-    if "--seconds" in arguments:
-        at = arguments.index("--seconds")
-        seconds = int(arguments[at + 1])
-        del arguments[at : at + 2]
+    seconds = int(_taken(arguments, "--seconds", "60"))
+    corpus = _taken(arguments, "--corpus", "")
     if arguments[:1] == ["--one"]:
-        return _fuzz(arguments[1], seconds)
+        return _fuzz(arguments[1], seconds, corpus)
     failed = []
     for name in arguments or list(TARGETS):
         command = [sys.executable, __file__, "--one", name, "--seconds", str(seconds)]
-        if subprocess.call(command) != 0:
-            failed.append(name)
+        with tempfile.TemporaryDirectory() as fresh:
+            if subprocess.call([*command, "--corpus", corpus or fresh]) != 0:
+                failed.append(name)
     print(
         f"fuzzed {len(arguments or TARGETS)} targets for {seconds} s each; findings in: {failed or 'none'}"
     )
     return 1 if failed else 0
 
 
-def _fuzz(name: str, seconds: int) -> int:
-    import tempfile
+def _taken(arguments: list[str], flag: str, default: str) -> str:
+    """Take `flag` and its value out of `arguments`; return the value."""
+    if flag not in arguments:
+        return default
+    at = arguments.index(flag)
+    value = arguments[at + 1]
+    del arguments[at : at + 2]
+    return value
 
+
+def _fuzz(name: str, seconds: int, corpus: str) -> int:
     import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]  # a tool of the desk, not locked
 
     atheris.instrument_all()
     crashes = FINDINGS / name
     crashes.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as corpus:
-        seeds = [*SEEDS[name]]
-        if name == "reply_maps":
-            seeds += [p.read_bytes() for p in sorted((ROOT / "tests" / "samples").glob("*.sse"))]
-        for number, seed in enumerate(seeds):
-            (Path(corpus) / f"seed{number}").write_bytes(seed)
-        flags = [
-            f"-max_total_time={seconds}",
-            "-max_len=8192",
-            "-timeout=10",
-            "-print_final_stats=1",
-        ]
-        atheris.Setup([name, *flags, f"-artifact_prefix={crashes}/", corpus], TARGETS[name])
-        atheris.Fuzz()
+    inputs = Path(corpus) / name
+    inputs.mkdir(parents=True, exist_ok=True)
+    seeds = [*SEEDS[name]]
+    if name == "reply_maps":
+        seeds += [p.read_bytes() for p in sorted((ROOT / "tests" / "samples").glob("*.sse"))]
+    for number, seed in enumerate(seeds):
+        (inputs / f"seed{number}").write_bytes(seed)
+    flags = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=10", "-print_final_stats=1"]
+    command = [name, *flags, f"-artifact_prefix={crashes}/", str(inputs)]
+    atheris.Setup(command, TARGETS[name])
+    atheris.Fuzz()
     return 0
 
 
