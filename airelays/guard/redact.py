@@ -158,7 +158,8 @@ class Redactor:
                 continue
             kept = self.short(value) if name in LOGGED_QUERY else REDACTED
             shown.append(self.short(name) + equals + (kept if equals else ""))
-        return "&".join(shown)
+        # A secret with "=" or "&" in it was looked at in pieces.
+        return self.text("&".join(shown))
 
     def value(self, tree: Any) -> Any:
         """Return JSON data with what is secret by key or by value cut out, and with long contents shortened."""
