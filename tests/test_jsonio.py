@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airelays.errors import ClientFault
-from airelays.protocol.jsonio import dumps, loads_object
+from airelays.protocol.jsonio import (
+    LONG_BYTES,
+    MAX_DEPTH,
+    dumps,
+    dumps_large,
+    loads_object,
+)
 
 
 def load(raw: bytes | bytearray, max_bytes: int = 10_000) -> dict[str, Any]:
@@ -168,3 +174,64 @@ _VALUES = st.recursive(
 @given(st.dictionaries(st.text(), _VALUES))
 def test_what_is_written_is_read_back(value: dict[str, Any]) -> None:
     assert loads_object(dumps(value), max_bytes=1 << 20) == value
+
+
+LONG = "A" * (LONG_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": LONG},
+        {"a": [{"b": [{"c": {"url": LONG}}]}, LONG, 1, None], LONG: LONG},
+        {"a": LONG + '"'},
+        {"a": LONG + "\\"},
+        {"a": LONG + "\n"},
+        {"a": LONG + "\x1f"},
+        {"a": LONG + "\x7f"},
+        {"a": LONG + "ü"},
+        {"a": LONG[:-1], "b": LONG, "c": "\x00 \ufffd \\ud800"},
+        {"a": [[[[[[[LONG]]]]]]]},
+        {"a": "\ud800", "b": LONG},
+        {"a": LONG, "b": 1.5, "c": [True, False]},
+        {},
+        [LONG],
+    ],
+    ids=range(14),
+)
+def test_large_values_are_encoded_as_all_others(value: object) -> None:
+    assert dumps_large(value) == dumps(value)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.recursive(
+        st.none()
+        | st.integers()
+        | st.text(max_size=5)
+        | st.sampled_from([LONG, LONG + "é", LONG + '"']),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+        ),
+        max_leaves=12,
+    )
+)
+def test_large_values_at_random_are_encoded_as_all_others(value: object) -> None:
+    assert dumps_large(value) == dumps(value)
+
+
+def test_a_large_value_that_json_cannot_carry_is_refused() -> None:
+    with pytest.raises(ClientFault, match="nests too deeply"):
+        dumps_large({"a": LONG, "b": float("nan")})
+
+
+@pytest.mark.parametrize("count, good", [(MAX_DEPTH, True), (MAX_DEPTH + 1, False)])
+@pytest.mark.parametrize("padding", [0, LONG_BYTES])
+def test_depth_is_bounded_in_short_and_long_bodies(count: int, good: bool, padding: int) -> None:
+    inner = b"[" * (count - 1) + b"]" * (count - 1)
+    raw = b'{"p":"' + b"x" * padding + b'","a":' + inner + b"}"
+    if good:
+        assert "a" in loads_object(raw, max_bytes=1 << 20)
+    else:
+        with pytest.raises(ClientFault, match="nests arrays and objects deeper than 128 levels"):
+            loads_object(raw, max_bytes=1 << 20)

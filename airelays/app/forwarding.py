@@ -17,13 +17,13 @@ from airelays.app.unsupported import refuse
 from airelays.model import Route
 from airelays.net.request import Request
 from airelays.net.response import Response
-from airelays.protocol.jsonio import dumps
 from airelays.translate.parameters import refuse_tools
 from airelays.translate.passing import PassedChunks
 from airelays.translate.stream import ReplyMap, ResponsesStream
 from airelays.translate.values import ReplyOptions
 from airelays.upstream.compatible import APIS, Compatible
 from airelays.upstream.compatible.refusal import passed_fields
+from airelays.upstream.encoding import encode
 
 if TYPE_CHECKING:
     from airelays.app.relay import Relay
@@ -48,7 +48,9 @@ async def pass_text(
         return False
     if route.no_tools:
         refuse_tools(body)
-    response = await upstream.forward("POST", APIS[api], dumps({**body, "model": target.model}))
+    response = await upstream.forward(
+        "POST", APIS[api], await encode({**body, "model": target.model})
+    )
     if response.status != 200:
         refused = await upstream.refusal(response)
         if upstream.learn(api, refused):
@@ -96,7 +98,7 @@ async def _forward_body(
         return
     sent = {**body, "model": target.model} if target.model else body
     path = route.path.removeprefix("/v1")
-    await _answer(request, upstream, await upstream.forward("POST", path, dumps(sent)))
+    await _answer(request, upstream, await upstream.forward("POST", path, await encode(sent)))
 
 
 async def forward_multipart(

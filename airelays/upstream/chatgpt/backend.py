@@ -25,7 +25,6 @@ from airelays.upstream.chatgpt.calls import (
     USER_AGENT,
     AccountCalls,
     account_fields,
-    encode,
     may_reconnect,
     read_refusal,
 )
@@ -36,6 +35,7 @@ from airelays.upstream.chatgpt.signin import SignIn
 from airelays.upstream.chatgpt.store import SignInStore
 from airelays.upstream.chatgpt.tokens import Tokens, rejected
 from airelays.upstream.chatgpt.usage import limits_from_fields, shape_usage
+from airelays.upstream.encoding import encode
 
 __all__ = ["ChatGPTAnswer", "ChatGPTUpstream", "make_tokens"]
 

@@ -5,7 +5,6 @@ Owns: what every call has in common. Refuses to know: streams, caches. Layer: I/
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -15,18 +14,17 @@ from airelays import __version__
 from airelays.errors import UpstreamFault
 from airelays.model import Fields, ResponseHead
 from airelays.net.client import Client, Response
-from airelays.protocol.jsonio import dumps
 from airelays.upstream.chatgpt.faults import Refusal
 from airelays.upstream.chatgpt.oauth import ORIGINATOR
 from airelays.upstream.chatgpt.signin import SignIn
 from airelays.upstream.chatgpt.tokens import Tokens, rejected
+from airelays.upstream.encoding import encode
 
 __all__ = [
     "MAX_JSON_BYTES",
     "USER_AGENT",
     "AccountCalls",
     "account_fields",
-    "encode",
     "may_reconnect",
     "read_refusal",
 ]
@@ -34,8 +32,6 @@ __all__ = [
 USER_AGENT = f"airelays/{__version__}"
 MAX_ERROR_BYTES = 64 * 1024
 MAX_JSON_BYTES = 16 * 1024 * 1024
-# Encoding more than this takes milliseconds; it is done in a thread.
-OFF_LOOP_CHARS = 1024 * 1024
 
 
 class AccountCalls:
@@ -125,27 +121,6 @@ async def read_refusal(response: Response) -> Refusal:
     except UpstreamFault:
         body = b""
     return Refusal(response.head, body)
-
-
-async def encode(body: dict[str, Any]) -> bytes:
-    if _is_large(body):
-        return await asyncio.to_thread(dumps, body)
-    return dumps(body)
-
-
-def _is_large(body: dict[str, Any]) -> bool:
-    """Whether the texts of `input` alone exceed OFF_LOOP_CHARS; looks at two levels only."""
-    items = body.get("input")
-    total = 0
-    for item in items if isinstance(items, list) else ():
-        content = item.get("content") or item.get("output") if isinstance(item, dict) else None
-        if isinstance(content, str):
-            total += len(content)
-        elif isinstance(content, list):
-            for part in content:
-                if isinstance(part, dict):
-                    total += sum(len(v) for v in part.values() if isinstance(v, str))
-    return total > OFF_LOOP_CHARS
 
 
 def _object(data: bytes) -> dict[str, Any]:

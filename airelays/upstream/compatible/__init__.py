@@ -19,7 +19,6 @@ from airelays.errors import ConfigError, UpstreamFault
 from airelays.model import Call, Fields
 from airelays.net.client import Client
 from airelays.net.response import Response
-from airelays.protocol.jsonio import dumps
 from airelays.settings import UpstreamSettings
 from airelays.translate.chat_events import ChatEvents
 from airelays.translate.to_chat import chat_request
@@ -29,6 +28,7 @@ from airelays.upstream.compatible.refusal import (
     lacks_api,
     passed_fields,
 )
+from airelays.upstream.encoding import encode
 
 __all__ = ["APIS", "Compatible", "PassedAnswer"]
 
@@ -111,7 +111,7 @@ class Compatible:
     async def respond(self, body: dict[str, Any], call: Call) -> PassedAnswer:
         """Send one Responses request, to the server's own API or translated to chat."""
         if "responses" not in self.lacking:
-            response = await self.forward("POST", APIS["responses"], dumps(body))
+            response = await self.forward("POST", APIS["responses"], await encode(body))
             if response.status == 200:
                 return PassedAnswer(response, None, ())
             refused = await self.refusal(response)
@@ -121,7 +121,7 @@ class Compatible:
 
     async def _respond_by_chat(self, body: dict[str, Any], call: Call) -> PassedAnswer:
         chat = chat_request(body)
-        response = await self.forward("POST", APIS["chat"], dumps(chat.body))
+        response = await self.forward("POST", APIS["chat"], await encode(chat.body))
         if response.status != 200:
             refused = await self.refusal(response)
             self.learn("chat", refused)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
+from airelays.record import Record
 from airelays.upstream.demo.sample import sample
 
 __all__ = ["SWITCHES", "Plan", "ToolCall", "make_plan"]
@@ -35,8 +35,7 @@ _CALL = re.compile(r"call (?:the )?(?:tools?|functions?) ([\w, \-]+)", re.IGNORE
 _ARGUMENTS = re.compile(r"with (\{.*\})", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(Record):
     """A call of an offered tool. `kind` is "function" or "custom"; `payload` its arguments or input."""
 
     kind: str
@@ -45,14 +44,13 @@ class ToolCall:
     namespace: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Record):
     """One answer. `switches` are the `demo:` words found; `words` what is said, in pieces."""
 
+    switches: dict[str, int | None]
     words: tuple[str, ...] = ()
     calls: tuple[ToolCall, ...] = ()
     reasoning: tuple[str, ...] = ()
-    switches: dict[str, int | None] = field(default_factory=dict)
     incomplete: str | None = None
     refusal: bool = False
     input_tokens: int = 0
