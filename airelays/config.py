@@ -9,11 +9,11 @@ Reads no file and no process state: they come in as arguments. Layer: words.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from airelays.errors import ConfigError
 from airelays.options import NO_EFFECT, OLDEST_PREFIX, OPTIONS, PREFIXES, env_names
+from airelays.record import Record
 from airelays.settings import Alias, Settings, UpstreamSettings, is_loopback_host
 from airelays.tables import (
     KNOWN_TABLES,
@@ -40,16 +40,14 @@ __all__ = [
 OTHER_ENV = ("CONFIG", "BEARER_TOKEN")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Record):
     """Where a value came from: `source` is default, file, environment or flag; `name` is its spelling."""
 
     source: str
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Record):
     """What `load` returns. `origins` is by attribute; `notes` are sentences for `config check`."""
 
     settings: Settings

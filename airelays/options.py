@@ -7,8 +7,7 @@ Layer: words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-
+from airelays.record import Record
 from airelays.settings import Settings, UpstreamSettings
 
 __all__ = [
@@ -34,13 +33,18 @@ NO_EFFECT = (
     "providers.claude.",
 )
 
-_TYPES = {f.name: (str(f.type), f.default) for f in fields(Settings)}
-_UPSTREAM_TYPES = {f.name: (str(f.type), f.default) for f in fields(UpstreamSettings)}
+
+def _types(record: type[Record]) -> dict[str, tuple[str, object]]:
+    """Return type and default of each field; None where there is no default."""
+    return {name: (kind, getattr(record, name, None)) for name, kind in record.fields.items()}
+
+
+_TYPES = _types(Settings)
+_UPSTREAM_TYPES = _types(UpstreamSettings)
 _KINDS = {"tuple[str, ...]": "strings", "tuple[float, ...]": "numbers", "Pairs": "pairs"}
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Record):
     """One option. `key` is `table.name` in the file.
 
     `kind` is str, int, float, bool, path, url, proxy, env_name, strings, numbers, pairs, or one of the
@@ -99,8 +103,7 @@ def _finish(option: Option, types: dict[str, tuple[str, object]]) -> Option:
     name = option.key.rpartition(".")[2]
     attribute = option.attribute or name
     annotation, default = types[attribute]
-    return replace(
-        option,
+    return option.replace(
         attribute=attribute,
         kind=option.kind or _KINDS.get(annotation, annotation),
         env=option.env or (name.upper(),),

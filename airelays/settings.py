@@ -7,7 +7,7 @@ says otherwise. No secret is ever held here: only where one is kept. Layer: word
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from airelays.record import Record
 
 __all__ = ["Alias", "Settings", "UpstreamSettings"]
 
@@ -17,8 +17,7 @@ CHATGPT_BASE_URL = "https://chatgpt.com/backend-api/codex"
 MIB = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(Record):
     """A model name of the user's own: requests for `name` go to `model` (`NAME/model` or a plain id)."""
 
     name: str
@@ -27,8 +26,7 @@ class Alias:
     fallback_on: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamSettings:
+class UpstreamSettings(Record):
     """One far side. `models` are patterns with `*`; empty means: whatever no other upstream takes."""
 
     name: str
@@ -52,8 +50,7 @@ class UpstreamSettings:
     offline: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Record):
     """Everything that can be set, resolved. `Settings(data_dir="/x")` is the defaults on that folder."""
 
     # [server]
@@ -142,7 +139,7 @@ class Settings:
     upstreams: tuple[UpstreamSettings, ...] = ()
     aliases: tuple[Alias, ...] = ()
 
-    def __post_init__(self) -> None:
+    def _complete(self) -> None:
         """Derive what was left empty: folders and files below `data_dir`, the ChatGPT base URL."""
         derived = {
             "logs_dir": self.data_dir and f"{self.data_dir}/logs",
@@ -151,7 +148,7 @@ class Settings:
         }
         for name, value in derived.items():
             if not getattr(self, name):
-                object.__setattr__(self, name, value)
+                self.__dict__[name] = value
 
     @property
     def main_upstream(self) -> UpstreamSettings:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from airelays.errors import ConfigError
 from airelays.options import Option
+from airelays.record import Record
 
 __all__ = ["Places", "absolute_path", "from_text", "from_toml"]
 
@@ -28,8 +28,7 @@ _FIELD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z"
 _SHOWN_CHARS = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Record):
     """Where relative paths start: the user's home folder and the working directory, both absolute."""
 
     home: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +54,7 @@ def refusal(
 
 def test_every_setting_has_exactly_one_option() -> None:
     attributes = [option.attribute for option in OPTIONS]
-    fields = {f.name for f in dataclasses.fields(Settings)} - {"upstreams", "aliases"}
+    fields = set(Settings.fields) - {"upstreams", "aliases"}
     assert sorted(attributes) == sorted(fields)
 
 
@@ -78,7 +77,7 @@ def test_every_default_is_within_its_own_bounds() -> None:
 
 
 def test_every_key_of_a_named_upstream_is_a_field() -> None:
-    fields = {f.name for f in dataclasses.fields(UpstreamSettings)}
+    fields = set(UpstreamSettings.fields)
     assert {o.attribute for o in UPSTREAM_OPTIONS} == fields - {"name", "aliases", "offline"}
 
 

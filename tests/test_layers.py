@@ -19,6 +19,7 @@ LAYER_OF = {
     "errors": WORDS,
     "model": WORDS,
     "config": WORDS,
+    "record": WORDS,
     "settings": WORDS,
     "options": WORDS,
     "values": WORDS,

@@ -65,8 +65,8 @@ async def _serve(
     on_ready([s.getsockname()[:2] for s in sockets])
     tell_manager("READY=1")
     # What exists now stays until the end: the collector need not look at it again.
-    gc.collect()
     gc.freeze()
+    gc.enable()
     relay.upstreams.warm()
     relay.store.warm()
     await asyncio.to_thread(keep_code)

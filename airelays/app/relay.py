@@ -10,7 +10,6 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airelays.app import endpoints
@@ -95,7 +94,7 @@ class Relay:
         """Take over what of `fresh` can change while serving; say what takes a restart."""
         taken, left = split_changes(self.settings, fresh)
         if taken:
-            self.settings = replace(self.settings, **{name: getattr(fresh, name) for name in taken})
+            self.settings = self.settings.replace(**{name: getattr(fresh, name) for name in taken})
             self.gate.configure(self.settings)
             if self.listener is not None:
                 self.listener.configure(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from airelays.settings import Settings
 
 __all__ = ["RELOADABLE", "reload_text", "split_changes"]
@@ -38,7 +36,7 @@ RELOADABLE = frozenset(
 
 def split_changes(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
     """Return the names whose values differ: those that can be taken over, and those that take a restart."""
-    changed = [f.name for f in fields(Settings) if getattr(old, f.name) != getattr(new, f.name)]
+    changed = [n for n in Settings.fields if getattr(old, n) != getattr(new, n)]
     return (
         [name for name in changed if name in RELOADABLE],
         [name for name in changed if name not in RELOADABLE],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from airelays.commands.console import Console, escaped
@@ -88,12 +87,12 @@ def _named(context: Context) -> dict[str, Any]:
     """The named upstreams and the aliases, without the values of header fields and proxies."""
     upstreams = {}
     for upstream in context.settings.upstreams:
-        row = asdict(upstream)
+        row = upstream.as_dict()
         row["headers"] = {name: HIDDEN for name, _ in upstream.headers}
         row["proxy"] = HIDDEN if upstream.proxy else ""
         upstreams[row.pop("name")] = row
     aliases = {
-        a.name: {k: v for k, v in asdict(a).items() if k != "name"}
+        a.name: {k: v for k, v in a.as_dict().items() if k != "name"}
         for a in context.settings.aliases
     }
     return {"upstreams": upstreams, "aliases": aliases}

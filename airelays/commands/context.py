@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from airelays.commands.console import Console
 from airelays.commands.table import Arguments
 from airelays.config import Loaded, Places, Settings, load
 from airelays.disk.token import TokenSource
 from airelays.errors import ConfigError
+from airelays.record import Record
 from airelays.values import absolute_path
 
 __all__ = ["Context", "find_config", "find_context", "find_places"]
@@ -19,8 +19,7 @@ CONFIG_ENV = ("AIRELAYS_CONFIG", "AIRELAY_CONFIG", "OPENAI_ENDPOINT_CONFIG")
 MAX_CONFIG_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Record):
     """The resolved options, and where they were read. `config_text` is None when there is no file."""
 
     loaded: Loaded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -52,6 +53,8 @@ def run(args: Arguments, console: Console) -> int:
 
 
 def _serve(context: Context, console: Console, args: Arguments) -> int:
+    # Until the relay listens everything that is made stays, so looking for garbage is time lost.
+    gc.disable()
     from airelays.app.process import run as run_relay
 
     ready_file = args.get("--ready-file")

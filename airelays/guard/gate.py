@@ -10,9 +10,8 @@ Owns: that order, the refusals' texts and codes. Refuses to know: sockets, which
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, NamedTuple
 
 from airelays.errors import ClientFault
 from airelays.guard import auth, network, origin
@@ -42,8 +41,7 @@ class Refused(ClientFault):
         self.blocked = blocked
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """An admitted request: the client's address, and the slot to release at its very end."""
 
     client: str

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from airelays.errors import ClientFault, RelayBug, RelayError
 from airelays.model import RequestHead
@@ -22,6 +21,7 @@ from airelays.protocol.http1 import (
     check_partial_head,
     find_head_end,
 )
+from airelays.record import Record
 
 __all__ = ["Handler", "Session", "SessionLimits", "new_request_id"]
 
@@ -30,8 +30,7 @@ Handler = Callable[[Request], Awaitable[None]]
 HALF_CLOSED_SECONDS = 0.9
 
 
-@dataclass(frozen=True, slots=True)
-class SessionLimits:
+class SessionLimits(Record):
     """Deadlines of one connection, in seconds. `keep_alive_s` is asked before each wait."""
 
     first_byte_s: float

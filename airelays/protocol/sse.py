@@ -8,7 +8,7 @@ Source of the format: the HTML standard, section 9.2 "Server-sent events".
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from airelays.errors import UpstreamFault
 
@@ -21,8 +21,7 @@ _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event. `name` is "" when no `event` line named it; `data` lines are joined by LF."""
 
     name: str

@@ -6,10 +6,10 @@ OpenAI clients read `data`, JetBrains requires it, the Codex CLI reads `models` 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from airelays.errors import ClientFault
+from airelays.record import Record
 
 __all__ = ["FoundModel", "find", "list_body", "record"]
 
@@ -20,8 +20,7 @@ MAX_SUGGESTIONS = 5
 Entry = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class FoundModel:
+class FoundModel(Record):
     """What a client's word for a model means: the upstream's id, and its catalogue entry if there is one."""
 
     model: str

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+from airelays.record import Record
 
 __all__ = ["FileRef", "Notes", "ReplyOptions", "Translated"]
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyOptions:
+class ReplyOptions(Record):
     """What the reply maps need to know of the request.
 
     `model` is the client's own word for it, used until the upstream names one. `stop` sequences are
@@ -23,8 +23,7 @@ class ReplyOptions:
     legacy_functions: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class FileRef:
+class FileRef(Record):
     """A part of the input that names a file by id, which the app must fill in.
 
     `part` is the very dict inside the request body: {"type": "input_image" | "input_file" | "input_text",
@@ -37,8 +36,7 @@ class FileRef:
     part: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Translated:
+class Translated(Record):
     """One client request as a Responses request.
 
     `body` is to be sent as it is, once `file_refs` and `item_refs` are dealt with: it streams and stores
@@ -58,14 +56,14 @@ class Translated:
     item_refs: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
 class Notes:
     """Findings of one translation, gathered while the maps run."""
 
-    ignored: list[str] = field(default_factory=list)
-    quirks: dict[str, None] = field(default_factory=dict)
-    file_refs: list[FileRef] = field(default_factory=list)
-    item_refs: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.ignored: list[str] = []
+        self.quirks: dict[str, None] = {}
+        self.file_refs: list[FileRef] = []
+        self.item_refs: list[str] = []
 
     def quirk(self, name: str) -> None:
         """Record that the adaptation `name` was made; once is enough."""

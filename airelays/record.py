@@ -1,0 +1,79 @@
+"""`Record`: the base of frozen values with many fields, made without generated code. Layer: words.
+
+`dataclasses` writes and compiles source text for each class: 12 ms for the settings alone, at every start of
+the program. A record's defaults are plain class attributes and its values the instance's own dict, so its class costs
+nothing to make. Type checkers read it as the frozen dataclass that it looks like.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self, dataclass_transform
+
+__all__ = ["Record"]
+
+
+@dataclass_transform(frozen_default=True)
+class Record:
+    """A value: fields by annotation, in order, with or without a default; equal when class and values are.
+
+    Making one raises TypeError for a field that is unknown, given twice or missing; changing one raises
+    AttributeError. Mutable defaults are shared by all instances, so there must be none.
+    """
+
+    fields: ClassVar[dict[str, str]] = {}
+    _required: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        cls.fields = dict(cls.__annotations__)
+        cls._required = tuple(name for name in cls.fields if name not in cls.__dict__)
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        mine = self.__dict__
+        mine.update(zip(self.fields, values, strict=False))
+        if len(values) > len(mine) or not (
+            mine.keys().isdisjoint(named) and named.keys() <= self.fields.keys()
+        ):
+            raise TypeError(f"{type(self).__name__} has no such fields, or one was given twice")
+        mine.update(named)
+        missing = [name for name in self._required if name not in mine]
+        if missing:
+            raise TypeError(f"{type(self).__name__} needs {', '.join(missing)}")
+        self._complete()
+
+    def _complete(self) -> None:
+        """Derive values from others, into `self.__dict__`; there are none here."""
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with `changes`."""
+        return type(self)(**{**self.__dict__, **changes})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all values by name; records among them become dicts too."""
+        return {name: _plain(getattr(self, name)) for name in self.fields}
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen; {name} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen; {name} cannot be deleted")
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.fields)
+        return f"{type(self).__name__}({shown})"
+
+    def _values(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in self.fields)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Record):
+        return value.as_dict()
+    return tuple(map(_plain, value)) if isinstance(value, tuple) else value
