@@ -21,23 +21,23 @@ class Record:
     """
 
     fields: ClassVar[dict[str, str]] = {}
-    _required: ClassVar[tuple[str, ...]] = ()
+    _required: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls) -> None:
         cls.fields = dict(cls.__annotations__)
-        cls._required = tuple(name for name in cls.fields if name not in cls.__dict__)
+        cls._required = frozenset(name for name in cls.fields if name not in cls.__dict__)
 
     def __init__(self, *values: Any, **named: Any) -> None:
         mine = self.__dict__
-        mine.update(zip(self.fields, values, strict=False))
-        if len(values) > len(mine) or not (
-            mine.keys().isdisjoint(named) and named.keys() <= self.fields.keys()
-        ):
-            raise TypeError(f"{type(self).__name__} has no such fields, or one was given twice")
+        if values:
+            mine.update(zip(self.fields, values, strict=False))
         mine.update(named)
-        missing = [name for name in self._required if name not in mine]
-        if missing:
-            raise TypeError(f"{type(self).__name__} needs {', '.join(missing)}")
+        known = self._required <= mine.keys() <= self.fields.keys()
+        if not known or len(mine) != len(values) + len(named):
+            raise TypeError(
+                f"{type(self).__name__} takes {', '.join(self.fields)}, each once; "
+                f"{', '.join(sorted(self._required)) or 'none'} must be given"
+            )
         self._complete()
 
     def _complete(self) -> None:

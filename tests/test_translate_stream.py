@@ -839,3 +839,40 @@ def test_a_bare_completed_event_is_an_empty_answer() -> None:
         "status": "completed",
         "output": [],
     }
+
+
+@pytest.mark.parametrize("output", [None, [], [{"id": "x", "type": "message"}], {"odd": 1}, "odd"])
+@pytest.mark.parametrize("broken", [False, True])
+def test_items_read_late_give_the_same_answer(output: object, broken: bool) -> None:
+    def done(index: object, text: str) -> dict[str, object]:
+        item = {
+            "id": f"i{index}",
+            "type": "message",
+            "content": [{"type": "output_text", "text": text}],
+        }
+        return {"type": "response.output_item.done", "output_index": index, "item": item}
+
+    last = {"type": "response.completed", "response": {"status": "completed", "output": output}}
+    stream = sse(
+        created(), delta("gone"), done(0, "a"), done(1, "b"), done(0, "c"), done(None, "d"), last
+    )
+    if broken:
+        stream = stream.replace(b'"text":"b"', b'"text":b').replace(b'"text": "b"', b'"text": b')
+    plain, found = collector(fast=False), collector()
+    run(plain, stream)
+    run(found, stream)
+    assert found.result() == plain.result()
+    for cut in range(0, len(stream), 7):
+        again = collector()
+        again.feed(stream[:cut])
+        again.feed(stream[cut:])
+        again.end()
+        assert again.result() == plain.result()
+
+
+def test_an_answer_that_the_relay_ended_has_the_items_so_far() -> None:
+    item = {"id": "i", "type": "message", "content": []}
+    stream = sse(created(), {"type": "response.output_item.done", "output_index": 0, "item": item})
+    found = collector()
+    found.feed(stream)
+    assert found.so_far()["output"] == [item]

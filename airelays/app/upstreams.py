@@ -25,6 +25,7 @@ class Upstreams:
 
     def __init__(self, settings: Settings, complain: Callable[[str], None]) -> None:
         self._settings = settings
+        self._main_settings = settings.main_upstream
         self._complain = complain
         self._made: dict[str, Upstream] = {}
         self._main: Upstream | None = None
@@ -37,7 +38,7 @@ class Upstreams:
     def main(self) -> Upstream:
         """The upstream of the `[upstream]` table."""
         if self._main is None:
-            self._main = self._get(self._settings.main_upstream)
+            self._main = self._get(self._main_settings)
         return self._main
 
     def _get(self, settings: UpstreamSettings) -> Upstream:
@@ -68,6 +69,8 @@ class Upstreams:
         alias = self._aliases.get(model.casefold())
         upstream, found = await self._find(alias.model if alias is not None else model)
         rules = alias if alias is not None and alias.fallback else self._rules(upstream.name)
+        if not rules.fallback:
+            return [Target(upstream, found)]
         targets = [Target(upstream, found, frozenset(rules.fallback_on))]
         for other in rules.fallback:
             try:
@@ -103,7 +106,7 @@ class Upstreams:
         return upstream, find(model, catalogue, extra=self._settings.extra_models).model
 
     def _rules(self, name: str) -> UpstreamSettings:
-        return self._named.get(name) or self._settings.main_upstream
+        return self._named.get(name) or self._main_settings
 
     def _complain_once(self, text: str) -> None:
         if text not in self._complained:

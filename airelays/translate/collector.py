@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 from airelays.protocol.sse import MAX_EVENT_BYTES
-from airelays.translate.frames import Delta, EventMap, is_utf8, key_of, skippable
+from airelays.translate.frames import Delta, EventMap, is_utf8, key_of, read_event, skippable
 from airelays.translate.responses_stream import ItemKeeper
 
 __all__ = ["Collector"]
+
+_ITEM_DONE = b'event: response.output_item.done\ndata: {"type":"response.output_item.done",'
 
 
 class Collector(EventMap):
@@ -55,6 +57,8 @@ class Collector(EventMap):
         # Nothing goes out, so nothing is held back: announcements can be skipped from the first event on.
         self.committed = True
         self._items = ItemKeeper()
+        # Finished items in their usual spelling, unread: a terminal event that has them all makes them needless.
+        self._unread: list[bytes] = []
         self._texts: dict[bytes, list[Any]] = {}
         self._response: dict[str, Any] = {}
 
@@ -74,13 +78,17 @@ class Collector(EventMap):
         response.setdefault("created_at", self.created_s)
         response.setdefault("model", self.model)
         response["status"] = self.terminal
-        if not self._items.fill(response) and not response.get("output"):
-            response["output"] = self._spoken()
+        output = response.get("output")
+        if not (isinstance(output, list) and output):
+            self._read_items()
+            if not self._items.fill(response) and not output:
+                response["output"] = self._spoken()
         return response
 
     def so_far(self) -> dict[str, Any]:
         """Return the Responses object of an answer that the relay itself ended: what had come by then."""
         done: dict[str, Any] = {"output": []}
+        self._read_items()
         self._items.fill(done)
         self.terminal = "completed"
         self._response["output"] = [*done["output"], *self._spoken()]
@@ -103,6 +111,24 @@ class Collector(EventMap):
             )
         return made
 
+    def _read_items(self) -> None:
+        unread, self._unread = self._unread, []
+        for frame in unread:
+            event = read_event(frame[frame.index(b"\ndata: ") + 7 :])
+            if event is not None:
+                self._keep(event)
+
+    def _keep(self, event: dict[str, Any]) -> None:
+        self._items.keep(event)
+        self._texts.pop(key_of(event), None)
+
+    def _frame(self, frame: bytes, out: list[bytes]) -> None:
+        if frame.startswith(_ITEM_DONE) and frame.count(b"\n") == 1:
+            self.events += 1
+            self._unread.append(frame)
+        else:
+            super()._frame(frame, out)
+
     def _delta(self, found: Delta, frame: bytes, out: list[bytes]) -> bool:
         if found[1] == b"response.output_text.delta":
             key = found[5] or found[2]
@@ -116,8 +142,7 @@ class Collector(EventMap):
         self, kind: str, name: str, event: dict[str, Any], data: bytes, out: list[bytes]
     ) -> None:
         if kind == "response.output_item.done":
-            self._items.keep(event)
-            self._texts.pop(key_of(event), None)
+            self._keep(event)
         elif kind == "response.output_text.delta":
             self.first_text = True
             if isinstance(event.get("delta"), str):

@@ -96,6 +96,15 @@ def encode(value: Any) -> bytes:
     return _ENCODER.encode(value).encode("ascii")
 
 
+def read_event(data: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in an event's data, None for anything else."""
+    try:
+        event = _DECODER.decode(data.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
+
+
 def ascii_literal(literal: bytes) -> bytes | None:
     """Return the JSON string `literal` as `encode` would write it; None if it is not UTF-8."""
     if literal.isascii() and b"\\u" not in literal:
@@ -288,11 +297,8 @@ class EventMap:
         """Take one event the plain way. What is no JSON object is dropped, as the Codex CLI does."""
         if self.done or self.stopped:
             return
-        try:
-            event = _DECODER.decode(data.decode("utf-8"))
-        except (ValueError, RecursionError):
-            return
-        if not isinstance(event, dict):
+        event = read_event(data)
+        if event is None:
             return
         self.events += 1
         kind = event.get("type")

@@ -17,13 +17,14 @@ def read_usage(value: Any) -> Usage | None:
     if spent is None or made is None:
         return None
     total = _count(value.get("total_tokens"))
+    read, written = value.get("input_tokens_details"), value.get("output_tokens_details")
     return Usage(
         input_tokens=spent,
         output_tokens=made,
         total_tokens=spent + made if total is None else total,
-        cached_tokens=_detail(value, "input_tokens_details", "cached_tokens"),
-        cache_write_tokens=_detail(value, "input_tokens_details", "cache_write_tokens"),
-        reasoning_tokens=_detail(value, "output_tokens_details", "reasoning_tokens"),
+        cached_tokens=_detail(read, "cached_tokens"),
+        cache_write_tokens=_detail(read, "cache_write_tokens"),
+        reasoning_tokens=_detail(written, "reasoning_tokens"),
     )
 
 
@@ -44,10 +45,9 @@ def chat_usage(usage: Usage) -> dict[str, Any]:
 
 
 def _count(value: Any) -> int | None:
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return value if whole else None
+    # Not isinstance: True is no count, and this is asked a dozen times a request.
+    return value if type(value) is int and value >= 0 else None
 
 
-def _detail(usage: dict[str, Any], group: str, name: str) -> int | None:
-    details = usage.get(group)
+def _detail(details: Any, name: str) -> int | None:
     return _count(details.get(name)) if isinstance(details, dict) else None

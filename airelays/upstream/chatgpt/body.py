@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from airelays.protocol.jsonio import dumps
-
 __all__ = ["Prepared", "drop_encrypted", "prepare", "session_id"]
 
 ALLOWED = frozenset(
@@ -94,7 +92,9 @@ def session_id(sent: dict[str, Any], conversation: str) -> str:
             [t.get("name") for t in tools if isinstance(t, dict)] if isinstance(tools, list) else []
         )
         key = [sent.get("model"), _outline(sent.get("instructions"), 1), names, _outline(first, 4)]
-    digest = hashlib.blake2b(dumps(key), digest_size=16, person=b"airelays.session").hexdigest()
+    digest = hashlib.blake2b(
+        repr(key).encode("ascii", "backslashreplace"), digest_size=16, person=b"airelays.session"
+    ).hexdigest()
     return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-8{digest[17:20]}-{digest[20:]}"
 
 
