@@ -203,14 +203,15 @@ class Watch:
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             self.samples.append(await self.look())
 
-    async def settle(self, most: int | None, within_s: float, *, pool: bool) -> Sample:
+    async def settle(self, before: Sample | None, within_s: float, *, pool: bool) -> Sample:
         """Look until nothing is left over (with `pool`, no idle connection upstream either), or the time is up."""
         end_s = time.monotonic() + within_s
         while True:
             sample = await self.look()
-            left = any(sample.busy.values()) or (most is not None and sample.own > most)
-            if pool and sample.upstream["open"]:
-                left = True
+            left = any(sample.busy.values()) or (pool and sample.upstream["open"] > 0)
+            if before is not None:
+                left = left or sample.own > before.own
+                left = left or sample.status["tasks"] > before.status["tasks"]
             if not left or time.monotonic() > end_s:
                 return sample
             await asyncio.sleep(0.1)
@@ -245,7 +246,7 @@ async def _run(watch: Watch, traffic: Traffic, arguments: argparse.Namespace) ->
         traffic.wrong["samples of the relay"] += 1
         traffic.examples.append(f"samples of the relay: {looking.exception()!r}")
     waited_s = LEFT_S if arguments.no_bars else POOL_S
-    after = await watch.settle(before.own, waited_s, pool=not arguments.no_bars)
+    after = await watch.settle(before, waited_s, pool=not arguments.no_bars)
     counters = await watch.counters()
     bars = [*_correct(traffic, counters), *_left_over(before, after, not arguments.no_bars)]
     if not arguments.no_bars:
@@ -271,8 +272,7 @@ def _left_over(before: Sample, after: Sample, pool: bool) -> list[Bar]:
     if pool:
         counts["connections to the upstream"] = (after.upstream["open"], 0)
     counts["descriptors beside connections"] = (after.own, before.own)
-    if "tasks" in after.status:
-        counts["tasks"] = (after.status["tasks"], before.status["tasks"])
+    counts["tasks"] = (after.status["tasks"], before.status["tasks"])
     return [
         Bar(f"left: {name}", str(count), str(most), count <= most)
         for name, (count, most) in counts.items()
@@ -293,17 +293,18 @@ def _rss(samples: list[Sample]) -> Bar:
 def _latency(latencies: list[tuple[float, float]]) -> Bar:
     """The 99th percentile of whole chat answers: the last third of the time against the first.
 
-    A third's figure is the median over its slices, so that a busy minute of the machine is none of the relay's.
+    A third's figure is the median over its (up to 20) slices: a busy minute of the machine is none of the relay's.
     """
     begun_s, ended_s = (latencies[0][0], latencies[-1][0]) if latencies else (0.0, 0.0)
-    slices: list[list[float]] = [[] for _ in range(3 * SLICES)]
+    per = max(1, min(SLICES, len(latencies) // 300))
+    slices: list[list[float]] = [[] for _ in range(3 * per)]
     for at_s, took_s in latencies:
         part = (at_s - begun_s) / ((ended_s - begun_s) or 1.0)
-        slices[max(0, min(3 * SLICES - 1, int(part * 3 * SLICES)))].append(took_s)
-    if min(map(len, slices)) < 20:
-        return Bar("p99", f"{len(latencies)} answers", "20 a slice or more", False)
+        slices[max(0, min(3 * per - 1, int(part * 3 * per)))].append(took_s)
     tops = [_percentile(values, 0.99) for values in slices]
-    first, last = statistics.median(tops[:SLICES]), statistics.median(tops[-SLICES:])
+    first, last = statistics.median(tops[:per]), statistics.median(tops[-per:])
+    if not first or not last:
+        return Bar("p99", f"{len(latencies)} answers", "some in each third", False)
     return Bar(
         "p99 of whole chat answers, first third -> last third",
         f"{first * 1000:.2f} -> {last * 1000:.2f} ms ({last / first:.2f}x)",

@@ -69,6 +69,7 @@ async def _status(relay: Relay, request: Request) -> dict[str, Any]:
         "captured_at": int(time.time()),
         "uptime_seconds": round(relay.uptime_s(), 3),
         **relay.facts(),
+        "tasks": len(asyncio.all_tasks()),
         "ready": {
             "upstream_auth": bool(main.get("ready")),
             "relay_token": token is not None or not settings.require_bearer_auth,
