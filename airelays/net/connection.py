@@ -34,6 +34,30 @@ class Connection(asyncio.StreamReaderProtocol):
     `on_blocked` with True when it does not take what it is sent and with False when it does again.
     """
 
+    __slots__ = (
+        "_expired",
+        "_fed",
+        "_on_end",
+        "_over",
+        "_sink",
+        "_stall",
+        "_stalled_bytes",
+        "_write_stall_s",
+        "blocked",
+        "bytes_in",
+        "deadline",
+        "here",
+        "loop",
+        "lost",
+        "on_blocked",
+        "on_eof",
+        "on_gone",
+        "peer",
+        "reader",
+        "transport",
+        "writer",
+    )
+
     def __init__(
         self, loop: asyncio.AbstractEventLoop, peer: Peer, here: str, write_stall_s: float
     ) -> None:

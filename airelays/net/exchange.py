@@ -47,6 +47,43 @@ class Exchange(Dialled):
 
     transport: asyncio.Transport
 
+    __slots__ = (
+        "_blocked",
+        "_closed_cleanly",
+        "_decoder",
+        "_done",
+        "_due_s",
+        "_early",
+        "_early_bytes",
+        "_feed",
+        "_gap_s",
+        "_head_s",
+        "_heard",
+        "_interim",
+        "_interim_bytes",
+        "_keep_alive",
+        "_last_s",
+        "_loop",
+        "_lost",
+        "_method",
+        "_on_idle",
+        "_on_lost",
+        "_partial",
+        "_paused",
+        "_poll",
+        "_raw",
+        "_remaining",
+        "_state",
+        "_timer",
+        "_waiter",
+        "idle_since_s",
+        "key",
+        "lost_unheard",
+        "place",
+        "reusable",
+        "transport",
+    )
+
     def __init__(
         self,
         place: str,

@@ -29,6 +29,15 @@ class ChatStream(ChunkStream):
     object_name = "chat.completion.chunk"
     text_frame = (b'[{"index":0,"delta":{"content":', b"}" + _AFTER)
 
+    __slots__ = (
+        "_argued",
+        "_call_frames",
+        "_calls",
+        "_thought",
+        "_thought_head",
+        "_thought_items",
+    )
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._thought_head = b""

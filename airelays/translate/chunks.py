@@ -40,6 +40,20 @@ class ChunkStream(EventMap):
     text_frame = (b"", b"")
     skipped = skippable(*_REPEATS)
 
+    __slots__ = (
+        "_declined",
+        "_filter",
+        "_finished",
+        "_foot",
+        "_has_calls",
+        "_head",
+        "_refused",
+        "_text_foot",
+        "_text_head",
+        "_texted",
+        "options",
+    )
+
     def __init__(
         self,
         options: ReplyOptions,
@@ -177,6 +191,8 @@ class ChunkStream(EventMap):
 
 class CompletionStream(ChunkStream):
     """The stream of `/v1/completions`: text only; a refusal is text with `content_filter` at the end."""
+
+    __slots__ = ()
 
     object_name = "text_completion"
     text_frame = (b'[{"text":', b',"index":0,"logprobs":null,"finish_reason":null}]')

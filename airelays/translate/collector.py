@@ -38,6 +38,13 @@ class Collector(EventMap):
         "response.custom_tool_call_input.done",
     )
 
+    __slots__ = (
+        "_items",
+        "_response",
+        "_texts",
+        "_unread",
+    )
+
     def __init__(
         self,
         *,

@@ -158,6 +158,26 @@ class EventMap:
     # Events that the map ignores once it is committed, and `response.in_progress` before.
     skipped: ClassVar[dict[bytes, bytes]] = {}
 
+    __slots__ = (
+        "_failed_in_band",
+        "_fresh",
+        "_max_bytes",
+        "_parser",
+        "_tail",
+        "_tail_size",
+        "committed",
+        "created_s",
+        "done",
+        "events",
+        "failure",
+        "first_text",
+        "model",
+        "response_id",
+        "stopped",
+        "terminal",
+        "usage",
+    )
+
     def __init__(
         self, *, now_s: float, reply_id: str, model: str, max_event_bytes: int, fast: bool
     ) -> None:

@@ -70,6 +70,16 @@ def _order(entry: tuple[tuple[int, int], Any]) -> tuple[int, int]:
 class ResponsesStream(EventMap):
     """The pass-through of one answer. `codex` chooses the form for the Codex CLI."""
 
+    __slots__ = (
+        "_codex",
+        "_held",
+        "_items",
+        "_last",
+        "extra",
+        "options",
+        "response",
+    )
+
     def __init__(
         self,
         options: ReplyOptions,

@@ -68,11 +68,10 @@ def make_tokens(settings: Settings, warn: Callable[[str], None] | None = None) -
 class ChatGPTAnswer:
     """A stream that has begun. See upstream.base.Answer."""
 
-    __slots__ = ("_response", "fields", "head", "ignored", "timings_ms")
+    __slots__ = ("_response", "fields", "ignored", "timings_ms")
 
     def __init__(self, response: Response, ignored: tuple[str, ...]) -> None:
         self._response = response
-        self.head = response.head
         self.timings_ms = response.timings_ms
         self.fields: Fields = passed_fields(response.head)
         self.ignored = ignored
