@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import os
 import socket
+import sys
 import zlib
 
 import pytest
@@ -14,7 +15,9 @@ from airelays.errors import RelayBug, UpstreamFault
 from airelays.net import dial
 from airelays.net.client import Client
 from airelays.net.trust import Trust
+from airelays.settings import Settings
 from tests.fakes.authority import Authority
+from tests.fakes.clock import run_fast
 from tests.fakes.proxy import FakeProxy
 from tests.fakes.scripted import ScriptedServer, Talk
 
@@ -197,6 +200,29 @@ def test_bytes_on_an_idle_connection_close_it():
         return server.accepted
 
     assert play(script, act) == 2
+
+
+def test_a_connection_that_was_idle_for_five_seconds_is_closed():
+    closed_s = []
+
+    async def script(talk):
+        await talk.request()
+        await talk.send(OK)
+        await talk.gone()
+        closed_s.append(asyncio.get_running_loop().time())
+
+    async def main():
+        async with ScriptedServer(script) as server:
+            client = Client([server.url])
+            await fetch(client, server)
+            begun_s = asyncio.get_running_loop().time()
+            while not closed_s:
+                await asyncio.sleep(0.2)
+                assert asyncio.get_running_loop().time() - begun_s < 30
+            await client.close()
+            return closed_s[0] - begun_s
+
+    assert 4.0 < run_fast(main()) < 12.0
 
 
 def test_kept_connection_that_died_is_replaced_without_a_word():
@@ -664,6 +690,32 @@ def test_server_that_does_not_speak_tls_is_a_tls_fault(authority):
     assert (fault.hop, fault.sent) == ("tls", False)
 
 
+def test_the_server_is_offered_http_1_1_and_told_the_name(authority):
+    names = []
+
+    async def script(talk):
+        tls = talk.writer.get_extra_info("ssl_object")
+        names.append(tls.selected_alpn_protocol())
+        await talk.request()
+        await talk.send(OK)
+        await talk.gone()
+
+    context = authority.server_context("localhost", "127.0.0.1")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    context.sni_callback = lambda _, name, __: names.append(name)
+
+    async def run():
+        async with asyncio.timeout(20), ScriptedServer(script, tls=context) as server:
+            url = server.url.replace("127.0.0.1", "localhost")
+            client = Client([url], **trusting(authority))
+            response = await client.request(method="GET", url=url + "/")
+            assert await response.read() == b"ok"
+            await client.close()
+
+    asyncio.run(run())
+    assert names == ["localhost", "http/1.1"]
+
+
 def test_mute_handshake_ends_at_its_deadline(authority):
     async def run():
         async with ScriptedServer(lambda talk: talk.gone()) as server:
@@ -763,6 +815,14 @@ def test_proxy_failure_names_the_hop_and_no_credentials(authority, proxy, said):
     assert "hunter2" not in fault.message and "hunter2" not in repr(fault)
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_proxy_variables_count_only_when_told(monkeypatch, told):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    settings = Settings(data_dir="/x", use_env_proxy=told)
+    client = Client.for_settings(["https://far.test"], settings)
+    assert (client.proxy_for("https://far.test/") is not None) is told
+
+
 def test_loopback_is_never_proxied():
     async def act(client, server):
         return await fetch(client, server)
@@ -825,3 +885,26 @@ def test_every_address_that_fails_is_one_fault_within_the_deadline():
 
     fault = asyncio.run(run())
     assert (fault.hop, fault.sent) == ("tcp", False) and "connection refused" in fault.message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full backlog is silent on Linux")
+def test_an_address_that_says_nothing_is_given_up_in_time():
+    async def run():
+        loop = asyncio.get_running_loop()
+        with socket.socket() as mute:
+            mute.bind(("127.0.0.1", 0))
+            mute.listen(0)
+            fillers = [socket.socket() for _ in range(4)]
+            for filler in fillers:
+                filler.setblocking(False)
+                filler.connect_ex(mute.getsockname())
+            addresses = [(int(socket.AF_INET), mute.getsockname())]
+            with pytest.raises(UpstreamFault) as caught:
+                async with asyncio.timeout(5):
+                    await dial._connect(addresses, "h:1", "tcp", loop.time() + 0.2, 0.2)
+            for filler in fillers:
+                filler.close()
+        return caught.value
+
+    fault = asyncio.run(run())
+    assert (fault.hop, fault.status, fault.sent) == ("tcp", 504, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes.util
 import gzip
+import tracemalloc
 import zlib
 
 import pytest
@@ -80,7 +81,11 @@ def test_a_bomb_is_refused_without_being_unpacked() -> None:
     for coding, pack in ((b"gzip", gzip.compress), (b"zstd", zstd_pack)):
         bomb = pack(bytes(64 * 1024 * 1024))
         assert len(bomb) < 200_000
+        tracemalloc.start()
         assert refusal(bomb, coding, 1000).status == 413
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 4 * 1024 * 1024
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"zstd"])

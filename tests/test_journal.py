@@ -95,6 +95,34 @@ def test_records_become_lines_of_their_hour_in_private_files(tmp_path: Path) -> 
     assert journal.written_bytes == path.stat().st_size
 
 
+def test_a_file_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "2026" / "03" / "04-05.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    for one in (path, path.parent, path.parent.parent):
+        one.chmod(0o777)
+    journal = journal_on(tmp_path)
+    journal.start()
+    journal.put((T0, 0, 1))
+    assert journal.close()
+    assert numbers(tmp_path) == [1]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for one in (path.parent, path.parent.parent):
+        assert stat.S_IMODE(one.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/St_Johns", "Etc/GMT+12"])
+def test_the_name_of_a_file_is_utc_in_every_time_zone(
+    monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    with monkeypatch.context() as here:
+        here.setenv("TZ", zone)
+        time.tzset()
+        name = hour_path("logs", T0 // 3600)
+    time.tzset()
+    assert name == os.path.join("logs", "2026", "03", "04-05.jsonl")
+
+
 def test_what_was_put_before_the_start_is_written(tmp_path: Path) -> None:
     journal = journal_on(tmp_path)
     journal.put((T0, 0, 1))

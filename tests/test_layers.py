@@ -174,3 +174,26 @@ def test_modules_are_imported_with_plain_statements(module: str) -> None:
 def test_build_and_packaging_shadow_no_package() -> None:
     for folder in ("build", "packaging"):
         assert not (ROOT / folder / "__init__.py").exists()
+
+
+# Where the time of day is meant: dates that people read, ages of files, `created` of an answer.
+WALL_CLOCK = {
+    "airelays/app/relay.py": {"__init__"},
+    "airelays/net/request.py": {"http_date"},
+    "airelays/net/trust.py": {"describe"},
+}
+
+
+@pytest.mark.parametrize(
+    "module", [m for m in MODULES if "/net/" in m or m == "airelays/app/relay.py"]
+)
+def test_limits_and_deadlines_are_told_by_the_monotonic_clock(module: str) -> None:
+    # The time of day jumps (NTP, a laptop that slept); a limit that followed it would block or let through.
+    found = {
+        function.name
+        for function in ast.walk(tree(module))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "time.time"
+    }
+    assert found <= WALL_CLOCK.get(module, set())

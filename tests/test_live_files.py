@@ -385,7 +385,7 @@ def test_requests_behind_a_long_upload_are_served_in_order(relay: Relay) -> None
 
 def test_a_long_upload_that_ends_early_or_drips_is_refused(tmp_path: Path) -> None:
     with running(tmp_path, env={**WIDE, "AIRELAYS_BODY_GAP_SECONDS": "0.4"}) as relay:
-        raw = relay.request("POST", "/v1/files", form(file_part(b"x" * 2_000_000)), headers=FORM)
+        raw = relay.request("POST", "/v1/files", form(file_part(b"x" * 3_000_000)), headers=FORM)
         with relay.connect() as wire:
             wire.send(raw[:1_000_000])
             wire.sock.shutdown(socket.SHUT_WR)

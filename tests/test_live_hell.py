@@ -236,6 +236,46 @@ def test_error_pages_are_never_forwarded(relay: Relay, upstream: Hostile) -> Non
         assert len(reply.body) < 1000 and json.loads(reply.body)["error"]["message"]
 
 
+def test_a_failure_before_the_first_byte_is_a_status(relay: Relay, upstream: Hostile) -> None:
+    for kind in KINDS:
+        upstream.play = sends(CHUNKED + b"0\r\n\r\n")
+        reply = ask(relay, kind)
+        assert (reply.status, reply.error["code"]) == (502, "incomplete_stream"), kind
+
+
+def test_a_flood_to_a_reader_that_does_not_read_stops_the_upstream(
+    relay: Relay, upstream: Hostile
+) -> None:
+    import socket
+    import threading
+
+    event = b'data: {"type":"response.output_text.delta","delta":"%s"}\n\n' % (b"x" * 65_000)
+    taken, stopped = [0], threading.Event()
+
+    def flood(connection: socket.socket) -> None:
+        connection.settimeout(0.7)
+        try:
+            connection.sendall(CHUNKED)
+            while taken[0] < 64 * 1024 * 1024:
+                connection.sendall(b"%x\r\n%s\r\n" % (len(event), event))
+                taken[0] += len(event)
+        finally:
+            stopped.set()
+
+    upstream.play = flood
+    before = rss_mib(relay)
+    with relay.connect() as wire:
+        wire.send(
+            relay.request(
+                "POST", "/v1/responses", {"model": "gpt-5.5", "input": "x", "stream": True}
+            )
+        )
+        assert stopped.wait(20)
+        # The buffers of two sockets hold some MiB each; the relay itself holds 64 KiB.
+        assert taken[0] < 32 * 1024 * 1024
+        assert rss_mib(relay) - before < 8
+
+
 def test_after_all_of_that_nothing_is_left(relay: Relay, upstream: Hostile) -> None:
     nothing_is_left(relay, upstream)
     upstream.play = sends(CHUNKED + chunked(SAMPLE))

@@ -78,6 +78,16 @@ def test_out_of_descriptors_is_waited_out(tmp_path: Path) -> None:
         for sock in crowd:
             sock.close()
         assert relay.get("/v1/models").status == 200
+        resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE, (used, used + 5))
+        held = [socket.create_connection(("127.0.0.1", relay.port)) for _ in range(3)]
+        said = relay.process.stderr
+        assert said is not None and "cannot accept clients" in said.readline()
+        resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE, (used + 5, used + 5))
+        assert relay.get("/v1/models").status == 200
+        for sock in held:
+            sock.close()
+        relay.stop()
+        assert "cannot accept" not in said.read()  # one line a minute
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,15 @@ def test_http_1_0_is_answered_without_chunks_and_closed(relay: Relay) -> None:
 
 
 def test_unknown_paths_are_told_only_to_who_has_the_token(relay: Relay) -> None:
-    for path in ("/v1/nothing", "/x", "/v1/../healthz", "/%2e", "/v1", "/V1/models"):
+    for path in (
+        "/v1/nothing",
+        "/x",
+        "/v1/../healthz",
+        "/%2e",
+        "/v1",
+        "/V1/models",
+        "/v1/%6dodels",
+    ):
         assert relay.send("GET", path, token=None).status == 401
         reply = relay.send("GET", path)
         assert (reply.status, reply.error["code"]) == (404, "unknown_route")
@@ -296,7 +304,8 @@ def test_the_answer_survives_a_body_that_nobody_reads(relay: Relay) -> None:
     with relay.connect() as wire:
         wire.send(relay.request("POST", "/v1/chat/completions", headers=fields) + b"x" * 100_000)
         assert wire.reply().status == 401
-        assert wire.is_closed()
+        # A reset would be an error here; on other systems it takes what was not read yet with it.
+        assert wire.sock.recv(65536) == b""
 
 
 # ---- deadlines
@@ -325,12 +334,14 @@ def test_a_head_must_arrive_in_time_however_it_drips(quick: Relay) -> None:
 
 
 def test_a_body_that_stops_is_a_408(quick: Relay) -> None:
+    begun_s = time.monotonic()
     with quick.connect() as wire:
         wire.send(
             quick.request("POST", "/v1/chat/completions", headers={"Content-Length": "50"}) + b"{"
         )
         reply = wire.reply()
         assert (reply.status, reply.headers["connection"]) == (408, "close")
+    assert time.monotonic() - begun_s < 3.0
 
 
 def test_an_idle_connection_is_closed_in_the_end(quick: Relay) -> None:

@@ -19,12 +19,16 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from airelays.errors import ConfigError
+from airelays.net.client import Client
 from airelays.upstream.chatgpt.callback import CallbackServer, code_from_url
-from airelays.upstream.chatgpt.login import is_headless
-from airelays.upstream.chatgpt.oauth import TokenRefused
+from airelays.upstream.chatgpt.login import browser_login, device_login, is_headless
+from airelays.upstream.chatgpt.oauth import Issuer, TokenRefused
 from tests.fakes.authority import Authority
 from tests.fakes.backend import FakeBackend
+from tests.fakes.clock import run_fast
+from tests.fakes.http import FakeServer, json_reply
 from tests.fakes.issuer import ACCOUNT
+from tests.live import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = "the-state"
@@ -175,6 +179,60 @@ def test_silent_and_endless_visitors_do_not_stop_the_right_one():
     assert listening(act) == (b"200", "c1")
 
 
+def test_other_addresses_cannot_reach_the_listener():
+    def act(server):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", server.port), timeout=5)
+
+    listening(act)
+
+
+def test_a_head_without_end_is_cut():
+    def act(server):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as endless:
+            endless.sendall(b"GET /auth/callback?" + b"a" * 9000)
+            return endless.recv(65536)[9:12]
+
+    assert listening(act)[0] in (b"400", b"414")
+
+
+def test_a_browser_that_never_comes_back_is_not_waited_for():
+    async def main():
+        client = Client([ISSUER])
+        issuer = Issuer(client, ISSUER, "client", "airelays/test")
+        shown = []
+        with pytest.raises(ConfigError, match="nobody signed in within"):
+            async with asyncio.timeout(5):
+                await browser_login(issuer, show=shown.append, timeout_s=0.05, ports=(0,))
+        assert shown[0].startswith(ISSUER)
+
+    asyncio.run(main())
+
+
+def test_slow_down_is_obeyed():
+    asked_s = []
+
+    class SlowIssuer(FakeServer):
+        async def handle(self, seen):
+            if seen.path.endswith("usercode"):
+                return json_reply({"device_auth_id": "d", "user_code": "u", "interval": 1})
+            asked_s.append(asyncio.get_running_loop().time())
+            if len(asked_s) == 1:
+                return json_reply({"error": "slow_down"}, 400)
+            return json_reply({"error": "access_denied"}, 400)
+
+    async def main():
+        async with SlowIssuer() as server:
+            client = Client([server.url])
+            issuer = Issuer(client, server.url, "client", "airelays/test")
+            with pytest.raises(TokenRefused, match="declined"):
+                await device_login(issuer, show=lambda device: None, timeout_s=60)
+            await client.close()
+
+    run_fast(main())
+    assert asked_s[1] - asked_s[0] >= 6.0
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
@@ -295,6 +353,34 @@ def test_browser_login_stores_the_sign_in(home, backend):
     assert "someone@example.test" in out and "airelays init" in out
     for secret in (*document["tokens"].values(), "ac_1"):
         assert secret not in out + err or secret == ACCOUNT
+
+
+@posix_only
+def test_the_browser_is_opened_without_a_shell_and_the_loaders_variables(home, backend, tmp_path):
+    tools, seen = tmp_path / "bin", tmp_path / "seen"
+    tools.mkdir()
+    opener = tools / ("open" if sys.platform == "darwin" else "xdg-open")
+    opener.write_text(
+        f'#!/bin/sh\nprintf "%s\\n" "$#" "$1" > "{seen}.part"\nenv >> "{seen}.part"\n'
+        f'mv "{seen}.part" "{seen}"\n'
+    )
+    opener.chmod(0o755)
+    loader = {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "LD_LIBRARY_PATH": "/inside",
+        "LD_LIBRARY_PATH_ORIG": "/before",
+        "_MEIPASS2": "/inside",
+        "AIRELAYS_BROWSER_OPEN": "true",
+    }
+    process = start(home, backend, "login", "--callback-port", "0", **loader)
+    address = read_address(process)
+    wait_for(seen.exists)
+    process.terminate()
+    process.communicate(timeout=20)
+    count, given, *environment_ = seen.read_text().splitlines()
+    assert (count, given) == ("1", address)
+    assert "LD_LIBRARY_PATH=/before" in environment_
+    assert not [line for line in environment_ if "/inside" in line]
 
 
 def test_device_login_is_chosen_without_a_display_and_reports_json(home, backend):

@@ -264,6 +264,23 @@ def test_token_that_is_no_jwt_has_no_claims(token):
     assert read_claims(token) == {}
 
 
+@pytest.mark.parametrize(("size", "good"), [(65_000, True), (66_000, False)])
+def test_a_token_is_bounded(size, good):
+    token = jwt({"email": "a@b"})
+    token += "x" * (size - len(token))
+    assert read_claims(token) == ({"email": "a@b"} if good else {})
+
+
+def test_an_answer_of_the_issuer_is_bounded():
+    from airelays.errors import UpstreamFault
+
+    async def act(issuer):
+        with pytest.raises(UpstreamFault, match="larger than 262,144 bytes"):
+            await refresh(issuer)
+
+    against(Reply(200, b'{"access_token": "' + b"x" * 300_000 + b'"}'), act)
+
+
 def test_claims_of_the_sample_are_read():
     claims = json.loads((SAMPLES / "55_id_token_claims.json").read_bytes())
     tokens = {

@@ -59,6 +59,7 @@ def test_the_page_tells_no_version_no_folder_and_no_state() -> None:
 def test_what_is_put_into_the_page_is_escaped() -> None:
     page = render_page("http://[::1]:1/v1", '<script>"', needs_token=True).decode()
     assert "<script>" not in page and "&lt;script&gt;" in page
+    assert b"<h>" not in render_page("http://<h>:1/v1", "m", needs_token=True)
 
 
 def test_the_page_is_closed_to_scripts_frames_and_forms() -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,23 @@ def test_a_written_file_is_0600_in_a_0700_folder_whatever_the_umask(
     assert mode(path) == 0o600
     assert mode(path.parent) == 0o700
     assert os.listdir(path.parent) == ["secret"]
+
+
+@posix
+def test_bytes_are_durable_before_the_name_and_the_name_after(tmp_path: Path) -> None:
+    # What a crash would leave cannot be seen without one; the order of the system calls can.
+    seen: list[str] = []
+
+    def note(frame: object, event: str, what: Any) -> None:
+        if event == "c_call" and what in (os.write, os.fsync, os.replace):
+            seen.append(what.__name__)
+
+    sys.setprofile(note)
+    try:
+        write_private(str(tmp_path / "secret"), b"x")
+    finally:
+        sys.setprofile(None)
+    assert seen == ["write", "fsync", "replace", "fsync"]
 
 
 def test_a_file_is_replaced_and_never_changed_in_place(tmp_path: Path) -> None:
