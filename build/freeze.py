@@ -121,9 +121,13 @@ def freeze(sources: Path, out: Path, epoch: int) -> None:
     folder = out / "airelays-folder"
     suffix = ".exe" if os.name == "nt" else ""
     (folder / f"airelays-folder{suffix}").rename(folder / f"airelays{suffix}")
+    refuse_pth(folder)
+
+
+def refuse_pth(folder: Path) -> None:
+    """Raise FreezeError for a .pth file: it runs code whenever Python starts (LiteLLM 1.82.8, March 2026)."""
     stray = [p.name for p in folder.rglob("*.pth")]
     if stray:
-        # A .pth file runs code whenever Python starts (LiteLLM 1.82.8, March 2026).
         raise FreezeError(f"the folder holds {', '.join(stray)}, which nothing of ours needs")
 
 

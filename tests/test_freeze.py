@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -91,6 +93,40 @@ def test_an_archive_of_the_same_files_has_the_same_bytes(tmp_path: Path) -> None
         entries = {e.name: (oct(e.mode), e.uid, e.mtime) for e in archive}
     assert entries["airelays-1/airelays"] == ("0o755", 0, 1_700_000_000)
     assert entries["airelays-1/sub/data"] == ("0o644", 0, 1_700_000_000)
+
+
+def test_pyinstaller_is_new_enough_and_pinned() -> None:
+    # CVE-2025-59042, before 6.0: a search path in a folder that others can write to.
+    text = (ROOT / "build" / "requirements" / "build.txt").read_text()
+    (major,) = re.findall(r"^pyinstaller==(\d+)\.", text, re.MULTILINE)
+    assert int(major) >= 6
+
+
+def test_no_child_gets_the_variables_of_the_loader() -> None:
+    hook = SPEC.parent / "clean_environment.py"
+    assert f'"{hook.name}"' in SPEC.read_text().partition("runtime_hooks=")[2].partition("]")[0]
+    code = f"import json, os; exec(open({str(hook)!r}).read()); print(json.dumps(dict(os.environ)))"
+    given = {"LD_LIBRARY_PATH": "/inside", "_MEIPASS2": "/inside", "_PYI_ARCHIVE_FILE": "/inside"}
+    for before in ({}, {"LD_LIBRARY_PATH_ORIG": "/before"}):
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", code],
+            env={**given, **before, "A": "b"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        left = json.loads(done.stdout)
+        assert "/inside" not in left.values() and left["A"] == "b"
+        assert left.get("LD_LIBRARY_PATH") == ("/before" if before else None)
+
+
+def test_a_pth_file_fails_the_build(tmp_path: Path) -> None:
+    (tmp_path / "_internal").mkdir()
+    (tmp_path / "_internal" / "library.py").write_text("")
+    freeze.refuse_pth(tmp_path)
+    (tmp_path / "_internal" / "helper.pth").write_text("import os")
+    with pytest.raises(freeze.FreezeError, match=r"helper\.pth"):
+        freeze.refuse_pth(tmp_path)
 
 
 @pytest.mark.skipif(
