@@ -1,0 +1,391 @@
+"""Defences of the sign-in: its refresh, its files, its way in, rows U11 to U15."""
+
+from __future__ import annotations
+
+from entry import Defence
+
+__all__ = ["SIGN_IN"]
+
+CALLBACK = "airelays/upstream/chatgpt/callback.py"
+LOCK = "airelays/disk/lock.py"
+LOGIN = "airelays/upstream/chatgpt/login.py"
+OAUTH = "airelays/upstream/chatgpt/oauth.py"
+SECRETFILE = "airelays/disk/secretfile.py"
+SIGNIN = "airelays/upstream/chatgpt/signin.py"
+TOKENS = "airelays/upstream/chatgpt/tokens.py"
+ONE_REDIRECT = ("tests/test_login.py::test_only_the_one_redirect_counts",)
+
+SIGN_IN = (
+    Defence(
+        "U11",
+        "many tasks make one refresh",
+        TOKENS,
+        "        if self._flight is None:\n            loop",
+        "        if True:\n            loop",
+        ("tests/test_tokens.py::test_many_tasks_make_one_call",),
+    ),
+    Defence(
+        "U11",
+        "many processes make one refresh",
+        LOCK,
+        "            while not _try_lock(fd):\n",
+        "            while False:\n",
+        (
+            "tests/test_secretfile.py::test_two_holders_in_one_process_exclude_each_other",
+            "tests/test_tokens.py::test_eight_processes_at_once_make_one_call",
+        ),
+    ),
+    Defence(
+        "U11",
+        "under the lock a newer sign-in is adopted",
+        TOKENS,
+        "            if not stored.same_tokens(stale) and self._clock() < stored.due_s():\n"
+        "                return stored\n",
+        "",
+        ("tests/test_tokens.py::test_eight_processes_at_once_make_one_call",),
+    ),
+    Defence(
+        "U11",
+        "it is on disk before it is used",
+        TOKENS,
+        "                self.store.save(fresh)\n            except ConfigError",
+        "                pass\n            except ConfigError",
+        ("tests/test_tokens.py::test_rejection_refreshes_once_and_saves_before_use",),
+    ),
+    Defence(
+        "U11",
+        "a refusal is read again before it counts",
+        TOKENS,
+        "                again = self.store.load() if refused.permanent else None\n",
+        "                again = None\n",
+        (
+            "tests/test_tokens.py::test_refusal_because_somebody_without_our_lock_refreshed_is_no_refusal",
+        ),
+    ),
+    Defence(
+        "U11",
+        "a 401 to an old token refreshes nothing",
+        TOKENS,
+        "        if not sign_in.same_tokens(used):\n            return await self.current()\n",
+        "",
+        ("tests/test_tokens.py::test_rejection_refreshes_once_and_saves_before_use",),
+    ),
+    Defence(
+        "U11",
+        "a cancelled request cuts no refresh",
+        TOKENS,
+        "        return await asyncio.shield(self._flight)\n",
+        "        return await self._flight\n",
+        ("tests/test_tokens.py::test_cancelled_request_does_not_cancel_the_refresh",),
+    ),
+    Defence(
+        "U11",
+        "a permanent refusal is not repeated",
+        TOKENS,
+        "            if failure.permanent or time.monotonic() - failure.at_s < calm_s:\n",
+        "            if False:\n",
+        ("tests/test_tokens.py::test_permanent_refusal_is_remembered_for_that_snapshot_only",),
+    ),
+    Defence(
+        "U11",
+        "on a full disk the new token stays in memory",
+        TOKENS,
+        "            except ConfigError as error:\n                # A full disk",
+        "            except ZeroDivisionError as error:\n                # A full disk",
+        ("tests/test_tokens.py::test_full_disk_keeps_the_new_token_in_memory_and_stores_it_later",),
+    ),
+    Defence(
+        "U12",
+        "a file is replaced whole",
+        SECRETFILE,
+        "            os.replace(staged, path)\n",
+        '            open(path, "wb").write(data)\n',
+        ("tests/test_secretfile.py::test_a_file_is_replaced_and_never_changed_in_place",),
+    ),
+    Defence(
+        "U12",
+        "bytes are on disk before the name is",
+        SECRETFILE,
+        "        os.fsync(fd)\n    except BaseException:\n        os.close(fd)\n",
+        "    except BaseException:\n        os.close(fd)\n",
+        ("tests/test_secretfile.py::test_bytes_are_durable_before_the_name_and_the_name_after",),
+    ),
+    Defence(
+        "U12",
+        "the name is on disk too",
+        SECRETFILE,
+        "        _sync_folder(folder)\n",
+        "",
+        ("tests/test_secretfile.py::test_bytes_are_durable_before_the_name_and_the_name_after",),
+    ),
+    Defence(
+        "U12",
+        "a failed write leaves nothing",
+        SECRETFILE,
+        "        os.close(fd)\n        _remove_quietly(staged)\n        raise\n",
+        "        os.close(fd)\n        raise\n",
+        (
+            "tests/test_secretfile.py::test_a_disk_that_is_full_leaves_the_old_content_and_nothing_else",
+        ),
+    ),
+    Defence(
+        "U12",
+        "the previous sign-in stays",
+        SECRETFILE,
+        "                _keep_backup(path)\n",
+        "                pass\n",
+        ("tests/test_secretfile.py::test_the_previous_content_can_be_kept",),
+    ),
+    Defence(
+        "U12",
+        "leftovers are swept",
+        SECRETFILE,
+        "            removed += _remove_quietly(entry.path)\n",
+        "            pass\n",
+        ("tests/test_secretfile.py::test_old_leftovers_are_swept_and_young_ones_kept",),
+    ),
+    Defence(
+        "U12",
+        "a write that a crash cut off is finished",
+        TOKENS,
+        "            stored = self.store.recover() or self.store.load()\n",
+        "            stored = self.store.load()\n",
+        (
+            "tests/test_tokens.py::test_kill_at_every_step_of_a_refresh_never_loses_a_token_that_reached_the_disk",
+        ),
+    ),
+    Defence(
+        "U13",
+        "a link is not read",
+        SECRETFILE,
+        "os.O_RDONLY | _NOFOLLOW | _EXTRA | _NONBLOCK",
+        "os.O_RDONLY | _EXTRA | _NONBLOCK",
+        ("tests/test_secretfile.py::test_a_symbolic_link_is_not_read",),
+    ),
+    Defence(
+        "U13",
+        "only a regular file is read",
+        SECRETFILE,
+        "    if not stat.S_ISREG(found.st_mode):\n",
+        "    if False:\n",
+        ("tests/test_secretfile.py::test_a_pipe_or_a_folder_is_refused_without_waiting",),
+    ),
+    Defence(
+        "U13",
+        "a pipe hangs nobody",
+        SECRETFILE,
+        "os.O_RDONLY | _NOFOLLOW | _EXTRA | _NONBLOCK",
+        "os.O_RDONLY | _NOFOLLOW | _EXTRA",
+        ("tests/test_secretfile.py::test_a_pipe_or_a_folder_is_refused_without_waiting",),
+    ),
+    Defence(
+        "U13",
+        "a file of somebody else is not read",
+        SECRETFILE,
+        "    if found.st_uid != os.geteuid():\n        raise ConfigError(\n"
+        '            f"{path} belongs to user {found.st_uid}, the relay runs as {os.geteuid()}; "\n'
+        '            f"type: chown',
+        "    if False:\n        raise ConfigError(\n"
+        '            f"{path} belongs to user {found.st_uid}, the relay runs as {os.geteuid()}; "\n'
+        '            f"type: chown',
+        ("tests/test_secretfile.py::test_a_file_of_somebody_else_is_refused_with_the_command",),
+    ),
+    Defence(
+        "U13",
+        "a file that others can read is closed to them",
+        SECRETFILE,
+        "        os.fchmod(fd, 0o600)\n    except OSError as error:\n        raise ConfigError(\n",
+        "        pass\n    except OSError as error:\n        raise ConfigError(\n",
+        ("tests/test_secretfile.py::test_a_file_that_others_could_read_is_closed_with_a_warning",),
+    ),
+    Defence(
+        "U13",
+        "a folder of somebody else is refused",
+        SECRETFILE,
+        "        if found.st_uid != os.geteuid():\n",
+        "        if False:\n",
+        ("tests/test_secretfile.py::test_a_folder_of_somebody_else_is_refused",),
+    ),
+    Defence(
+        "U13",
+        "a folder of ours is closed to others",
+        SECRETFILE,
+        "            os.chmod(path, stat.S_IMODE(found.st_mode) & 0o700)\n",
+        "            pass\n",
+        ("tests/test_secretfile.py::test_a_folder_of_ours_is_closed_to_others",),
+    ),
+    Defence(
+        "U13",
+        "a lock file is no link",
+        LOCK,
+        'os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | ',
+        "os.O_RDWR | os.O_CREAT | ",
+        ("tests/test_secretfile.py::test_a_lock_file_is_private_and_never_a_link",),
+    ),
+    Defence(
+        "U13",
+        "no link is written through",
+        SECRETFILE,
+        "        if os.path.islink(path) or (os.path.exists(path) and not os.path.isfile(path)):\n",
+        "        if False:\n",
+        ("tests/test_secretfile.py::test_a_symbolic_link_is_neither_written_through_nor_replaced",),
+    ),
+    Defence(
+        "U14",
+        "the challenge is S256",
+        OAUTH,
+        'urlsafe_b64encode(hashlib.sha256(verifier).digest()).rstrip(b"=")',
+        "verifier",
+        ("tests/test_oauth.py::test_pkce_is_s256_over_64_bytes_with_a_state_of_32",),
+    ),
+    Defence(
+        "U14",
+        "the state is compared",
+        CALLBACK,
+        '    if not hmac.compare_digest(given.encode("utf-8", "replace"), state.encode()):\n',
+        "    if False:\n",
+        ONE_REDIRECT,
+    ),
+    Defence(
+        "U14",
+        "the issuer is compared",
+        CALLBACK,
+        '    if found.get("iss", [issuer])[0].rstrip("/") != issuer:\n',
+        "    if False:\n",
+        ONE_REDIRECT,
+    ),
+    Defence(
+        "U14",
+        "a parameter twice is refused",
+        CALLBACK,
+        "    if any(len(values) > 1 for values in found.values()):\n",
+        "    if False:\n",
+        ONE_REDIRECT,
+    ),
+    Defence(
+        "U14",
+        "the Host is compared",
+        CALLBACK,
+        "            return 421, _REFUSED\n",
+        "            pass\n",
+        ONE_REDIRECT,
+    ),
+    Defence(
+        "U14",
+        "one path",
+        CALLBACK,
+        "        if head.path != CALLBACK_PATH:\n",
+        "        if False:\n",
+        ONE_REDIRECT,
+    ),
+    Defence(
+        "U14",
+        "one use",
+        CALLBACK,
+        "        except asyncio.InvalidStateError:\n            # Used once: whoever comes second, with the"
+        " right state or not, gets nothing.\n            return 400, _REFUSED\n",
+        "        except asyncio.InvalidStateError:\n            return 200, _ARRIVED\n",
+        (
+            "tests/test_login.py::test_wrong_state_does_not_end_the_wait_and_the_right_one_counts_once",
+        ),
+    ),
+    Defence(
+        "U14",
+        "the page is kept and referred to by nobody",
+        CALLBACK,
+        '        (b"cache-control", b"no-store"),\n        (b"referrer-policy", b"no-referrer"),\n',
+        "",
+        ONE_REDIRECT,
+    ),
+    Defence(
+        "U14",
+        "the listener is on loopback",
+        CALLBACK,
+        '(socket.AF_INET, "127.0.0.1")',
+        '(socket.AF_INET, "0.0.0.0")',
+        ("tests/test_login.py::test_other_addresses_cannot_reach_the_listener",),
+    ),
+    Defence(
+        "U14",
+        "a visitor that says nothing stops nobody",
+        CALLBACK,
+        "        try:\n"
+        "            check_partial_head(raw)\n"
+        "        except ProtocolFault:\n"
+        "            break\n",
+        "",
+        ("tests/test_login.py::test_a_head_without_end_is_cut",),
+    ),
+    Defence(
+        "U14",
+        "nobody waits for ever",
+        LOGIN,
+        "        async with asyncio.timeout(timeout_s):\n            code",
+        "        async with asyncio.timeout(None):\n            code",
+        ("tests/test_login.py::test_a_browser_that_never_comes_back_is_not_waited_for",),
+    ),
+    Defence(
+        "U14",
+        "slow_down slows down",
+        LOGIN,
+        "            interval_s += SLOWER_S\n",
+        "            pass\n",
+        ("tests/test_login.py::test_slow_down_is_obeyed",),
+    ),
+    Defence(
+        "U14",
+        "the poll's interval is bounded",
+        OAUTH,
+        "    return min(max(seconds, 0.05), 60.0) if seconds == seconds else 5.0\n",
+        "    return seconds\n",
+        ("tests/test_oauth.py::test_device_interval_is_read_and_bounded",),
+    ),
+    Defence(
+        "U14",
+        "what the terminal shows cannot move it",
+        OAUTH,
+        "device_auth_id, _printable(user_code, 40), page,",
+        "device_auth_id, user_code, page,",
+        ("tests/test_oauth.py::test_device_interval_is_read_and_bounded",),
+    ),
+    Defence(
+        "U14",
+        "verifier and state are in no repr",
+        OAUTH,
+        "    verifier: str = field(repr=False)\n",
+        "    verifier: str\n",
+        ("tests/test_oauth.py::test_pkce_is_s256_over_64_bytes_with_a_state_of_32",),
+    ),
+    Defence(
+        "U15",
+        "a token is bounded",
+        SIGNIN,
+        "    if len(parts) != 3 or len(token) > MAX_TOKEN_BYTES:\n",
+        "    if len(parts) != 3:\n",
+        ("tests/test_oauth.py::test_a_token_is_bounded",),
+    ),
+    Defence(
+        "U15",
+        "claims that are no JSON are no claims",
+        SIGNIN,
+        "    except (ValueError, RecursionError):\n        return {}\n",
+        "    except ZeroDivisionError:\n        return {}\n",
+        ("tests/test_oauth.py::test_token_that_is_no_jwt_has_no_claims",),
+    ),
+    Defence(
+        "U15",
+        "claims that are no object are no claims",
+        SIGNIN,
+        "    return claims if isinstance(claims, dict) else {}\n",
+        "    return claims\n",
+        ("tests/test_oauth.py::test_token_that_is_no_jwt_has_no_claims",),
+    ),
+    Defence(
+        "U15",
+        "an issuer's answer is bounded",
+        OAUTH,
+        "response.read(MAX_ANSWER_BYTES, within_s=within_s)",
+        "response.read(1 << 30, within_s=within_s)",
+        ("tests/test_oauth.py::test_an_answer_of_the_issuer_is_bounded",),
+    ),
+)
