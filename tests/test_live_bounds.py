@@ -58,6 +58,29 @@ def test_a_route_without_a_body_takes_a_small_one_at_most(
     assert reply.status == status
 
 
+@pytest.mark.parametrize(
+    ("path", "coding"),
+    [
+        ("/v1/chat/completions", "br"),
+        ("/v1/chat/completions", "gzip, gzip"),
+        ("/v1/files", "br"),
+        ("/v1/files", "gzip"),
+        ("/v1/images/edits", "gzip"),
+    ],
+)
+def test_a_coding_that_is_not_decoded_is_refused_before_the_body(
+    relay: Relay, path: str, coding: str
+) -> None:
+    fields = {"Content-Encoding": coding, "Content-Length": "100", "Expect": "100-continue"}
+    if path != "/v1/chat/completions":
+        fields.update(FORM)
+    with relay.connect() as wire:
+        wire.send(relay.request("POST", path, headers=fields))
+        reply = wire.reply()
+        assert (reply.status, reply.error["code"]) == (415, "unsupported_content_encoding")
+        assert wire.is_closed()
+
+
 def test_an_answer_is_kept_by_nobody_and_names_no_server(relay: Relay) -> None:
     for reply in (
         relay.get("/v1/models"),

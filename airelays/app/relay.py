@@ -23,7 +23,7 @@ from airelays.disk.token import TokenSource
 from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.gate import Gate, Refused
 from airelays.guard.network import limiter_key
-from airelays.model import Route
+from airelays.model import RequestHead, Route
 from airelays.net.connection import Connection
 from airelays.net.listener import Listener
 from airelays.net.request import Request
@@ -176,6 +176,8 @@ class Relay:
             raise self._no_route(head.path)
         _refuse_upgrade(request, route)
         _check_method(head.method, route)
+        if route.body == "multipart" and head.has_body:
+            _refuse_coding(head)
         if route.body == "none" and head.has_body:
             await request.read_body(SMALL_BODY_BYTES)
         if not route.open:
@@ -360,6 +362,15 @@ def _check_method(method: str, route: Route) -> None:
         code="method_not_allowed",
         headers={"allow": allowed},
     )
+
+
+def _refuse_coding(head: RequestHead) -> None:
+    """An upload is taken as it is: a coding would be stored, or would hide the form (security.md, W16)."""
+    coding = head.get(b"content-encoding")
+    if coding is not None:
+        from airelays.protocol.coding import check_coding
+
+        check_coding(coding, decodes=False)
 
 
 def _refuse_upgrade(request: Request, route: Route) -> None:

@@ -19,7 +19,7 @@ from airelays.model import Call, Fields, Route
 from airelays.net.memory import return_large_blocks
 from airelays.net.request import Request
 from airelays.net.zstd import zstd_decoder
-from airelays.protocol.coding import decode_body
+from airelays.protocol.coding import check_coding, decode_body
 from airelays.protocol.jsonio import dumps, loads_object
 from airelays.translate.chat import from_chat, to_chat
 from airelays.translate.completions import from_completion, to_completion
@@ -128,10 +128,12 @@ async def _passed(
 async def read_json(relay: Relay, request: Request) -> dict[str, Any]:
     """Return the request's JSON object. Raises ClientFault for a body that is none, or is too large."""
     limit = relay.settings.max_json_body_bytes
-    raw = await request.read_body(limit)
-    coding = request.head.get(b"content-encoding")
+    coding, zstd = request.head.get(b"content-encoding"), None
     if coding is not None:
         zstd = zstd_decoder() if coding.strip().lower() == b"zstd" else None
+        check_coding(coding, has_zstd=zstd is not None)
+    raw = await request.read_body(limit)
+    if coding is not None:
         raw = await asyncio.to_thread(decode_body, raw, coding, limit, zstd)
     if relay.recorder.bodies:
         relay.recorder.body(request, raw)

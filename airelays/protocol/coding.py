@@ -11,10 +11,25 @@ from collections.abc import Callable
 
 from airelays.errors import ClientFault
 
-__all__ = ["Zstd", "decode_body"]
+__all__ = ["Zstd", "check_coding", "decode_body"]
 
 # (data, limit) -> the decoded bytes, at most limit + 1 of them. Raises ValueError for malformed data.
 Zstd = Callable[[bytes, int], bytes]
+
+
+_PLAIN = (b"", b"identity")
+_INFLATED = (b"gzip", b"x-gzip", b"deflate")
+
+
+def check_coding(coding: bytes, *, decodes: bool = True, has_zstd: bool = False) -> None:
+    """Raise ClientFault (415) for a coding that will not be decoded, before a byte of the body is read.
+
+    `decodes` False: the route takes its body as it is, so that no coding can be undone.
+    """
+    name = coding.strip().lower()
+    if name in _PLAIN or (decodes and (name in _INFLATED or (name == b"zstd" and has_zstd))):
+        return
+    raise _unknown(name, "gzip, deflate or none" if decodes else "none")
 
 
 def decode_body(
@@ -25,7 +40,7 @@ def decode_body(
     Raises ClientFault: 415 for a coding that is not decoded here, 413 beyond `max_bytes`, 400 for bad data.
     """
     name = coding.strip().lower()
-    if name in (b"", b"identity"):
+    if name in _PLAIN:
         return raw
     try:
         if name in (b"gzip", b"x-gzip"):
@@ -37,7 +52,7 @@ def decode_body(
         elif name == b"zstd" and zstd is not None:
             plain = zstd(bytes(raw), max_bytes)
         else:
-            raise _unknown(name)
+            raise _unknown(name, "gzip, deflate or none")
     except (zlib.error, ValueError) as error:
         text = (
             f"request body is not valid {name.decode('latin-1')}; send it without Content-Encoding"
@@ -60,7 +75,7 @@ def _inflate(raw: bytes | bytearray, max_bytes: int, wbits: int) -> bytes:
     return plain
 
 
-def _unknown(name: bytes) -> ClientFault:
+def _unknown(name: bytes, good: str) -> ClientFault:
     shown = name[:32].decode("latin-1")
     hint = (
         "; for the Codex CLI: codex -c features.enable_request_compression=false"
@@ -68,7 +83,7 @@ def _unknown(name: bytes) -> ClientFault:
         else ""
     )
     return ClientFault(
-        f'Content-Encoding "{shown}" is not decoded here; send gzip, deflate or none{hint}',
+        f'Content-Encoding "{shown}" is not decoded here; send {good}{hint}',
         status=415,
         code="unsupported_content_encoding",
     )

@@ -253,11 +253,23 @@ CONNECTIONS = (
     ),
     Defence(
         "W16",
-        "another coding is 415",
-        CODING,
-        "            raise _unknown(name)\n",
-        "            plain = bytes(raw)\n",
-        ("tests/test_coding.py::test_another_coding_is_a_415_that_says_what_to_do",),
+        "a coding that is not decoded is 415, the body unread",
+        "airelays/app/text.py",
+        "        check_coding(coding, has_zstd=zstd is not None)\n",
+        "",
+        (
+            "tests/test_live_bounds.py::test_a_coding_that_is_not_decoded_is_refused_before_the_body",
+        ),
+    ),
+    Defence(
+        "W16",
+        "an upload has no coding",
+        RELAY,
+        "            _refuse_coding(head)\n",
+        "            pass\n",
+        (
+            "tests/test_live_bounds.py::test_a_coding_that_is_not_decoded_is_refused_before_the_body",
+        ),
     ),
     Defence(
         "W16",
