@@ -58,6 +58,15 @@ def test_the_table_is_bounded_and_forgets_the_oldest(over: int) -> None:
     assert buckets.level("0", 0.0) == (2.0 if over > 0 else 1.0)
 
 
+def test_who_came_last_is_forgotten_last() -> None:
+    buckets = Buckets(per_minute=60, burst=3)
+    for n in range(MAX_CLIENTS):
+        buckets.take(str(n), 0.0)
+    buckets.take("0", 0.0)
+    buckets.take("new", 0.0)
+    assert (buckets.level("0", 0.0), buckets.level("1", 0.0)) == (1.0, 3.0)
+
+
 def test_what_was_taken_can_be_given_back_but_not_more() -> None:
     buckets = Buckets(per_minute=60, burst=2)
     buckets.take("a", 0.0)

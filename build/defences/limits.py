@@ -136,7 +136,7 @@ LIMITS = (
         BUCKET,
         "        self._table.move_to_end(key)\n",
         "",
-        ("tests/test_bucket.py::test_the_table_is_bounded_and_forgets_the_oldest",),
+        ("tests/test_bucket.py::test_who_came_last_is_forgotten_last",),
     ),
     Defence(
         "A9",
@@ -212,14 +212,11 @@ LIMITS = (
     ),
     Defence(
         "A11",
-        "addresses are blocked apart",
-        BLOCKLIST,
-        "        entry = self._table.get(key)\n"
-        "        if entry is None:\n"
-        "            entry = self._table[key] = _Entry()\n",
-        '        key = ""\n        entry = self._table.get(key)\n        if entry is None:\n'
-        "            entry = self._table[key] = _Entry()\n",
-        ("tests/test_blocklist.py::test_addresses_are_blocked_apart",),
+        "addresses are counted and blocked apart",
+        GATE,
+        "        key = network.limiter_key(client)\n",
+        '        key = ""\n',
+        ("tests/test_live_security_page.py::test_other_addresses_are_not_blocked_with_it",),
     ),
     Defence(
         "A11",
