@@ -26,7 +26,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from soak_traffic import TOKEN, Traffic, Wire
+from soak_traffic import TOKEN, Traffic, Wire, Wrong
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_S = 10.0
@@ -231,7 +231,8 @@ class Watch:
 async def _run(watch: Watch, traffic: Traffic, arguments: argparse.Namespace) -> list[Bar]:
     seconds = arguments.minutes * 60
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, traffic.stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, traffic.stop.set)
     await traffic.one_of_each()
     before = await watch.settle(None, LEFT_S, pool=False)
     every_s = max(0.2, min(SAMPLE_S, seconds / 40))
@@ -381,7 +382,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--connections", type=int, default=200)
-    parser.add_argument("--rate", type=float, default=150.0, help="things done a second, in all")
+    parser.add_argument("--rate", type=float, default=200.0, help="things done a second, in all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-bars", action="store_true", help="do not judge memory and p99")
     arguments = parser.parse_args()
@@ -394,7 +395,11 @@ def main() -> int:
         with _upstream(home) as upstream_port, _relay(home, upstream_port) as (pid, port):
             watch = Watch(pid, port, upstream_port)
             traffic = Traffic(port, arguments.connections, arguments.rate, arguments.seed)
-            bars = asyncio.run(_run(watch, traffic, arguments))
+            try:
+                bars = asyncio.run(_run(watch, traffic, arguments))
+            except (OSError, Wrong) as error:
+                print(*traffic.examples, f"the relay does not answer: {error!r}", sep="\n")
+                bars = [Bar("an answer at the end", "none", "one", False)]
         for name in ("relay.err", "upstream.err"):
             lines = (home / name).read_text(errors="replace").splitlines()
             print(*(f"{name}: {line}" for line in lines[-20:]), sep="\n", file=sys.stderr)

@@ -43,6 +43,11 @@ class Plan(NamedTuple):
         """Return the pieces of the answer, one a delta."""
         return [f"{self.seed}.{number}{'x' * self.pad} " for number in range(self.size)]
 
+    def text(self) -> str:
+        """Return the whole answer: its words, or the JSON of the arguments with them."""
+        words = "".join(self.words())
+        return f'["{words}"]' if self.kind == "tool" else words
+
 
 def find_plan(body: bytes) -> Plan:
     """Return the last plan in `body`."""
@@ -61,7 +66,7 @@ def _event(kind: str, **rest: object) -> bytes:
 
 def codex_frames(plan: Plan) -> list[bytes]:
     """Return the events of a Responses answer."""
-    text, tool = "".join(plan.words()), plan.kind == "tool"
+    text, tool = plan.text(), plan.kind == "tool"
     item: dict[str, object] = {"id": "msg_1", "type": "message", "role": "assistant"}
     part = {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
     empty: dict[str, object] = {**item, "status": "in_progress", "content": []}
@@ -69,7 +74,7 @@ def codex_frames(plan: Plan) -> list[bytes]:
     if tool:
         item = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "note"}
         empty = {**item, "status": "in_progress", "arguments": ""}
-        whole = {**item, "status": "completed", "arguments": f'["{text}"]'}
+        whole = {**item, "status": "completed", "arguments": text}
     kind = "response.function_call_arguments" if tool else "response.output_text"
     where: dict[str, object] = {"item_id": item["id"], "output_index": 0}
     if not tool:
@@ -88,7 +93,7 @@ def codex_frames(plan: Plan) -> list[bytes]:
     ]
     pieces = ['["', *plan.words(), '"]'] if tool else plan.words()
     frames += [_event(f"{kind}.delta", **where, delta=piece) for piece in pieces]
-    ended = {"arguments": f'["{text}"]'} if tool else {"text": text, "logprobs": []}
+    ended: dict[str, object] = {"arguments": text} if tool else {"text": text, "logprobs": []}
     return [
         *frames,
         _event(f"{kind}.done", **where, **ended),
