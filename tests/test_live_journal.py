@@ -215,6 +215,13 @@ def test_a_failed_attempt_leaves_a_fingerprint_only(relay: Relay) -> None:
     assert wrong not in json.dumps(found)
 
 
+def test_the_relay_token_is_cut_out_of_a_request_that_does_not_present_it(relay: Relay) -> None:
+    reply = relay.send("GET", "/v1/models", token=None, headers={"User-Agent": f"x {TOKEN}"})
+    failed = of_request(relay, reply.headers["x-request-id"])["endpoint_auth_failed"]
+    assert failed["headers"]["user-agent"] == "x [REDACTED]"
+    assert TOKEN not in json.dumps(failed)
+
+
 def test_refusals_are_written_with_their_reason(relay: Relay) -> None:
     reply = relay.send("GET", "/v1/models", headers={"Host": "rebound.example"})
     found = of_request(relay, reply.headers["x-request-id"])

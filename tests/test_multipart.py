@@ -302,6 +302,8 @@ def test_memory_holds_no_more_than_a_boundary() -> None:
     data = random.Random(7).randbytes(100_000).replace(b"\r", b"x") + b"\r\n--" + b"B" * 69
     held = len(data) - sum(len(e.data) for e in parser.feed(data) if isinstance(e, PartData))
     assert held == 73
+    more = b"\r" + b"x" * 100_000
+    assert sum(len(e.data) for e in parser.feed(more) if isinstance(e, PartData)) == 73 + 100_001
 
 
 @pytest.mark.parametrize(

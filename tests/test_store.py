@@ -14,11 +14,12 @@ from airelays.app.recent import Answered, Recent
 from airelays.app.turns import Turns
 from airelays.disk import files, turns
 from airelays.disk.files import FileRow
-from airelays.disk.spool import Spool, StoredBytes
-from airelays.disk.state import SCHEMA_VERSION, State, storage_fault
+from airelays.disk.spool import Spool, StoredBytes, free_bytes
+from airelays.disk.state import RESERVE_BYTES, SCHEMA_VERSION, State, storage_fault
 from airelays.disk.store import Store
 from airelays.errors import ClientFault, RelayError
 from airelays.guard.uploads import file_id
+from tests.disks import tiny_disk
 
 
 def item(text: str) -> dict[str, Any]:
@@ -279,6 +280,18 @@ def test_a_discarded_spool_is_gone_and_stays_gone(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=r"descriptor|directory"):
             work()
     assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_keeps_the_room_of_the_database(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    with tiny_disk(folder, "1m"):
+        spool = Spool(str(folder), "x")
+        with pytest.raises(OSError, match="No space"):
+            for _ in range(64):
+                spool.write([b"x" * 32_768])
+        assert spool.size == (folder / "x.part").stat().st_size > 0
+        assert free_bytes(str(folder)) >= RESERVE_BYTES
+        spool.discard()
 
 
 def test_a_kept_spool_survives_its_discard(tmp_path: Path) -> None:
