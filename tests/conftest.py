@@ -31,7 +31,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "desk")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--relay",
-        choices=["package", "onefile", "frozen"],
+        choices=["package", "onefile", "frozen", "executable"],
         default="package",
         help="which form of the program the live tests start",
     )
@@ -49,8 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         words = [sys.executable, str(script), "--write", "--file", str(live.BUILT["onefile"])]
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     if live.FORM == "frozen":
-        # The folder: one process, so that signals mean what they mean elsewhere. A killed one-file executable leaves
-        # the process that it has started behind (PyInstaller's manual, "How the One-File Program Works").
+        # The folder: one process, so that signals mean what they mean elsewhere.
         archives = sorted((ROOT / "dist").glob("airelays-*-*-*.tar.gz"))
         if not archives:
             raise pytest.UsageError("there is no archive yet: python3 build/freeze.py --write")

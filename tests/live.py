@@ -23,7 +23,11 @@ DEADLINE_S = 20.0
 # What the live tests run when they name no form, and where the built ones are; `conftest.py` sets them
 # from `--relay`.
 FORM = "package"
-BUILT = {"onefile": ROOT / "dist" / "airelays.py", "frozen": ROOT / "dist" / "airelays"}
+BUILT = {
+    "onefile": ROOT / "dist" / "airelays.py",
+    "frozen": ROOT / "dist" / "airelays",
+    "executable": ROOT / "dist" / "airelays",
+}
 
 
 def program(form: str = "") -> list[str]:
@@ -31,7 +35,7 @@ def program(form: str = "") -> list[str]:
     form = form or FORM
     if form == "onefile":
         return [sys.executable, "-I", str(BUILT["onefile"])]
-    if form == "frozen":
+    if form in ("frozen", "executable"):
         return [str(BUILT["frozen"])]
     return [sys.executable, "-m", "airelays"]
 

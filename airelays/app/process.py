@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 from airelays.app.lag import LagWatch
+from airelays.app.loader import clean_up_after, follow_loader
 from airelays.app.relay import HAS_SIGNALS, Relay
 from airelays.disk.pages import keep_code
 from airelays.disk.token import TokenSource
@@ -69,6 +70,7 @@ async def _serve(
     gc.enable()
     relay.upstreams.warm()
     relay.store.warm()
+    loader_pid = follow_loader()
     await asyncio.to_thread(keep_code)
     lag = LagWatch(complain)
     await stop.wait()
@@ -79,6 +81,7 @@ async def _serve(
     await _drain(listener, force, settings.drain_seconds)
     await relay.close()
     await asyncio.to_thread(relay.recorder.close)
+    clean_up_after(loader_pid)
     return 0
 
 
