@@ -202,6 +202,26 @@ def test_bytes_on_an_idle_connection_close_it():
     assert play(script, act) == 2
 
 
+def test_bytes_on_an_idle_connection_that_were_read_close_it_at_once():
+    async def script(talk):
+        await talk.request()
+        await talk.send(OK)
+        await poison.wait()
+        await talk.send(OK.replace(b"ok", b"no"))
+        await talk.gone()
+        closed.set()
+
+    async def act(client, server):
+        global poison, closed
+        poison, closed = asyncio.Event(), asyncio.Event()
+        assert await fetch(client, server) == (200, b"ok")
+        poison.set()
+        async with asyncio.timeout(3):  # an idle one would stay for 5 s
+            await closed.wait()
+
+    play(script, act)
+
+
 def test_a_connection_that_was_idle_for_five_seconds_is_closed():
     closed_s = []
 

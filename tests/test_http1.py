@@ -270,6 +270,8 @@ def test_a_response_head_is_read(
         response(b"HTTP/1.1 2000 OK"),
         response(b"HTTP/1.1 099 OK"),
         response(b"HTTP/2 200 OK"),
+        response(b"HTTP/2.0 200 OK"),
+        response(b"HTTP/1.1 600 OK"),
         response(b"ICY 200 OK"),
         response(b"HTTP/1.1 200 OK", b"A b"),
         response(b"HTTP/1.1 200 OK", b"A: b\nC: d"),

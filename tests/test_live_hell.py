@@ -243,6 +243,17 @@ def test_a_failure_before_the_first_byte_is_a_status(relay: Relay, upstream: Hos
         assert (reply.status, reply.error["code"]) == (502, "incomplete_stream"), kind
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_that_ends_properly_but_too_early_is_no_answer(
+    relay: Relay, upstream: Hostile, kind: str
+) -> None:
+    events = SAMPLE.split(b"\n\n")
+    last = next(n for n, event in enumerate(events) if b'"type":"response.completed"' in event)
+    for count in range(1, last + 1):
+        upstream.play = sends(CHUNKED + chunked(b"\n\n".join(events[:count]) + b"\n\n"))
+        check_failed(ask(relay, kind), kind)
+
+
 def test_a_flood_to_a_reader_that_does_not_read_stops_the_upstream(
     relay: Relay, upstream: Hostile
 ) -> None:

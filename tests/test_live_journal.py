@@ -278,6 +278,16 @@ def test_a_stopped_relay_has_written_everything_and_says_who_was_cut(tmp_path: P
     assert end["error"]["code"] == "relay_shutting_down"
 
 
+def test_the_last_records_before_a_stop_are_written(tmp_path: Path) -> None:
+    with running(tmp_path, env=GENEROUS) as one:
+        with one.connect() as wire:
+            wire.send(one.request("GET", "/v1/models") * 300)
+            ids = {wire.reply().headers["x-request-id"] for _ in range(300)}
+        assert one.stop() == 0
+    ended = {r["request_id"] for r in records(logs_of(one)) if r["phase"] == "outbound_response"}
+    assert ids <= ended
+
+
 def test_a_killed_relay_leaves_a_log_that_the_next_one_goes_on_with(tmp_path: Path) -> None:
     for turn in range(2):
         with running(tmp_path, env=GENEROUS) as one:

@@ -314,6 +314,22 @@ def test_many_tasks_make_one_call(folder):
     assert run(folder, act) == 1
 
 
+def test_many_tasks_hold_up_one_thread(folder):
+    async def act(tokens, issuer):
+        issuer.pause["refresh"] = asyncio.Event()
+        used = await tokens.current()
+        tasks = [asyncio.ensure_future(tokens.after_rejection(used)) for _ in range(40)]
+        await tokens.backend.wait_for(lambda: issuer.refresh_calls == 1)
+        try:
+            async with asyncio.timeout(2):
+                await asyncio.to_thread(int)  # files and name lookups need threads too
+        finally:
+            issuer.pause["refresh"].set()
+            await asyncio.gather(*tasks)
+
+    run(folder, act)
+
+
 def test_cancelled_request_does_not_cancel_the_refresh(folder):
     async def act(tokens, issuer):
         issuer.pause["rotated"] = asyncio.Event()

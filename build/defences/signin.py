@@ -18,11 +18,11 @@ ONE_REDIRECT = ("tests/test_login.py::test_only_the_one_redirect_counts",)
 SIGN_IN = (
     Defence(
         "U11",
-        "many tasks make one refresh",
+        "many tasks wait for one refresh",
         TOKENS,
         "        if self._flight is None:\n            loop",
         "        if True:\n            loop",
-        ("tests/test_tokens.py::test_many_tasks_make_one_call",),
+        ("tests/test_tokens.py::test_many_tasks_hold_up_one_thread",),
     ),
     Defence(
         "U11",
