@@ -55,7 +55,7 @@ DEFENCES: tuple[Defence, ...] = (
     *SIGN_IN,
     *PROCESS,
 )
-TIMEOUT_S = 180.0
+TIMEOUT_S = 120.0
 BASELINE_TIMEOUT_S = 1800.0
 # pytest's exit codes.
 PASSED, FAILED, WRONG_WORDS, NOTHING_RAN = 0, 1, 4, 5

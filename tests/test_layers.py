@@ -165,6 +165,13 @@ def test_nothing_is_decided_by_an_assert(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
+def test_no_transport_is_given_many_pieces_at_once(module: str) -> None:
+    # CPython 3.12.0 to 3.12.8 and 3.13.0: writelines() never pauses the writer (CVE-2024-12254).
+    named = {n.attr for n in ast.walk(tree(module)) if isinstance(n, ast.Attribute)}
+    assert "writelines" not in named
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_modules_are_imported_with_plain_statements(module: str) -> None:
     # A freezing tool sees `import x` inside a function; it does not see import_module("x").
     assert "importlib.import_module" not in set(imports(module))

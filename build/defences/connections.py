@@ -146,6 +146,14 @@ CONNECTIONS = (
         ),
     ),
     Defence(
+        "W12",
+        "nothing is written past the pause",
+        CONNECTION,
+        "        transport.write(data)\n        return True\n",
+        "        transport.writelines([data])\n        return True\n",
+        ("tests/test_layers.py::test_no_transport_is_given_many_pieces_at_once",),
+    ),
+    Defence(
         "W13",
         "connections of an address are capped",
         LISTENER,
