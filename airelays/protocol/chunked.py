@@ -67,7 +67,8 @@ class ChunkDecoder:
             self.rest += data
             return b""
         buffer = self._buffer + data if self._buffer else data
-        at, end, parts = 0, len(buffer), []
+        at, end = 0, len(buffer)
+        parts: list[bytes] = []
         while at < end and self._state != self._END:
             if self._state == self._DATA:
                 take = min(self._need, end - at)
@@ -78,6 +79,10 @@ class ChunkDecoder:
                     self._state = self._DATA_END
                 continue
             before = at
+            if self._state == self._SIZE:
+                at = self._take_whole(buffer, at, parts)
+                if at > before:
+                    continue
             at = self._step(buffer, at)
             if at == before:
                 break
@@ -86,6 +91,19 @@ class ChunkDecoder:
         else:
             self._buffer = buffer[at:]
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _take_whole(self, buffer: bytes, at: int, parts: list[bytes]) -> int:
+        """Take all plain chunks that stand whole at `at`, as a busy stream's read is full of; return where they end."""
+        match = self._PLAIN_SIZE.match
+        while (line := match(buffer, at)) is not None:
+            start = line.end()
+            size = int(line[1], 16)
+            stop = start + size
+            if not size or buffer[stop : stop + 2] != b"\r\n":
+                break
+            parts.append(buffer[start:stop])
+            at = stop + 2
+        return at
 
     def _step(self, buffer: bytes, at: int) -> int:
         """Take one line from `at`; return the new position, or `at` when more bytes are needed."""
