@@ -161,9 +161,8 @@ def try_one(folder: Path, defence: Defence) -> Finding:
         return Finding(defence, "NOT NOTICED", "")
     if code in (WRONG_WORDS, NOTHING_RAN):
         return Finding(defence, "NO SUCH TEST", said.strip().splitlines()[-1])
-    if code == FAILED and test is not None:
-        return Finding(defence, "noticed", test[1])
-    return Finding(defence, "noticed, run broken", test[1] if test else f"exit code {code}")
+    by = test[1].partition("[")[0] if test is not None else f"exit code {code}"
+    return Finding(defence, "noticed" if code == FAILED and test else "noticed, run broken", by)
 
 
 def copy_tree(folder: Path) -> None:

@@ -196,6 +196,16 @@ def test_a_wheel_with_another_digest_is_refused(
     assert not (checkout / ".venv").exists()
 
 
+def test_a_list_without_digests_is_refused(
+    checkout: Path, bare: str, wheels: dict[str, str]
+) -> None:
+    requirements = checkout / "build" / "requirements" / "run.txt"
+    requirements.write_text(re.sub(" --hash=.*", "", requirements.read_text()))
+    done = run([bare, str(checkout / "airelays.py"), "config", "path"], **wheels)
+    assert done.returncode == 1 and "packages cannot be installed" in done.stderr
+    assert not (checkout / ".venv").exists()
+
+
 def test_an_environment_of_somebody_else_is_left_alone(
     checkout: Path, bare: str, wheels: dict[str, str]
 ) -> None:

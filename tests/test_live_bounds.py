@@ -51,11 +51,17 @@ def test_a_head_without_end_is_refused_while_it_comes(
 
 
 @pytest.mark.parametrize(("size", "status"), [(65_536, 200), (65_537, 413)])
+@pytest.mark.parametrize("chunked", [False, True])
 def test_a_route_without_a_body_takes_a_small_one_at_most(
-    relay: Relay, size: int, status: int
+    relay: Relay, size: int, status: int, chunked: bool
 ) -> None:
-    reply = relay.send("GET", "/v1/relay/status", b"x" * size)
-    assert reply.status == status
+    raw = relay.request("GET", "/v1/relay/status", b"x" * size)
+    if chunked:
+        raw = relay.request("GET", "/v1/relay/status", headers={"Transfer-Encoding": "chunked"})
+        raw += b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"x" * size)
+    with relay.connect() as wire:
+        wire.send(raw)
+        assert wire.reply().status == status
 
 
 @pytest.mark.parametrize(

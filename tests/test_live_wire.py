@@ -548,7 +548,9 @@ def test_what_a_drain_cannot_finish_ends_with_a_typed_error(tmp_path: Path, how:
                 while True:
                     relay.connect().sock.close()
             relay.process.send_signal(signal.SIGTERM)
+        begun_s = time.monotonic()
         rest = wire.rest()
+        assert time.monotonic() - begun_s < 10
         assert b'"code":"relay_shutting_down"' in rest and b"[DONE]" not in rest
         assert rest.endswith(b"0\r\n\r\n")
         reply = whole.reply()

@@ -186,11 +186,11 @@ PROCESS = (
     ),
     Defence(
         "P5",
-        "a wheel of another digest is refused",
+        "nothing is installed without a digest",
         "airelays.py",
         ' + ["--require-hashes"]',
         "",
-        ("tests/test_launcher.py::test_a_wheel_with_another_digest_is_refused",),
+        ("tests/test_launcher.py::test_a_list_without_digests_is_refused",),
     ),
     Defence(
         "P5",
