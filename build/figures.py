@@ -27,6 +27,7 @@ SUBJECTS = {
     "test_origin": "Host, Origin and fetch metadata",
     "test_live_wire": "the way of a request over raw sockets",
     "test_live_security_page": "sentences of the security page, black box",
+    "test_live_bounds": "bounds of what a client may send, hold and wait for",
     "test_live_hell": "upstreams from hell",
     "test_live_many": "slow and many clients",
     "test_live_machine": "troubles of the machine",
@@ -35,6 +36,7 @@ SUBJECTS = {
     "test_redact": "secrets in every place and encoding",
     "test_journal": "the journal on good and bad disks",
     "test_fuzz_targets": "fuzzing targets and their old findings",
+    "test_defences": "defences that `build/defences.py` takes away, one test or more for each",
 }
 
 
