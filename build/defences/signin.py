@@ -350,11 +350,11 @@ SIGN_IN = (
     ),
     Defence(
         "U14",
-        "verifier and state are in no repr",
+        "no free text of a refusal is repeated",
         OAUTH,
-        "    verifier: str = field(repr=False)\n",
-        "    verifier: str\n",
-        ("tests/test_oauth.py::test_pkce_is_s256_over_64_bytes_with_a_state_of_32",),
+        '    return _printable(found, 64) if isinstance(found, str) else ""\n',
+        '    return found if isinstance(found, str) else ""\n',
+        ("tests/test_oauth.py::test_refusal_text_is_bounded_printable_and_repeats_no_free_text",),
     ),
     Defence(
         "U15",
