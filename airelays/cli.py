@@ -45,6 +45,9 @@ def main(argv: list[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     import os
 
+    if words[:1] == ["serve"]:
+        _let_sigint_end_the_start()
+
     from airelays.commands.console import Console
     from airelays.commands.line import UsageError, help_for, parse
     from airelays.errors import ConfigError
@@ -77,6 +80,21 @@ def _run(words: list[str]) -> int:
             "(Debian: apt-get install python3), or use the executable"
         )
         return 1
+
+
+def _let_sigint_end_the_start() -> None:
+    """Until the relay handles SIGINT itself it ends the process, as SIGTERM does.
+
+    Python's KeyboardInterrupt is lost when it falls into a callback of the import system, and breaks an event
+    loop that is being made: 1 start in 300 that was interrupted went on as if nothing had been said.
+    """
+    import signal
+
+    try:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+    except ValueError:  # not the main thread: whoever runs us there handles signals
+        return
 
 
 def _open_missing_streams() -> None:

@@ -145,5 +145,7 @@ def test_signals_during_the_start_end_it_cleanly(tmp_path: Path, how: int, momen
         process.wait(moment * 0.04)
     process.send_signal(how)
     out, err = process.communicate(timeout=20)
+    if "Could not import runpy module" in err:
+        return  # Python itself was not up yet: nothing of ours has run
     assert process.returncode in (0, 130, -how), (process.returncode, err)
     assert "Traceback" not in out + err
