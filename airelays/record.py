@@ -17,13 +17,16 @@ class Record:
     """A value: fields by annotation, in order, with or without a default; equal when class and values are.
 
     Making one raises TypeError for a field that is unknown, given twice or missing; changing one raises
-    AttributeError. Mutable defaults are shared by all instances, so there must be none.
+    AttributeError. Mutable defaults are shared by all instances, so there must be none. Fields that are named
+    as `hidden` do not appear in `repr`.
     """
 
     fields: ClassVar[dict[str, str]] = {}
     _required: ClassVar[frozenset[str]] = frozenset()
+    _hidden: ClassVar[tuple[str, ...]] = ()
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, *, hidden: tuple[str, ...] = ()) -> None:
+        cls._hidden = hidden
         cls.fields = dict(cls.__annotations__)
         cls._required = frozenset(name for name in cls.fields if name not in cls.__dict__)
 
@@ -66,7 +69,9 @@ class Record:
         return hash(self._values())
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.fields)
+        shown = ", ".join(
+            f"{name}={getattr(self, name)!r}" for name in self.fields if name not in self._hidden
+        )
         return f"{type(self).__name__}({shown})"
 
     def _values(self) -> tuple[object, ...]:

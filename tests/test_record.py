@@ -76,5 +76,17 @@ def test_a_record_shows_its_fields_in_order() -> None:
     assert Line((Point(1),)).as_dict() == {"ends": ({"x": 1, "y": 0},)}
 
 
+class Kept(Record, hidden=("secret",)):
+    """Has a field that nobody may read in a log."""
+
+    name: str
+    secret: str = ""
+
+
+def test_hidden_fields_are_not_shown() -> None:
+    assert repr(Kept("n", "s3cret")) == "Kept(name='n')"
+    assert Kept("n", "s3cret").secret == "s3cret"
+
+
 def test_derived_values_are_there_from_the_start() -> None:
     assert (Doubled(2).two, Doubled(2, 7).two) == (4, 7)

@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each costs milliseconds, and none is needed before the first request of a demo relay. ssl, logging and subprocess
 # come with asyncio.
 NOT_TO_SERVE = {
-    "argparse", "certifi", "ctypes", "difflib", "email", "encodings.idna", "http", "multiprocessing", "shlex", "sqlite3", "tempfile",
-    "tomllib", "unittest", "urllib.request", "xml", "zipfile",
+    "argparse", "certifi", "ctypes", "difflib", "email", "encodings.idna", "http", "multiprocessing", "sqlite3",
+    "shlex", "tempfile", "tomllib", "unittest", "urllib.request", "xml", "zipfile",
 }  # fmt: skip
 NO_LOOP = {"asyncio", "ssl", "sqlite3", "argparse", "logging", "h11", "certifi", "multiprocessing"}
 TABLE: list[tuple[str, set[str]]] = [

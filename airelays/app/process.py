@@ -22,6 +22,8 @@ from airelays.settings import Settings
 
 __all__ = ["listen", "run"]
 
+SETTLE_S = 0.02
+
 
 def run(
     settings: Settings,
@@ -65,13 +67,7 @@ async def _serve(
     listener.start()
     on_ready([s.getsockname()[:2] for s in sockets])
     tell_manager("READY=1")
-    # What exists now stays until the end: the collector need not look at it again.
-    gc.freeze()
-    gc.enable()
-    relay.upstreams.warm()
-    relay.store.warm()
-    loader_pid = follow_loader()
-    await asyncio.to_thread(keep_code)
+    loader_pid = await _settle(relay)
     lag = LagWatch(complain)
     await stop.wait()
     lag.close()
@@ -83,6 +79,18 @@ async def _serve(
     await asyncio.to_thread(relay.recorder.close)
     clean_up_after(loader_pid)
     return 0
+
+
+async def _settle(relay: Relay) -> int:
+    """Do what can wait until those who wait for the relay have been served; return the loader's pid, or 0."""
+    # What exists now stays until the end: the collector need not look at it again.
+    gc.freeze()
+    gc.enable()
+    await asyncio.sleep(SETTLE_S)
+    relay.upstreams.warm()
+    relay.store.warm()
+    await asyncio.to_thread(keep_code)
+    return follow_loader()
 
 
 def listen(relay: Relay, sockets: list[socket.socket]) -> Listener:

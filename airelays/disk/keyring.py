@@ -7,7 +7,6 @@ thread. Layer: I/O.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 
 from airelays.errors import ConfigError
@@ -46,9 +45,11 @@ def find_keyring(service: str, user: str, dpapi_path: str) -> Keyring | None:
     """Return the keeper of this system, or None when it has none that we know."""
     if sys.platform == "win32":
         return _Dpapi(service, user, dpapi_path)
+    from shutil import which
+
     if sys.platform == "darwin":
-        return _MacKeychain(service, user) if shutil.which("security") else None
-    return _SecretTool(service, user) if shutil.which("secret-tool") else None
+        return _MacKeychain(service, user) if which("security") else None
+    return _SecretTool(service, user) if which("secret-tool") else None
 
 
 def _run(argv: list[str], data: bytes = b"") -> tuple[int, bytes, str]:

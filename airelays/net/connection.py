@@ -35,28 +35,10 @@ class Connection(asyncio.StreamReaderProtocol):
     """
 
     __slots__ = (
-        "_expired",
-        "_fed",
-        "_on_end",
-        "_over",
-        "_sink",
-        "_stall",
-        "_stalled_bytes",
-        "_write_stall_s",
-        "blocked",
-        "bytes_in",
-        "deadline",
-        "here",
-        "loop",
-        "lost",
-        "on_blocked",
-        "on_eof",
-        "on_gone",
-        "peer",
-        "reader",
-        "transport",
-        "writer",
-    )
+        "_expired", "_fed", "_on_end", "_over", "_sink", "_stall", "_stalled_bytes",
+        "_write_stall_s", "blocked", "bytes_in", "deadline", "here", "loop", "lost", "on_blocked",
+        "on_eof", "on_gone", "peer", "reader", "transport", "writer",
+    )  # fmt: skip
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, peer: Peer, here: str, write_stall_s: float

@@ -6,9 +6,9 @@ Refuses to know: sockets, proxies. Layer: I/O (used by the client, the proxy rul
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from airelays.errors import ConfigError
+from airelays.record import Record
 
 __all__ = ["Target", "is_loopback", "split_url"]
 
@@ -22,8 +22,7 @@ _URL = re.compile(
 _DEFAULT_PORT = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Record):
     """One URL. `host` has no brackets, `authority` is ready for a Host field, `target` starts with "/"."""
 
     scheme: str

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from airelays.errors import ConfigError, UpstreamFault
 from airelays.net.origin import is_loopback, split_url
+from airelays.record import Record
 
 __all__ = ["Proxy", "ProxyRules"]
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(Record, hidden=("authorization",)):
     """A plain HTTP proxy. `authorization` is the value for Proxy-Authorization, or empty."""
 
     host: str
     port: int
     variable: str
-    authorization: bytes = field(default=b"", repr=False)
+    authorization: bytes = b""
 
     @property
     def place(self) -> str:

@@ -13,10 +13,10 @@ import ssl
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from airelays.errors import UpstreamFault
+from airelays.record import Record
 
 __all__ = ["SYSTEM_STORES", "Store", "Trust", "bundled_certificates"]
 
@@ -36,8 +36,7 @@ SYSTEM_STORES = (
 _PEM_MARK = b"-----BEGIN"
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(Record):
     """Where the trusted certificates come from. `kind`: settings, environment, system or certifi."""
 
     kind: str

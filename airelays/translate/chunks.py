@@ -41,18 +41,9 @@ class ChunkStream(EventMap):
     skipped = skippable(*_REPEATS)
 
     __slots__ = (
-        "_declined",
-        "_filter",
-        "_finished",
-        "_foot",
-        "_has_calls",
-        "_head",
-        "_refused",
-        "_text_foot",
-        "_text_head",
-        "_texted",
-        "options",
-    )
+        "_declined", "_filter", "_finished", "_foot", "_has_calls", "_head", "_refused",
+        "_text_foot", "_text_head", "_texted", "options",
+    )  # fmt: skip
 
     def __init__(
         self,

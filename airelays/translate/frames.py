@@ -159,24 +159,10 @@ class EventMap:
     skipped: ClassVar[dict[bytes, bytes]] = {}
 
     __slots__ = (
-        "_failed_in_band",
-        "_fresh",
-        "_max_bytes",
-        "_parser",
-        "_tail",
-        "_tail_size",
-        "committed",
-        "created_s",
-        "done",
-        "events",
-        "failure",
-        "first_text",
-        "model",
-        "response_id",
-        "stopped",
-        "terminal",
-        "usage",
-    )
+        "_failed_in_band", "_fresh", "_max_bytes", "_parser", "_tail", "_tail_size", "committed",
+        "created_s", "done", "events", "failure", "first_text", "model", "response_id", "stopped",
+        "terminal", "usage",
+    )  # fmt: skip
 
     def __init__(
         self, *, now_s: float, reply_id: str, model: str, max_event_bytes: int, fast: bool

@@ -10,11 +10,11 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from airelays.disk.secretfile import read_secret, write_private
 from airelays.errors import ConfigError, UpstreamFault
+from airelays.record import Record
 
 __all__ = ["CLIENT_VERSION", "Catalogue", "Fetched"]
 
@@ -40,8 +40,7 @@ _KNOWN = (
 Models = list[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(Record):
     """One answer of the upstream; `models` is None when it said that the copy with this ETag still holds."""
 
     models: Models | None

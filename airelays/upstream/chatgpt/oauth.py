@@ -7,13 +7,12 @@ an error text. Refuses to know: where tokens are kept, when to refresh. Layer: I
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from airelays.errors import UpstreamFault
 from airelays.model import Fields
 from airelays.net.client import Client
+from airelays.record import Record
 
 __all__ = [
     "CALLBACK_PATH",
@@ -56,13 +55,12 @@ class SlowDown(Exception):
     """The issuer wants the device code polled less often (RFC 8628 section 3.5: 5 s more)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pkce:
+class Pkce(Record, hidden=("verifier", "state")):
     """One attempt's verifier, its S256 challenge, and the state; from `make`, with 64 and 32 random bytes."""
 
-    verifier: str = field(repr=False)
+    verifier: str
     challenge: str
-    state: str = field(repr=False)
+    state: str
 
     @classmethod
     def make(cls, random: bytes) -> Pkce:
@@ -78,11 +76,10 @@ class Pkce:
         return cls(verifier.decode(), challenge.decode(), state.decode())
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceCode:
+class DeviceCode(Record, hidden=("device_auth_id",)):
     """A started device sign-in; the user types `user_code` at `page`."""
 
-    device_auth_id: str = field(repr=False)
+    device_auth_id: str
     user_code: str
     page: str
     interval_s: float
@@ -106,6 +103,8 @@ def authorize_url(
     ]
     if workspace_id:
         pairs.append(("allowed_workspace_id", workspace_id))
+    from urllib.parse import quote, urlencode
+
     return f"{issuer}/oauth/authorize?{urlencode(pairs, quote_via=quote)}"
 
 
@@ -127,6 +126,8 @@ class Issuer:
             ("redirect_uri", redirect_uri),
             ("code_verifier", verifier),
         ]
+        from urllib.parse import urlencode
+
         status, body = await self._post("/oauth/token", _FORM, urlencode(form).encode())
         return _tokens(status, body, "the sign-in code")
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
 from airelays.errors import ConfigError, RelayError, UpstreamFault
+from airelays.record import Record
 from airelays.upstream.chatgpt.oauth import TokenRefused
 from airelays.upstream.chatgpt.signin import SignIn, sign_in_fault
 from airelays.upstream.chatgpt.store import LOCK_WAIT_S, SignInStore, Stamp
@@ -31,8 +31,7 @@ _SIGN_IN_AGAIN = "sign in again: airelays login"
 AskIssuer = Callable[[str, str], Awaitable[dict[str, Any]]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
+class _Failure(Record):
     """What the last refresh of one snapshot ended in. `permanent` holds until the file changes."""
 
     sign_in: SignIn
@@ -46,8 +45,7 @@ class _Failure:
         return sign_in_fault(self.kind, self.message, retry_after_s=wait_s)
 
 
-@dataclass(frozen=True, slots=True)
-class _Unsaved:
+class _Unsaved(Record):
     """A refreshed sign-in that the disk did not take: the only copy, until a later try stores it."""
 
     sign_in: SignIn
@@ -164,7 +162,7 @@ class Tokens:
         now_s = time.monotonic()
         unsaved = self._unsaved
         if unsaved is not None and now_s - unsaved.tried_s >= URGENT_S:
-            self._unsaved = replace(unsaved, tried_s=now_s)
+            self._unsaved = unsaved.replace(tried_s=now_s)
             await asyncio.to_thread(self._save_again, unsaved)
         if fresh or self._sign_in is None or now_s - self._stamped_s >= STAMP_S:
             stamp = self.store.stamp()
