@@ -39,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
         _drop_output()
         sys.stderr.write(f"airelays: output cannot be written: {error.strerror}\n")
         return 1
+    except ModuleNotFoundError as error:
+        return _lacks(error)
     return code
 
 
@@ -70,16 +72,18 @@ def _run(words: list[str]) -> int:
         console.out.flush()
         console.note(str(error))
         return 1
-    except ModuleNotFoundError as error:
-        # Debian's python3-minimal and some appliances leave out parts of the standard library.
-        root = (error.name or "").partition(".")[0]
-        if root not in sys.stdlib_module_names:
-            raise
-        console.note(
-            f"this Python lacks {error.name}, a part of its own standard library; install the rest of it "
-            "(Debian: apt-get install python3), or use the executable"
-        )
-        return 1
+
+
+def _lacks(error: ModuleNotFoundError) -> int:
+    """Say what Python lacks: Debian's python3-minimal (json) and some appliances leave out parts of the library."""
+    root = (error.name or "").partition(".")[0]
+    if root not in sys.stdlib_module_names:
+        raise error
+    sys.stderr.write(
+        f"airelays: this Python lacks {error.name}, a part of its own standard library; install the rest of it "
+        "(Debian: apt-get install python3), or use the executable\n"
+    )
+    return 1
 
 
 def _let_sigint_end_the_start() -> None:

@@ -696,3 +696,22 @@ def test_serve_on_a_terminal_prints_lines_to_paste_and_no_token(user: User) -> N
 def test_main_returns_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"airelays {__version__}\n"
+
+
+@pytest.mark.parametrize("module", ["json", "asyncio", "hashlib"])
+def test_a_python_without_parts_of_its_library_is_named(tmp_path: Path, module: str) -> None:
+    # Debian's python3-minimal has no json.
+    code = f"import sys; sys.modules[{module!r}] = None; from airelays.cli import main; "
+    code += "sys.exit(main(['serve', '--demo']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "AIRELAYS_BEARER_TOKEN": "t" * 40},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"airelays: this Python lacks {module}, a part of its own standard library; install the rest of it "
+        "(Debian: apt-get install python3), or use the executable\n"
+    )
