@@ -33,7 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--relay",
         choices=["package", "onefile", "frozen", "executable"],
         default="package",
-        help="which form of the program the live tests start",
+        help="which form of the program the live tests start; the executable runs as two processes, so tests that "
+        "signal or measure the process are not for it",
     )
 
 
