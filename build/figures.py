@@ -1,11 +1,12 @@
-"""Write the page `hardening` from a test run: `python3 build/figures.py REPORT.xml`.
+"""Write the page `hardening` from a test run: `python3 build/figures.py REPORT.xml [DEFENCES.txt]`.
 
 The report is pytest's: `python3 build/test.py --junitxml=REPORT.xml`. Counts of cases and the figures that tests record
-are taken from it; nothing on the page is typed.
+are taken from it; DEFENCES.txt is what `build/defences.py` printed. Nothing on the page is typed.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -38,12 +39,20 @@ SUBJECTS = {
     "test_fuzz_targets": "fuzzing targets and their old findings",
     "test_defences": "defences that `build/defences.py` takes away, one test or more for each",
 }
+LETTERS = {
+    "W": "HTTP on the wire",
+    "A": "callers, browsers, limits",
+    "B": "bodies and files",
+    "L": "logs",
+    "U": "upstream and credentials",
+    "P": "process, packaging, supply chain",
+}
 
 
 def main(arguments: list[str]) -> int:
     """Read the report and write the page."""
-    if len(arguments) != 1:
-        raise SystemExit("usage: python3 build/figures.py REPORT.xml")
+    if len(arguments) not in (1, 2):
+        raise SystemExit("usage: python3 build/figures.py REPORT.xml [DEFENCES.txt]")
     cases: Counter[str] = Counter()
     figures: Counter[str] = Counter()
     bad = 0
@@ -57,7 +66,10 @@ def main(arguments: list[str]) -> int:
                 figures[found.get("name") or ""] += int(value)
     if bad:
         raise SystemExit(f"{bad} tests of the report failed; the page shows a good run only")
-    PAGE.write_text(_page(cases, figures), encoding="utf-8")
+    page = _page(cases, figures)
+    if len(arguments) == 2:
+        page += _defences(Path(arguments[1]).read_text(encoding="utf-8"))
+    PAGE.write_text(page, encoding="utf-8")
     print(f"wrote {PAGE.relative_to(ROOT)}: {sum(cases.values())} cases")
     return 0
 
@@ -77,6 +89,26 @@ def _page(cases: Counter[str], figures: Counter[str]) -> str:
     lines += [f"| {text} | {cases[name]:,} |" for name, text in SUBJECTS.items() if cases[name]]
     lines += ["", "Held and survived within that run:", "", "| what | how many |", "| --- | --- |"]
     lines += [f"| {name} | {count:,} |" for name, count in sorted(figures.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _defences(printed: str) -> str:
+    """Return what the page says of `build/defences.py`, from its table and its last line."""
+    rows = re.findall(r"^([A-Z][0-9]+) +\S.*? {2,}noticed", printed, re.MULTILINE)
+    total = re.search(r"^([0-9]+) defences .*, ([0-9]+) noticed, 0 not$", printed, re.MULTILINE)
+    if total is None or not total[1] == total[2] == str(len(rows)):
+        raise SystemExit("the run of build/defences.py is not whole, or not everything was noticed")
+    count = Counter(row[0] for row in rows)
+    lines = [
+        "",
+        "Each defence taken away in a copy, one at a time, by `build/defences.py`: the tests failed for every one.",
+        "",
+        "| of the table of threats | rows | defences taken away, each noticed |",
+        "| --- | --- | --- |",
+    ]
+    for letter, text in LETTERS.items():
+        kinds = len({row for row in rows if row[0] == letter})
+        lines.append(f"| {text} | {kinds} | {count[letter]} |")
     return "\n".join(lines) + "\n"
 
 

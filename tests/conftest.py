@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -21,6 +22,10 @@ for _name in list(os.environ):
         continue  # how long and how much the tests themselves try
     if _name.startswith(("AIRELAYS_", "AIRELAY_", "OPENAI_")):
         del os.environ[_name]
+
+# Started in the background the tests inherit an ignored SIGINT, and what they start would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run on a build machine; at a developer's desk new ones each time.
 settings.register_profile("ci", derandomize=True, deadline=None)
