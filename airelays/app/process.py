@@ -87,10 +87,16 @@ async def _settle(relay: Relay) -> int:
     gc.freeze()
     gc.enable()
     await asyncio.sleep(SETTLE_S)
-    relay.upstreams.warm()
-    relay.store.warm()
-    await asyncio.to_thread(keep_code)
-    return follow_loader()
+    try:
+        relay.upstreams.warm()
+        relay.store.warm()
+        await asyncio.to_thread(keep_code)
+        return follow_loader()
+    except (
+        OSError
+    ) as error:  # no descriptors left, a disk that fails: the first request prepares what it needs
+        relay.complain(f"not everything could be prepared at the start: {error.strerror}")
+        return 0
 
 
 def listen(relay: Relay, sockets: list[socket.socket]) -> Listener:
