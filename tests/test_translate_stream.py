@@ -870,6 +870,19 @@ def test_items_read_late_give_the_same_answer(output: object, broken: bool) -> N
         assert again.result() == plain.result()
 
 
+def test_of_a_repeated_item_the_last_counts_in_any_spelling() -> None:
+    def done(text: str) -> dict[str, Any]:
+        item = {"id": text, "type": "message", "content": []}
+        return {"type": "response.output_item.done", "output_index": 0, "item": item}
+
+    usual, last = sse(created(), done("usual")), sse(completed())
+    unusual = f"data: {json.dumps(done('unusual'))}\n\n".encode()
+    for fast in (True, False):
+        found = collector(fast=fast)
+        run(found, usual + unusual + last)
+        assert [item["id"] for item in found.result()["output"]] == ["unusual"]
+
+
 def test_an_answer_that_the_relay_ended_has_the_items_so_far() -> None:
     item = {"id": "i", "type": "message", "content": []}
     stream = sse(created(), {"type": "response.output_item.done", "output_index": 0, "item": item})

@@ -149,6 +149,7 @@ class Collector(EventMap):
         self, kind: str, name: str, event: dict[str, Any], data: bytes, out: list[bytes]
     ) -> None:
         if kind == "response.output_item.done":
+            self._read_items()  # those that came before: of a repeated index the last counts
             self._keep(event)
         elif kind == "response.output_text.delta":
             self.first_text = True
