@@ -28,9 +28,9 @@ def follow_loader() -> int:
     """
     if not unpacked_folder() or not sys.platform.startswith("linux"):
         return 0
-    import ctypes
-
     try:
+        import ctypes
+
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     except (OSError, AttributeError):
         return 0

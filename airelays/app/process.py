@@ -67,7 +67,8 @@ async def _serve(
     listener.start()
     on_ready([s.getsockname()[:2] for s in sockets])
     tell_manager("READY=1")
-    loader_pid = await _settle(relay)
+    await _settle(relay)
+    loader_pid = follow_loader()
     lag = LagWatch(complain)
     await stop.wait()
     lag.close()
@@ -81,8 +82,8 @@ async def _serve(
     return 0
 
 
-async def _settle(relay: Relay) -> int:
-    """Do what can wait until those who wait for the relay have been served; return the loader's pid, or 0."""
+async def _settle(relay: Relay) -> None:
+    """Do what can wait until those who wait for the relay have been served. What fails is left to the first request."""
     # What exists now stays until the end: the collector need not look at it again.
     gc.freeze()
     gc.enable()
@@ -91,12 +92,8 @@ async def _settle(relay: Relay) -> int:
         relay.upstreams.warm()
         relay.store.warm()
         await asyncio.to_thread(keep_code)
-        return follow_loader()
-    except (
-        OSError
-    ) as error:  # no descriptors left, a disk that fails: the first request prepares what it needs
+    except OSError as error:
         relay.complain(f"not everything could be prepared at the start: {error.strerror}")
-        return 0
 
 
 def listen(relay: Relay, sockets: list[socket.socket]) -> Listener:
