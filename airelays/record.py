@@ -26,9 +26,10 @@ class Record:
     _hidden: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, *, hidden: tuple[str, ...] = ()) -> None:
-        cls._hidden = hidden
-        cls.fields = dict(cls.__annotations__)
-        cls._required = frozenset(name for name in cls.fields if name not in cls.__dict__)
+        # What a parent has and hides its children have and hide.
+        cls._hidden += hidden
+        cls.fields = {**cls.fields, **cls.__annotations__}
+        cls._required = frozenset(name for name in cls.fields if not hasattr(cls, name))
 
     def __init__(self, *values: Any, **named: Any) -> None:
         mine = self.__dict__

@@ -88,5 +88,17 @@ def test_hidden_fields_are_not_shown() -> None:
     assert Kept("n", "s3cret").secret == "s3cret"
 
 
+class Child(Kept):
+    """Adds a field to what it inherits."""
+
+    more: int = 0
+
+
+def test_a_child_has_and_hides_what_its_parent_does() -> None:
+    assert repr(Child("n", "s3cret", 1)) == "Child(name='n', more=1)"
+    with pytest.raises(TypeError, match=r"^Child takes name, secret, more, each once; name must"):
+        Child(more=1)  # type: ignore[call-arg]  # what is tried here
+
+
 def test_derived_values_are_there_from_the_start() -> None:
     assert (Doubled(2).two, Doubled(2, 7).two) == (4, 7)
