@@ -41,14 +41,7 @@ def backend() -> Iterator[FakeBackend]:
 def relay(backend: FakeBackend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     """A relay against a backend that is as strict as the real one."""
     home: Path = tmp_path_factory.mktemp("home")
-    (home / ".airelays").mkdir(mode=0o700)
-    login = home / ".airelays" / "auth.json"
-    login.write_bytes(backend.auth_json())
-    login.chmod(0o600)
-    far = {
-        "AIRELAYS_UPSTREAM_BASE_URL": backend.base_url,
-        "AIRELAYS_ISSUER_BASE_URL": backend.issuer_url,
-    }
+    far = backend.sign_in(home / ".airelays")
     with running(home, demo=False, env={**WIDE, **far}) as one:
         yield one
 

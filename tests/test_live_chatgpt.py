@@ -20,13 +20,8 @@ def backend():
 @pytest.fixture
 def relay(tmp_path, backend):
     data = tmp_path / "data"
-    data.mkdir(mode=0o700)
-    (data / "auth.json").write_bytes(backend.auth_json())
-    (data / "auth.json").chmod(0o600)
     env = {
-        "AIRELAYS_UPSTREAM_BASE_URL": backend.base_url,
-        "AIRELAYS_ISSUER_BASE_URL": backend.issuer_url,
-        "AIRELAYS_DATA_DIR": str(data),
+        **backend.sign_in(data),
         "AIRELAYS_STREAM_GAP_SECONDS": "1",
         "AIRELAYS_RATE_LIMIT_BURST": "100000",
     }

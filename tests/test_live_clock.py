@@ -112,16 +112,9 @@ def test_a_sign_in_is_refreshed_once_and_not_lost(
 ) -> None:
     jump, env = shift
     data = tmp_path / "data"
-    data.mkdir(mode=0o700)
     with FakeBackend() as backend:
-        (data / "auth.json").write_bytes(backend.auth_json())
-        (data / "auth.json").chmod(0o600)
-        places = {
-            "AIRELAYS_UPSTREAM_BASE_URL": backend.base_url,
-            "AIRELAYS_ISSUER_BASE_URL": backend.issuer_url,
-            "AIRELAYS_DATA_DIR": str(data),
-        }
-        with running(tmp_path, env={**env, **places}, demo=False) as relay:
+        env = {**env, **backend.sign_in(data)}
+        with running(tmp_path, env=env, demo=False) as relay:
 
             def ask() -> int:
                 body = {"model": "gpt-5.5", "messages": [{"role": "user", "content": "hello"}]}

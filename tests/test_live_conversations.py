@@ -38,15 +38,7 @@ def backend() -> Iterator[Any]:
 def strict(backend: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     """A relay in front of a backend that is as strict as the real one and stores nothing."""
     home = tmp_path_factory.mktemp("home")
-    data = home / ".airelays"
-    data.mkdir(mode=0o700)
-    (data / "auth.json").write_bytes(backend.auth_json())
-    (data / "auth.json").chmod(0o600)
-    env = {
-        **WIDE,
-        "AIRELAYS_UPSTREAM_BASE_URL": backend.base_url,
-        "AIRELAYS_ISSUER_BASE_URL": backend.issuer_url,
-    }
+    env = {**WIDE, **backend.sign_in(home / ".airelays")}
     with running(home, env=env, demo=False) as one:
         yield one
 

@@ -88,6 +88,18 @@ class FakeBackend(FakeServer):
         self.issuer_url = self.issuer.url = self.url
         return self
 
+    def sign_in(self, data: Path) -> dict[str, str]:
+        """Put a sign-in for this backend into the new data folder; return the variables of a relay that uses both."""
+        data.mkdir(mode=0o700)
+        path = data / "auth.json"
+        path.write_bytes(self.auth_json())
+        path.chmod(0o600)
+        return {
+            "AIRELAYS_UPSTREAM_BASE_URL": self.base_url,
+            "AIRELAYS_ISSUER_BASE_URL": self.issuer_url,
+            "AIRELAYS_DATA_DIR": str(data),
+        }
+
     def auth_json(self, **changes) -> bytes:
         """Return the content of an auth.json that this backend accepts."""
         return json.dumps(self.issuer.auth_json(**changes)).encode()
