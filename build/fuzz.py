@@ -38,6 +38,7 @@ from airelays.translate.responses import from_responses  # noqa: E402
 from airelays.translate.stream import ChatStream, ResponsesStream  # noqa: E402
 from airelays.translate.values import ReplyOptions  # noqa: E402
 
+MAX_INPUT_BYTES = 8192
 OPTIONS = ReplyOptions(model="m", stream=True, include_usage=True, stop=("STOP",))
 
 
@@ -208,6 +209,12 @@ SEEDS = {
 }
 
 
+def seeds_of(name: str) -> list[bytes]:
+    """Return what the target `name` begins with: its seeds, and for streams the recorded ones that are not too long."""
+    recorded = sorted((ROOT / "tests" / "samples").glob("*.sse")) if name == "reply_maps" else []
+    return SEEDS[name] + [p.read_bytes() for p in recorded if p.stat().st_size <= MAX_INPUT_BYTES]
+
+
 def main(arguments: list[str]) -> int:
     """Fuzz the named targets, or all, one after the other, each in a process of its own."""
     seconds = int(_taken(arguments, "--seconds", "60"))
@@ -244,12 +251,14 @@ def _fuzz(name: str, seconds: int, corpus: str) -> int:
     crashes.mkdir(parents=True, exist_ok=True)
     inputs = Path(corpus) / name
     inputs.mkdir(parents=True, exist_ok=True)
-    seeds = [*SEEDS[name]]
-    if name == "reply_maps":
-        seeds += [p.read_bytes() for p in sorted((ROOT / "tests" / "samples").glob("*.sse"))]
-    for number, seed in enumerate(seeds):
+    for number, seed in enumerate(seeds_of(name)):
         (inputs / f"seed{number}").write_bytes(seed)
-    flags = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=10", "-print_final_stats=1"]
+    flags = [
+        f"-max_total_time={seconds}",
+        f"-max_len={MAX_INPUT_BYTES}",
+        "-timeout=10",
+        "-print_final_stats=1",
+    ]
     command = [name, *flags, f"-artifact_prefix={crashes}/", str(inputs)]
     atheris.Setup(command, TARGETS[name])
     atheris.Fuzz()
