@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from airelays.app.lag import LagWatch
 from airelays.app.loader import clean_up_after, follow_loader
@@ -23,6 +24,7 @@ from airelays.settings import Settings
 __all__ = ["listen", "run"]
 
 SETTLE_S = 0.02
+WORKERS = 4
 
 
 def run(
@@ -84,6 +86,8 @@ async def _serve(
 
 async def _settle(relay: Relay) -> None:
     """Do what can wait until those who wait for the relay have been served. What fails is left to the first request."""
+    # Each thread keeps a heap of its own; by itself asyncio would make up to 32 on a large machine.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(WORKERS))
     # What exists now stays until the end: the collector need not look at it again.
     gc.freeze()
     gc.enable()

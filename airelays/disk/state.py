@@ -97,7 +97,7 @@ class State:
         db.execute("PRAGMA synchronous = FULL")
         # The log is used again from its start after 64 pages: it stays small, and a full disk has room for it.
         db.execute("PRAGMA wal_autocheckpoint = 64")
-        db.execute("PRAGMA cache_size = -1024")
+        db.execute("PRAGMA cache_size = -256")
         db.execute("PRAGMA secure_delete = ON")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:

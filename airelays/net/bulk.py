@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from airelays.net.connection import READ_BYTES, Connection, TimedOut
+from airelays.net.connection import Connection, TimedOut
+from airelays.net.sharedread import BULK_READ_BYTES
 
 __all__ = ["Bulk"]
-
-BULK_READ_BYTES = 256 * 1024
 
 
 class Bulk:
@@ -61,7 +60,7 @@ class Bulk:
 
     def close(self) -> None:
         """Let the connection read as before."""
-        self._connection.divert(None, None, READ_BYTES)
+        self._connection.divert(None, None)
         self._connection.deadline.clear()
         if self._paused:
             self._paused = False
@@ -76,7 +75,7 @@ class Bulk:
         self.held += len(data)
         self._pieces.append(data)
         if not self.left:
-            connection.divert(None, None, READ_BYTES)
+            connection.divert(None, None)
             connection.deadline.clear()
             self._wake()
             return

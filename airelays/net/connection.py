@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from airelays.model import Peer
 from airelays.net.deadline import Deadline
+from airelays.net.sharedread import READ_BYTES, read_view
 
 __all__ = ["Connection", "TimedOut"]
 
-READ_BYTES = 64 * 1024
 # The stream reader pauses the transport at twice its limit: this is all that is read ahead of a request.
 READ_AHEAD_BYTES = 32 * 1024
 # nginx and Envoy hold 32 to 64 KiB a connection before they stop reading from the upstream.
@@ -27,7 +27,7 @@ class TimedOut(Exception):
     """What was waited for did not come before the deadline."""
 
 
-class Connection(asyncio.StreamReaderProtocol):
+class Connection(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
     """The client's side. Made by the listener for an accepted socket.
 
     `on_gone` is called once when the connection is lost, `on_eof` when the client will send nothing more,
@@ -35,7 +35,7 @@ class Connection(asyncio.StreamReaderProtocol):
     """
 
     __slots__ = (
-        "_expired", "_fed", "_on_end", "_over", "_sink", "_stall", "_stalled_bytes",
+        "_expired", "_fed", "_on_end", "_over", "_sink", "_stall", "_stalled_bytes", "_view",
         "_write_stall_s", "blocked", "bytes_in", "deadline", "here", "loop", "lost", "on_blocked",
         "on_eof", "on_gone", "peer", "reader", "transport", "writer",
     )  # fmt: skip
@@ -45,6 +45,7 @@ class Connection(asyncio.StreamReaderProtocol):
     ) -> None:
         self.reader = asyncio.StreamReader(limit=READ_AHEAD_BYTES, loop=loop)
         super().__init__(self.reader, loop=loop)
+        self._view = read_view()
         self.loop = loop
         self.peer = peer
         self.here = here
@@ -71,9 +72,6 @@ class Connection(asyncio.StreamReaderProtocol):
         super().connection_made(transport)
         if not isinstance(transport, asyncio.Transport):
             raise TypeError("a client connection needs a two-way transport")
-        if hasattr(transport, "max_size"):
-            # asyncio allocates this for every read; see net/exchange.py.
-            transport.max_size = READ_BYTES
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         self.transport = transport
         self.writer = asyncio.StreamWriter(transport, self, self.reader, self.loop)
@@ -88,27 +86,30 @@ class Connection(asyncio.StreamReaderProtocol):
         if self.on_gone is not None:
             self.on_gone()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the loop puts what arrives."""
+        return self._view
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hand what came to whoever reads: the stream reader, or a bulk body."""
         if self._sink is None:
-            self._fed += len(data)
-            super().data_received(data)
+            self._fed += nbytes
+            self.reader.feed_data(self._view[:nbytes])
         else:
-            self._sink(data)
+            self._sink(bytes(self._view[:nbytes]))
 
     def divert(
         self,
         sink: Callable[[bytes], None] | None,
         on_end: Callable[[], None] | None,
-        read_bytes: int,
+        read_bytes: int = READ_BYTES,
     ) -> None:
         """Give what arrives to `sink` from now on, past the reader, which must be empty; None ends that.
 
         `on_end` is called when the client will send nothing more, and when the deadline has passed.
         """
         self._sink, self._on_end = sink, on_end
-        if hasattr(self.transport, "max_size"):
-            self.transport.max_size = read_bytes  # type: ignore[union-attr]  # as in connection_made
+        self._view = read_view(read_bytes)
 
     def pause_reading(self) -> None:
         """Take nothing from the client for now."""

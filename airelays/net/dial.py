@@ -28,7 +28,7 @@ MAX_CONNECT_HEAD_BYTES = 16 * 1024
 SHUTDOWN_S = 2.0
 
 
-class Dialled(asyncio.Protocol):
+class Dialled(asyncio.BufferedProtocol):
     """What a dialled connection is handed to. `tls_s` is how long its handshake took; 0.0 without TLS."""
 
     tls_s = 0.0

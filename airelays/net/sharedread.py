@@ -1,0 +1,29 @@
+"""The buffer that all connections of a thread read into.
+
+A plain asyncio protocol is handed a bytes object that was allocated for the most that a read may bring and then cut
+to what came, mostly a few hundred bytes of 64 KiB. Those that live on for a while leave holes in the heap, which
+grows for hours. What is read here has to be copied out, at the size that it has, before the loop goes on. A buffer
+a thread: a refresh of the sign-in has a loop of its own beside that of the relay. Layer: I/O.
+"""
+
+from __future__ import annotations
+
+import threading
+
+__all__ = ["BULK_READ_BYTES", "READ_BYTES", "read_view"]
+
+READ_BYTES = 64 * 1024
+BULK_READ_BYTES = 256 * 1024
+
+
+class _Own(threading.local):
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(BULK_READ_BYTES))
+
+
+_OWN = _Own()
+
+
+def read_view(size: int = READ_BYTES) -> memoryview:
+    """Return the first `size` bytes of this thread's buffer, which has BULK_READ_BYTES."""
+    return _OWN.view[:size]
