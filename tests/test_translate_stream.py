@@ -889,3 +889,16 @@ def test_an_answer_that_the_relay_ended_has_the_items_so_far() -> None:
     found = collector()
     found.feed(stream)
     assert found.so_far()["output"] == [item]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.sampled_from("abc")), max_size=9))
+def test_what_had_come_is_the_same_read_early_and_late(steps: list[tuple[bool, int, str]]) -> None:
+    def done(index: int, text: str) -> dict[str, Any]:
+        item = {"id": f"{index}{text}", "type": "message", "content": []}
+        return {"type": "response.output_item.done", "output_index": index, "item": item}
+
+    events = [done(at, text) if ends else delta(text, at) for ends, at, text in steps]
+    found, plain = collector(), collector(fast=False)
+    for way in (found, plain):
+        way.feed(sse(created(), *events))
+    assert found.so_far() == plain.so_far()

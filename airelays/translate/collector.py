@@ -64,8 +64,9 @@ class Collector(EventMap):
         # Nothing goes out, so nothing is held back: announcements can be skipped from the first event on.
         self.committed = True
         self._items = ItemKeeper()
-        # Finished items in their usual spelling, unread: a terminal event that has them all makes them needless.
-        self._unread: list[bytes] = []
+        # Finished items in their usual spelling, unread, each with the texts that came since the one before: a
+        # terminal event that has them all makes them needless.
+        self._unread: list[tuple[bytes, dict[bytes, list[Any]]]] = []
         self._texts: dict[bytes, list[Any]] = {}
         self._response: dict[str, Any] = {}
 
@@ -120,10 +121,17 @@ class Collector(EventMap):
 
     def _read_items(self) -> None:
         unread, self._unread = self._unread, []
-        for frame in unread:
+        last, self._texts = self._texts, {}
+        for frame, texts in unread:
+            self._add_texts(texts)
             event = read_event(frame[frame.index(b"\ndata: ") + 7 :])
             if event is not None:
                 self._keep(event)
+        self._add_texts(last)
+
+    def _add_texts(self, texts: dict[bytes, list[Any]]) -> None:
+        for key, pieces in texts.items():
+            self._texts.setdefault(key, []).extend(pieces)
 
     def _keep(self, event: dict[str, Any]) -> None:
         self._items.keep(event)
@@ -132,7 +140,8 @@ class Collector(EventMap):
     def _frame(self, frame: bytes, out: list[bytes]) -> None:
         if frame.startswith(_ITEM_DONE) and frame.count(b"\n") == 1:
             self.events += 1
-            self._unread.append(frame)
+            self._unread.append((frame, self._texts))
+            self._texts = {}
         else:
             super()._frame(frame, out)
 
