@@ -18,6 +18,7 @@ import pytest
 from airelays.commands.console import Console
 from airelays.commands.explain import timeline, verdict
 from airelays.commands.logview import View, seconds_text, tokens_a_second, when
+from airelays.disk.lock import FileLock
 from airelays.disk.logfiles import hour_path
 from tests.live import DEADLINE_S, ROOT, Relay, program, running
 
@@ -465,3 +466,25 @@ def test_unblock_of_a_relay_that_does_not_answer_gives_up(relay: Relay) -> None:
     assert done.returncode == 1
     assert "did not answer within 3 s" in done.stderr
     assert not (relay.home / ".airelays" / "unblock.json").exists()
+
+
+@pytest.mark.parametrize("note", [b"", b"123\n", b"hears airelays unblock: 1\n"])
+def test_unblock_signals_no_program_that_does_not_say_that_it_hears_it(
+    tmp_path: Path, note: bytes
+) -> None:
+    # The published AIRelays has the same two files, and a SIGUSR1 ends it.
+    data = tmp_path / ".airelays"
+    data.mkdir(mode=0o700)
+    (data / "relay.lock").write_bytes(note)
+    with subprocess.Popen(["sleep", "60"]) as other:
+        (data / "relay.pid").write_text(f"{other.pid}\n")
+        lock = FileLock(str(data / "relay.lock"))
+        assert lock.acquire()
+        done = command(tmp_path, "unblock")
+        lock.release()
+        alive = other.poll() is None
+        other.kill()
+    assert alive
+    assert done.returncode == 1
+    assert f"{other.pid} is another program's" in done.stderr
+    assert not (data / "unblock.json").exists()

@@ -15,6 +15,7 @@ from airelays.config import Settings, check_listener, is_loopback_host
 from airelays.disk.lock import FileLock, LockUnsupported
 from airelays.disk.secretfile import make_private_dir, sweep_leftovers, write_private
 from airelays.disk.token import create_token
+from airelays.disk.unblock import hears_unblock
 from airelays.errors import ConfigError
 from airelays.settings import client_base_url
 
@@ -42,6 +43,7 @@ def run(args: Arguments, console: Console) -> int:
     if hasattr(signal, "SIGUSR1"):
         # `airelays unblock` may send it as soon as the pid is known; it must not end a relay that starts.
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        lock.note(hears_unblock(os.getpid()))
     try:
         write_private(pid_file, b"%d\n" % os.getpid())
         sweep_leftovers(settings.data_dir)

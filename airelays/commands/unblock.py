@@ -10,8 +10,8 @@ from ipaddress import ip_address
 from airelays.commands.console import Console
 from airelays.commands.context import find_context
 from airelays.commands.table import Arguments
-from airelays.disk.lock import FileLock, LockUnsupported
-from airelays.disk.unblock import ask, read_answer, withdraw
+from airelays.disk.lock import FileLock, LockUnsupported, read_note
+from airelays.disk.unblock import ask, hears_unblock, read_answer, withdraw
 from airelays.errors import ConfigError
 
 __all__ = ["run"]
@@ -75,6 +75,8 @@ def _tell(data_dir: str) -> None:
             pid = int(file.read(20))
         if pid <= 1:
             raise ValueError(f"{pid} is no relay's")
+        if read_note(os.path.join(data_dir, "relay.lock")) != hears_unblock(pid):
+            raise ValueError(f"{pid} is another program's; restart that, which lifts all blocks")
         os.kill(pid, signal.SIGUSR1)
     except (OSError, ValueError) as error:
         withdraw(data_dir)

@@ -16,7 +16,7 @@ from types import TracebackType
 
 from airelays.errors import ConfigError
 
-__all__ = ["FileLock", "LockUnsupported"]
+__all__ = ["FileLock", "LockUnsupported", "read_note"]
 
 _FIRST_WAIT_S = 0.005
 _LONGEST_WAIT_S = 0.1
@@ -73,6 +73,14 @@ class FileLock:
             _unlock(fd)
             os.close(fd)
 
+    def note(self, text: bytes) -> None:
+        """Write `text` into the file of the held lock, for `read_note`; a full disk leaves it empty."""
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, 0)
+                os.lseek(self._fd, 0, os.SEEK_SET)
+                os.write(self._fd, text)
+
     def held(self, timeout_s: float) -> _Held:
         """Return a context manager that holds the lock; TimeoutError when it cannot be had in time."""
         return _Held(self, timeout_s)
@@ -89,6 +97,15 @@ class FileLock:
             raise ConfigError(
                 f"lock file {self.path} cannot be opened: {error.strerror}"
             ) from error
+
+
+def read_note(path: str) -> bytes:
+    """Return what the last holder of the lock `path` noted in it, b"" for nothing."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(256)
+    except OSError:
+        return b""
 
 
 class _Held:

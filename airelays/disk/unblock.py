@@ -13,7 +13,7 @@ from typing import NamedTuple
 from airelays.disk.secretfile import read_secret, write_private
 from airelays.errors import ConfigError
 
-__all__ = ["Wish", "answer", "ask", "read_answer", "take", "withdraw"]
+__all__ = ["Wish", "answer", "ask", "hears_unblock", "read_answer", "take", "withdraw"]
 
 MAX_BYTES = 4096
 _WISH = "unblock.json"
@@ -25,6 +25,11 @@ class Wish(NamedTuple):
 
     id: str
     client: str
+
+
+def hears_unblock(pid: int) -> bytes:
+    """Return what a relay notes in its lock file: the process `pid` may be sent SIGUSR1, which ends most others."""
+    return b"hears airelays unblock: %d\n" % pid
 
 
 def ask(data_dir: str, client: str) -> str:
