@@ -24,6 +24,7 @@ from airelays.disk.retention import (
     Policy,
     changed,
     load_policy,
+    log_facts,
     policy_path,
     prune,
     save_policy,
@@ -459,7 +460,10 @@ def test_only_files_of_our_own_layout_are_removed(tmp_path: Path) -> None:
     target.write_text("x")
     strangers = []
     for name in (
-        "2020/01/01-00.log",
+        "2020/01/01-00.log.bak",
+        "2020/01/01-00.1.log",
+        "2020/01/01-00.0123456789ABCDEF0123456789ABCDEF.log",
+        "2020/01/relay.log",
         "2020/01/notes.jsonl",
         "2020/01/01-24.jsonl",
         "2020/02/30-00.jsonl",
@@ -481,6 +485,22 @@ def test_only_files_of_our_own_layout_are_removed(tmp_path: Path) -> None:
     ours.write_text("x")
     assert [f.path for f in prune(str(tmp_path), Policy(), T0)] == [str(ours)]
     assert all(path.exists() for path in [*strangers, link, twin, target])
+
+
+def test_what_an_earlier_release_has_left_is_counted_and_goes_with_its_age(tmp_path: Path) -> None:
+    # Its files hold whole prompts and answers unless that was switched off.
+    name = hour_path(str(tmp_path), NOW_HOUR - 25).removesuffix(".jsonl")
+    make(tmp_path, NOW_HOUR)
+    earlier = [Path(f"{name}.log"), Path(f"{name}.{'0a' * 16}.log")]
+    for path in earlier:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * 90)
+    facts = log_facts(str(tmp_path), Policy())
+    assert (facts["file_count"], facts["usage_bytes"]) == (3, 190)
+    assert [f.part for f in list_files(str(tmp_path))] == [0]  # nobody reads them
+    prune(str(tmp_path), Policy(retention_days=1), T0)
+    assert not any(path.exists() for path in earlier)
+    assert [f.hour for f in list_files(str(tmp_path))] == [NOW_HOUR]
 
 
 def test_empty_folders_go_too(tmp_path: Path) -> None:

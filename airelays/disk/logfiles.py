@@ -31,6 +31,8 @@ MAX_PART = 9999
 # Longer than any record that is written; a reader gives up on a line that has no end.
 MAX_LINE_BYTES = 1024 * 1024
 _NAME = re.compile(r"([0-9]{2})-([0-9]{2})(?:\.([1-9][0-9]{0,3}))?\.jsonl")
+# The layout of AIRelays before 1.0: nobody here reads those files, but they hold prompts, so what is kept counts them.
+_EARLIER = re.compile(r"([0-9]{2})-([0-9]{2})(?:\.[0-9a-f]{32})?\.log")
 _YEAR = re.compile(r"[0-9]{4}")
 _MONTH = re.compile(r"[0-9]{2}")
 _POSIX = os.name == "posix"
@@ -51,7 +53,7 @@ class UnsafeLog(OSError):
 
 
 class LogFile(NamedTuple):
-    """One file of the log. `hour` counts hours since 1970 in UTC."""
+    """One file of the log. `hour` counts hours since 1970 in UTC; `part` is -1 for a file of an earlier AIRelays."""
 
     hour: int
     part: int
@@ -103,15 +105,21 @@ def _is_ours(found: os.stat_result) -> bool:
     return not _POSIX or found.st_uid == os.geteuid()
 
 
-def list_files(logs_dir: str) -> list[LogFile]:
-    """Return the files of the log, the oldest first. What is not exactly of our layout is not seen."""
+def list_files(logs_dir: str, *, earlier: bool = False) -> list[LogFile]:
+    """Return the files of the log, the oldest first. What is not exactly of our layout is not seen.
+
+    With `earlier` also those that an AIRelays before 1.0 has left in the same folders.
+    """
     found = []
     for year in _folders(logs_dir, _YEAR):
         for month in _folders(year.path, _MONTH):
             for entry in _entries(month.path):
                 match = _NAME.fullmatch(entry.name)
+                part = int(match[3] or 0) if match else -1
+                if match is None and earlier:
+                    match = _EARLIER.fullmatch(entry.name)
                 hour = match and _hour(year.name, month.name, match[1], match[2])
-                if match is None or hour is None or not entry.is_file(follow_symlinks=False):
+                if hour is None or not entry.is_file(follow_symlinks=False):
                     continue
                 try:
                     about = entry.stat(follow_symlinks=False)
@@ -119,7 +127,7 @@ def list_files(logs_dir: str) -> list[LogFile]:
                     continue
                 # On Windows scandir does not count the names of a file.
                 if about.st_nlink <= 1:
-                    found.append(LogFile(hour, int(match[3] or 0), entry.path, about.st_size))
+                    found.append(LogFile(hour, part, entry.path, about.st_size))
     return sorted(found)
 
 

@@ -2,7 +2,7 @@
 
 A saved policy (`.retention.json` in the log folder; from `airelays logs --retention-days ...` or the relay's
 `/v1/relay/logging`) wins over the config file and is shared by everybody who uses the folder. Removed are only
-files of the log's own layout, the oldest first, never the one being written. Layer: I/O.
+files of the log's own layout and of that before 1.0, the oldest first, never the one being written. Layer: I/O.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def load_policy(logs_dir: str, configured: Policy) -> tuple[Policy, str]:
 def log_facts(logs_dir: str, configured: Policy) -> dict[str, Any]:
     """Return policy, place and size of the log, as `airelays logs --json` shows them. Raises ConfigError."""
     policy, source = load_policy(logs_dir, configured)
-    files = list_files(logs_dir)
+    files = list_files(logs_dir, earlier=True)
     total = sum(file.size for file in files)
     return {
         "policy": policy.facts(),
@@ -126,7 +126,7 @@ def prune(
     logs_dir: str, policy: Policy, now_s: float, *, keep: str = "", dry: bool = False
 ) -> list[LogFile]:
     """Remove what the policy no longer keeps, but never the file `keep`; return what was removed."""
-    files = list_files(logs_dir)
+    files = list_files(logs_dir, earlier=True)
     total = sum(f.size for f in files)
     oldest_s = now_s - policy.retention_days * 86_400 if policy.retention_days else float("-inf")
     removed = []
