@@ -10,6 +10,11 @@ import sys
 
 from airelays import __version__
 
+TYPE_CHECKING = False  # typing itself would cost `--version` a third of its time
+if TYPE_CHECKING:
+    from airelays.commands.console import Console
+    from airelays.commands.table import Arguments, Command
+
 __all__ = ["main"]
 
 TOO_OLD = "AIRelays needs Python 3.11 or newer; this is Python %d.%d. Run it with a newer one."
@@ -51,15 +56,15 @@ def _run(words: list[str]) -> int:
         _let_sigint_end_the_start()
 
     from airelays.commands.console import Console
-    from airelays.commands.line import UsageError, help_for, parse
-    from airelays.errors import ConfigError
+    from airelays.commands.line import UsageError, help_for
+    from airelays.errors import ConfigError, FlagError
 
     for stream in (sys.stdout, sys.stderr):
         # A terminal in the C locale must not turn a path with an umlaut into a traceback.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # files always can
     console = Console(env=os.environ)
     try:
-        command, args = parse(words)
+        command, args = _parse(words, console)
         if command is None or args.has("--help"):
             console.out.write(help_for(args.command))
             return 0
@@ -71,7 +76,21 @@ def _run(words: list[str]) -> int:
     except ConfigError as error:
         console.out.flush()
         console.note(str(error))
-        return 1
+        return 2 if isinstance(error, FlagError) else 1
+
+
+def _parse(words: list[str], console: Console) -> tuple[Command | None, Arguments]:
+    from airelays.commands.line import UsageError, parse
+
+    try:
+        return parse(words)
+    except UsageError:
+        from airelays.commands.retired import retire
+
+        left = retire(words, console.note)
+        if left == words:
+            raise
+    return parse(left)
 
 
 def _lacks(error: ModuleNotFoundError) -> int:

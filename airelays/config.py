@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airelays.errors import ConfigError
-from airelays.options import NO_EFFECT, OLDEST_PREFIX, OPTIONS, PREFIXES, env_names
+from airelays.errors import ConfigError, FlagError
+from airelays.options import NO_EFFECT, OLDEST_PREFIX, OPTIONS, PREFIXES, Option, env_names
 from airelays.record import Record
 from airelays.settings import Alias, Settings, UpstreamSettings, is_loopback_host
 from airelays.tables import (
@@ -87,7 +87,7 @@ def load(
                 break
         if flags.get(name):
             origin = Origin("flag", option.flag)
-            value = from_text(option, flags[name], option.flag, places)
+            value = _from_flag(option, flags[name], places)
         origins[name] = origin
         if origin.source != "default":
             found[name] = value
@@ -135,6 +135,13 @@ def _unknown_keys(tree: Mapping[str, Any], path: str) -> Iterator[str]:
             raise ConfigError(f"{path}: {key} is {found}; expected a table, written [{key}]")
         else:
             raise ConfigError(_unknown_sentence(path, key, known | set(KNOWN_TABLES) | tables))
+
+
+def _from_flag(option: Option, text: str, places: Places) -> Any:
+    try:
+        return from_text(option, text, option.flag, places)
+    except ConfigError as error:
+        raise FlagError(str(error)) from error
 
 
 def _leaves(

@@ -19,6 +19,7 @@ from airelays import __version__
 from airelays.cli import main
 from airelays.commands.console import Console, escaped
 from airelays.commands.line import UsageError, flags_of, help_for, parse
+from airelays.commands.retired import retire
 from airelays.commands.table import COMMANDS
 from airelays.disk.pages import PAGES, page_text, page_title
 
@@ -173,6 +174,54 @@ def test_usage_errors_go_to_stderr_with_code_2(user: User) -> None:
         "airelays: there is no flag --prot; did you mean --port?\n"
         "Type `airelays --help` for the commands.\n"
     )
+
+
+@pytest.mark.parametrize("name", ["accounts", "balance", "claude"])
+def test_a_command_of_before_1_0_is_explained(user: User, name: str) -> None:
+    sentence = user.refused(name, "list", "--json", code=2)
+    assert sentence.startswith(f"airelays: `airelays {name}` is of releases before 1.0; ")
+    assert "did you mean" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        (["serve", "--balance", "ordered", "--port", "1"], ["serve", "--port", "1"]),
+        (["serve", "--balance=ordered"], ["serve"]),
+        (["serve", "--balance"], ["serve"]),
+        (["logout", "--all", "--json"], ["logout", "--json"]),
+        (["login", "--replace", "a@example.test", "--device"], ["login", "--device"]),
+        (["status", "--all"], ["status", "--all"]),
+        (["serve", "--prot", "1"], ["serve", "--prot", "1"]),
+    ],
+)
+def test_flags_of_before_1_0_that_mean_nothing_now_are_left_out(
+    words: list[str], left: list[str]
+) -> None:
+    told: list[str] = []
+    assert retire(words, told.append) == left
+    assert len(told) == (words != left)
+
+
+def test_logout_with_the_flag_of_before_1_0_works(user: User) -> None:
+    done = user.run("logout", "--all", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["remaining"] == []
+    assert done.stderr.startswith("airelays: --all is of releases before 1.0 and left out: ")
+
+
+@pytest.mark.parametrize("value", ["abc", "-1", "65536"])
+def test_a_wrong_value_of_a_flag_is_a_wrong_command_line(user: User, value: str) -> None:
+    assert "--port is " in user.refused("serve", "--port", value, code=2)
+    assert "AIRELAYS_PORT is " in user.refused("serve", AIRELAYS_PORT=value)
+
+
+def test_models_lists_what_clients_may_ask_for(user: User) -> None:
+    env = {"AIRELAYS_UPSTREAM_KIND": "demo", "AIRELAYS_EXTRA_MODELS": "mine"}
+    text = user.out("models", **env)
+    assert "\ndemo\n" in text and "\n  mine" in text
+    body = json.loads(user.out("models", "--json", **env))
+    assert body["object"] == "list" and {"demo", "mine"} <= {m["id"] for m in body["data"]}
+    assert "airelays login" in user.refused("models")
 
 
 @pytest.mark.parametrize(
@@ -378,7 +427,8 @@ def test_init_with_force_keeps_what_was_set_and_a_backup(user: User) -> None:
 
 
 def test_init_does_not_freeze_the_environment_into_the_file(user: User) -> None:
-    user.out("init", AIRELAYS_PORT="9999")
+    done = user.run("init", AIRELAYS_PORT="9999")
+    assert done.returncode == 0 and "not written down: AIRELAYS_PORT\n" in done.stderr
     assert json.loads(user.out("config", "show", "--json"))["server.port"] == 8080
 
 

@@ -572,11 +572,10 @@ def test_usage_json_and_its_errors(home, backend):
     sign_in(home, backend)
     code, out, _ = command(home, backend, "usage", "--json", "--raw")
     facts = json.loads(out)
-    assert (
-        code == 0
-        and facts["object"] == "subscription_status"
-        and facts["raw"]["plan_type"] == "plus"
-    )
+    assert (code, facts["object"]) == (0, "usage")
+    (account,) = facts["openai"]["accounts"]
+    assert account["status"]["object"] == "subscription_status"
+    assert account["status"]["raw"]["plan_type"] == "plus"
     backend.usage_status = 500
     code, out, err = command(home, backend, "usage")
     assert (code, out) == (1, "") and "usage is broken" in err

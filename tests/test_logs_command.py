@@ -154,7 +154,7 @@ def test_a_bad_policy_is_one_sentence(
     tmp_path: Path, flags: tuple[str, ...], sentence: str
 ) -> None:
     done = command(tmp_path, "logs", *flags)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"airelays: {sentence}\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"airelays: {sentence}\n")
     assert not (tmp_path / ".airelays" / "logs" / ".retention.json").exists()
 
 

@@ -170,7 +170,7 @@ def test_only_the_file_is_written_when_asked(tmp_path: Path, manager: Path) -> N
 )
 def test_a_wrong_wish_is_one_sentence(tmp_path: Path, words: list[str], sentence: str) -> None:
     done = run(tmp_path, "service", "print", *words)
-    assert (done.returncode, done.stderr) == (1, f"airelays: {sentence}\n")
+    assert (done.returncode, done.stderr) == (2, f"airelays: {sentence}\n")
 
 
 # ---- the notification

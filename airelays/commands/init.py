@@ -42,6 +42,7 @@ def run(args: Arguments, console: Console) -> int:
     config_created = not exists or args.has("--force")
     if config_created:
         _write_config(context)
+        _tell_environment(context, console)
     token_created = False
     if context.settings.require_bearer_auth and before is None:
         make_private_dir(context.settings.data_dir)
@@ -69,6 +70,14 @@ def _write_config(context: Context) -> None:
             tree.setdefault(table, {})[name] = getattr(context.settings, option.attribute)
     text = render_config(tree)
     write_private(context.config_path, text.encode(), backup=context.config_text is not None)
+
+
+def _tell_environment(context: Context, console: Console) -> None:
+    """Say what counts only as long as the environment has it."""
+    origins = context.loaded.origins.values()
+    names = sorted(o.name for o in origins if o.source == "environment")
+    if names:
+        console.note(f"taken from the environment now, and not written down: {', '.join(names)}")
 
 
 def _facts(

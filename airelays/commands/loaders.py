@@ -84,6 +84,13 @@ def status() -> Run:
     return status.run
 
 
+def models() -> Run:
+    """Return `models`."""
+    from airelays.commands import models
+
+    return models.run
+
+
 def usage() -> Run:
     """Return `usage`."""
     from airelays.commands import usage

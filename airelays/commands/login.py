@@ -16,7 +16,7 @@ from airelays.commands.console import Console, escaped
 from airelays.commands.context import Context, find_context
 from airelays.commands.progress import wait_visibly
 from airelays.commands.table import Arguments
-from airelays.errors import ConfigError, UpstreamFault
+from airelays.errors import ConfigError, FlagError, UpstreamFault
 from airelays.net.client import Client
 from airelays.upstream.chatgpt.callback import PORTS
 from airelays.upstream.chatgpt.calls import USER_AGENT
@@ -121,7 +121,7 @@ def _ports(given: str | None) -> tuple[int, ...]:
     if given is None:
         return PORTS
     if not (given.isdigit() and len(given) < 6 and int(given) < 65536):
-        raise ConfigError(f"--callback-port is {given!r}; expected a port from 0 to 65,535")
+        raise FlagError(f"--callback-port is {given!r}; expected a port from 0 to 65,535")
     return (int(given),)
 
 

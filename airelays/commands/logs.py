@@ -20,7 +20,7 @@ from airelays.disk.retention import (
     prune,
     save_policy,
 )
-from airelays.errors import ConfigError
+from airelays.errors import FlagError
 
 __all__ = ["POLICY_FLAGS", "run", "run_prune"]
 
@@ -97,7 +97,7 @@ def _save(console: Console, logs_dir: str, configured: Policy, changes: dict[str
     try:
         policy = changed(before, changes)
     except ValueError as error:
-        raise ConfigError(f"{error}; nothing was saved") from error
+        raise FlagError(f"{error}; nothing was saved") from error
     save_policy(logs_dir, policy)
     console.note(f"saved; a running relay takes it up within {CLEANUP_SECONDS} s")
 
@@ -109,7 +109,7 @@ def _size(count: int) -> str:
 def _number(args: Arguments, flag: str) -> int:
     text = args.get(flag) or ""
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise ConfigError(f"{flag} is {text!r}; expected a whole number")
+        raise FlagError(f"{flag} is {text!r}; expected a whole number")
     return int(text)
 
 

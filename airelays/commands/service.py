@@ -15,7 +15,7 @@ from airelays.commands.console import Console
 from airelays.commands.form import program_argv
 from airelays.commands.servicefile import KINDS, service_text
 from airelays.commands.table import Arguments
-from airelays.errors import ConfigError
+from airelays.errors import ConfigError, FlagError
 
 __all__ = ["run_install", "run_print", "run_status", "run_uninstall"]
 
@@ -37,7 +37,7 @@ def run_print(args: Arguments, console: Console) -> int:
     """Print the file that `install` would write."""
     kind = args.get("--kind") or _own_kind()
     if kind not in KINDS:
-        raise ConfigError(f"--kind is {kind!r}; expected {', '.join(KINDS)}")
+        raise FlagError(f"--kind is {kind!r}; expected {', '.join(KINDS)}")
     console.out.write(_text(kind, args, console.env))
     return 0
 
@@ -103,7 +103,7 @@ def _text(kind: str, args: Arguments, env: Mapping[str, str]) -> str:
     program = args.get("--program")
     words = [program] if program else program_argv()
     if program and not os.path.isabs(program) and kind != "windows":
-        raise ConfigError(f"--program is {program!r}; expected an absolute path")
+        raise FlagError(f"--program is {program!r}; expected an absolute path")
     home = _home(env) if not program else ""
     return service_text(kind, words, system=args.has("--system"), home=home)
 

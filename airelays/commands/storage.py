@@ -14,7 +14,7 @@ from airelays.commands.table import Arguments
 from airelays.disk.inspection import Use, check, prune, use
 from airelays.disk.lock import FileLock, LockUnsupported
 from airelays.disk.state import State, storage_fault
-from airelays.errors import ConfigError, RelayError
+from airelays.errors import ConfigError, FlagError, RelayError
 from airelays.settings import Settings
 
 __all__ = ["run_check", "run_prune", "run_show"]
@@ -120,7 +120,7 @@ def _days(args: Arguments) -> float | None:
     except ValueError:
         days = -1.0
     if not 0 <= days <= 36_500:
-        raise ConfigError(f"--older-than is {text}; expected a number of days from 0 to 36,500")
+        raise FlagError(f"--older-than is {text}; expected a number of days from 0 to 36,500")
     return days
 
 

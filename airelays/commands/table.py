@@ -134,6 +134,13 @@ COMMANDS = (
         flags=(JSON,),
     ),
     Command(
+        "models",
+        "List the models that clients may ask for.",
+        loaders.models,
+        "Asks the upstreams, as GET /v1/models of a running relay does.",
+        (JSON,),
+    ),
+    Command(
         "usage",
         "Show how much of the subscription's windows is used.",
         loaders.usage,

@@ -28,7 +28,9 @@ def run(args: Arguments, console: Console) -> int:
     except RelayError as error:
         raise ConfigError(error.message) from error
     if args.has("--json"):
-        console.json(usage)
+        account = {"slug": "default", "email": usage["account"]["email"], "status": usage}
+        every = {"object": "subscription_status_list", "accounts": [account]}
+        console.json({"object": "usage", "openai": every})
         return 0
     console.title("Usage")
     console.section("Account")

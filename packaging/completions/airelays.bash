@@ -8,7 +8,7 @@ _airelays() {
         --bearer-token-file|--ca-file|--config|--data-dir|--from|--from-config|--logs-dir|--program|--ready-file) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
     esac
     case $path in
-        "") next="serve init login logout status usage doctor token config connect quirks logs explain unblock storage docs service migrate egress selfcheck completion manpage version" ;;
+        "") next="serve init login logout status models usage doctor token config connect quirks logs explain unblock storage docs service migrate egress selfcheck completion manpage version" ;;
         "token") next="show rotate" ;;
         "config") next="show check path" ;;
         "logs") next="prune" ;;
@@ -42,6 +42,7 @@ _airelays() {
         "version"*) flags="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline" ;;
         "logout"*) flags="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline" ;;
         "status"*) flags="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline" ;;
+        "models"*) flags="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline" ;;
         "doctor"*) flags="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --self-test --skip-response" ;;
         "quirks"*) flags="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline" ;;
         "egress"*) flags="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline" ;;

@@ -2,7 +2,7 @@
 Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
     param($word, $tree, $cursor)
     $next = @{
-        '' = @('serve', 'init', 'login', 'logout', 'status', 'usage', 'doctor', 'token', 'config', 'connect', 'quirks', 'logs', 'explain', 'unblock', 'storage', 'docs', 'service', 'migrate', 'egress', 'selfcheck', 'completion', 'manpage', 'version')
+        '' = @('serve', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'quirks', 'logs', 'explain', 'unblock', 'storage', 'docs', 'service', 'migrate', 'egress', 'selfcheck', 'completion', 'manpage', 'version')
         'token' = @('show', 'rotate')
         'config' = @('show', 'check', 'path')
         'logs' = @('prune')
@@ -18,6 +18,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'login' = @('--auth-storage', '--bearer-token-file', '--browser', '--ca-file', '--callback-port', '--config', '--data-dir', '--device', '--help', '--json', '--logs-dir', '--no-browser', '--offline', '--paste', '--workspace-id')
         'logout' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
         'status' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
+        'models' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
         'usage' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--raw')
         'doctor' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--self-test', '--skip-response')
         'token show' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')

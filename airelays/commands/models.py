@@ -1,0 +1,60 @@
+"""`models`: what clients may ask for, as the upstreams list it now. Layer: commands."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from airelays.app.upstreams import Upstreams
+from airelays.commands.console import Console, escaped
+from airelays.commands.context import Context, find_context
+from airelays.commands.table import Arguments
+from airelays.errors import ConfigError, RelayError
+
+__all__ = ["run"]
+
+
+def run(args: Arguments, console: Console) -> int:
+    """Print the list of GET /v1/models. Works with and without a running relay."""
+    context = find_context(args, console)
+    try:
+        body = asyncio.run(_ask(context, console))
+    except RelayError as error:
+        raise ConfigError(error.message) from error
+    if args.has("--json"):
+        console.json(body)
+        return 0
+    console.title("Models")
+    owners: dict[str, list[dict[str, Any]]] = {}
+    for model in body["data"]:
+        owners.setdefault(model["airelays"]["provider"], []).append(model)
+    for owner, models in owners.items():
+        console.section(owner)
+        for model in models:
+            _line(console, model)
+    if not owners:
+        console.line("the upstreams list no models")
+    return 0
+
+
+def _line(console: Console, model: dict[str, Any]) -> None:
+    about = model["airelays"]
+    facts = []
+    if about["resolved_model"] != model["id"]:
+        facts.append(f"is {about['resolved_model']}")
+    if about["discovery_source"] == "images_api":
+        facts.append("images only")
+    modes = about.get("reasoning", {}).get("modes")
+    if modes:
+        facts.append(f"effort {', '.join(modes)}")
+    console.line(
+        f"  {escaped(model['id'])}" + (f"  ({escaped('; '.join(facts))})" if facts else "")
+    )
+
+
+async def _ask(context: Context, console: Console) -> dict[str, Any]:
+    upstreams = Upstreams(context.settings, console.note)
+    try:
+        return await upstreams.list_body(refresh=True)
+    finally:
+        await upstreams.close()
