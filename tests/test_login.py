@@ -397,6 +397,18 @@ def test_device_login_is_chosen_without_a_display_and_reports_json(home, backend
     assert "ABCD-12345" in out and f"{backend.url}/codex/device" in out
 
 
+@pytest.mark.parametrize(("before", "said"), [("acc-before", True), (ACCOUNT, False)])
+def test_login_says_when_it_replaces_the_sign_in_of_another_account(home, backend, before, said):
+    path = sign_in(home, backend)
+    stored = json.loads(path.read_bytes())
+    stored["tokens"]["account_id"] = before
+    path.write_text(json.dumps(stored))
+    code, out, err = command(home, backend, "login", "--device")
+    assert code == 0, err
+    assert ("was stored here and is replaced" in err) is said
+    assert json.loads(path.read_bytes())["tokens"]["account_id"] == ACCOUNT
+
+
 @pytest.mark.parametrize(
     ("switches", "said"),
     [

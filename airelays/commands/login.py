@@ -54,7 +54,9 @@ def run(args: Arguments, console: Console) -> int:
         return INTERRUPTED
     except (TokenRefused, UpstreamFault) as error:
         raise ConfigError(f"{error.message}; nothing was changed") from error
-    _store(store, sign_in)
+    replaced = _store(store, sign_in)
+    if replaced:
+        console.note(f"the sign-in of {replaced} was stored here and is replaced")
     _report(console, context, store, sign_in, as_json=args.has("--json"))
     return 0
 
@@ -182,14 +184,26 @@ def _open_browser(console: Console, url: str) -> None:
         console.note(f"{opener} could not be started ({error.strerror}); open the address yourself")
 
 
-def _store(store: SignInStore, sign_in: SignIn) -> None:
+def _store(store: SignInStore, sign_in: SignIn) -> str:
+    """Store it; return whose sign-in of another account was there before, "" for none."""
     try:
         with store.lock():
+            before = _stored(store)
             store.save(sign_in)
     except TimeoutError as error:
         raise ConfigError(
             f"the sign-in worked but another process keeps {store.path}.lock; end it and sign in again"
         ) from error
+    if before is None or before.account_id in ("", sign_in.account_id):
+        return ""
+    return before.email or before.account_id
+
+
+def _stored(store: SignInStore) -> SignIn | None:
+    try:
+        return store.load()
+    except ConfigError:
+        return None  # it could not be used, so nothing is lost
 
 
 def _report(
