@@ -403,7 +403,7 @@ def test_login_says_when_it_replaces_the_sign_in_of_another_account(home, backen
     stored = json.loads(path.read_bytes())
     stored["tokens"]["account_id"] = before
     path.write_text(json.dumps(stored))
-    code, out, err = command(home, backend, "login", "--device")
+    code, _, err = command(home, backend, "login", "--device")
     assert code == 0, err
     assert ("was stored here and is replaced" in err) is said
     assert json.loads(path.read_bytes())["tokens"]["account_id"] == ACCOUNT
