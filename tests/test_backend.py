@@ -515,7 +515,32 @@ def test_cloudflare_is_recognised_and_no_html_is_passed_on(folder):
             {"error": {"code": "misalignment_policy_violation", "message": "no"}},
             (400, "misalignment_policy_violation", None, "no"),
         ),
-        (404, {"detail": "Not Found"}, (502, "upstream_not_found", None, None)),
+        (
+            404,
+            {"detail": "Not Found"},
+            (
+                502,
+                "upstream_not_found",
+                None,
+                "ChatGPT has no such address (404: Not Found); check upstream.base_url",
+            ),
+        ),
+        (
+            404,
+            {},
+            (
+                502,
+                "upstream_not_found",
+                None,
+                "ChatGPT has no such address (404); check upstream.base_url",
+            ),
+        ),
+        (
+            404,
+            {"detail": "no answer resp_1 is kept"},
+            (404, None, None, "no answer resp_1 is kept"),
+        ),
+        (405, {"detail": "Method Not Allowed"}, (502, "upstream_not_found", None, None)),
         (
             413,
             {"error": {"message": "too big", "code": "too_large"}},
@@ -545,6 +570,55 @@ def test_html_and_garbage_never_reach_the_client(folder, payload):
     fault, _ = fault_of(folder, queue(Reply(500, payload, {"content-type": "text/html"})))
     assert fault.status == 500
     assert fault.message == "ChatGPT answered with an error and no explanation (500)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "shown"),
+    [
+        ("text/plain", b"upstream connect error", "upstream connect error"),
+        (
+            "Text/Plain; charset=utf-8",
+            b"\r\n  first line\x1b[0m \nat app.py:1\n",
+            "first line [0m",
+        ),
+        ("text/plain", b"x" * 70_000, None),
+        ("text/plain", b"y" * 600, "y" * 509 + "..."),
+        ("text/plain", b"echo: Bearer abc.def-ghi", "echo: [REDACTED]"),
+        ("text/plain", b"key eyJhbGciOi.eyJzdWIi.c2ln end", "key [REDACTED] end"),
+        ("text/plain", b"see <b>this</b>", None),
+        ("text/plain", b"\xff\xfe", None),
+        ("text/plain", b" \n ", None),
+        ("text/html", b"upstream connect error", None),
+        ("application/octet-stream", b"upstream connect error", None),
+        ("", b"upstream connect error", None),
+    ],
+)
+def test_of_a_body_that_is_no_json_only_a_line_of_plain_text_is_shown(folder, kind, payload, shown):
+    headers = {"content-type": kind} if kind else {}
+    fault, _ = fault_of(folder, queue(Reply(503, payload, headers)))
+    assert fault.status == 503
+    nothing = "ChatGPT answered with an error and no explanation (503)"
+    assert fault.message == (nothing if shown is None else shown)
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "said"),
+    [
+        ("text/plain", b"404 page not found\n", ": 404 page not found"),
+        ("text/html", b"<h1>Not Found</h1>", ""),
+        ("application/json", b"", ""),
+    ],
+)
+def test_a_404_that_is_no_answer_of_the_backend_means_a_wrong_address(folder, kind, payload, said):
+    fault, _ = fault_of(folder, queue(Reply(404, payload, {"content-type": kind})))
+    assert (fault.status, fault.code) == (502, "upstream_not_found")
+    assert fault.message == f"ChatGPT has no such address (404{said}); check upstream.base_url"
+
+
+def test_a_credential_in_the_upstreams_words_is_cut_out(folder):
+    sent = {"detail": "cannot use sk-abcdefgh12345678 here"}
+    fault, _ = fault_of(folder, queue(json_reply(sent, 400)))
+    assert fault.message == "cannot use [REDACTED] here"
 
 
 def test_redirect_is_a_502_and_not_followed(folder):

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -20,6 +21,7 @@ from airelays.app.routes import ROUTES
 from airelays.commands.table import COMMANDS
 from airelays.disk.pages import PAGES, page_text
 from airelays.options import OPTIONS
+from airelays.upstream.chatgpt.signin import SignInProblem
 from tests import live
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,16 +81,23 @@ def said(node: ast.AST) -> Iterator[ast.expr]:
         yield from (d for a, d in zip(names, node.args.defaults, strict=True) if a.arg == "code")
 
 
+# Codes that are put together while the program runs, by their expression: each needs its whole list here.
+COMPOSED = {
+    "f'client_not_{where}'": ["client_not_on_this_machine", "client_not_on_private_network"],
+    "f'upstream_auth_{kind}'": [f"upstream_auth_{kind}" for kind in get_args(SignInProblem)],
+}
+
+
 def codes() -> set[str]:
-    found = {"client_not_on_this_machine", "client_not_on_private_network"}
+    found = {code for listed in COMPOSED.values() for code in listed}
     for path in (ROOT / "airelays").rglob("*.py"):
         source = path.read_text(encoding="utf-8")
         if "/commands/" not in path.as_posix():
             for node in ast.walk(ast.parse(source)):
                 for value in said(node):
                     found |= set(constants(value))
-        kinds = re.findall(r'sign_in_fault\(\s*"(\w+)"', source)
-        found |= {f"upstream_auth_{kind}" for kind in kinds}
+                    composed = ast.unparse(value)
+                    assert not isinstance(value, ast.JoinedStr) or composed in COMPOSED, composed
     return found - {"null"}
 
 

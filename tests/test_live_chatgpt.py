@@ -104,7 +104,7 @@ def test_broken_stream_ends_with_a_typed_error_and_no_done(relay, backend, cut):
 
 def test_catalogue_subscription_and_status(relay, backend):
     models = relay.get("/v1/models").json()
-    assert [m["id"] for m in models["data"]] == sorted(backend.models)
+    assert [m["id"] for m in models["data"]] == [*sorted(backend.models), "gpt-image-2"]
     assert chat(relay, model="no-such-model").status == 404
     usage = relay.get("/v1/subscription/status").json()
     assert usage["rate_limits"]["default"]["primary_window"]["window_label"] == "5h"
@@ -118,6 +118,53 @@ def test_catalogue_subscription_and_status(relay, backend):
     assert status["auth"]["last_limits"]["primary_window"]["used_percent"] == 12.0
     tokens = json.loads((relay.data / "auth.json").read_bytes())["tokens"]
     assert tokens["access_token"] not in json.dumps(status)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/embeddings", "/rerank", "/moderations", "/images/variations", "/realtime/sessions"),
+        *("/audio/speech", "/audio/transcriptions", "/audio/translations", "/fim/completions"),
+    ],
+)
+def test_an_api_that_is_not_there_is_501_whatever_the_model(relay, backend, path):
+    for body in ({}, {"model": "text-embedding-3-small", "input": "x"}, {"model": "gpt-5.5"}):
+        reply = relay.send("POST", "/v1" + path, body)
+        assert (reply.status, reply.error["code"]) == (501, "unsupported_route")
+        assert reply.headers["x-should-retry"] == "false"
+    assert not backend.calls("/models")
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/zork", "/v1/images/zork"])
+def test_a_path_that_no_api_has_is_404(relay, path):
+    reply = relay.send("POST", path, {"model": "gpt-5.5"})
+    assert (reply.status, reply.error["code"]) == (404, "unknown_route")
+
+
+def test_the_model_of_the_images_is_listed_and_refused_for_text(relay):
+    found = relay.get("/v1/models/GPT-image-2").json()
+    assert found["id"] == "gpt-image-2"
+    routes = found["airelays"]["capabilities"]["routes"]
+    assert [name for name, has in routes.items() if has] == ["images"]
+    assert "gpt-image-2" not in [one["slug"] for one in relay.get("/v1/models").json()["models"]]
+    reply = chat(relay, model="gpt-image-2")
+    assert (reply.status, reply.error["code"]) == (404, "model_not_found")
+    assert "POST /v1/images/generations" in reply.error["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/subscription/status", "/v1/account/rate_limits"])
+def test_the_numbers_of_another_provider_are_not_made_up(relay, path):
+    for provider in ("claude", "", "x" * 100):
+        reply = relay.get(f"{path}?all_accounts=true&provider={provider}")
+        assert (reply.status, reply.error["code"]) == (501, "unsupported_for_upstream")
+        assert reply.error["param"] == "provider" and len(reply.error["message"]) < 160
+    assert relay.get(f"{path}?provider=openai").json()["object"] == "subscription_status"
+
+
+def test_the_backends_own_404_reaches_the_client(relay, backend):
+    backend.replies.append(json_reply({"detail": "model gone"}, 404))
+    reply = chat(relay)
+    assert (reply.status, reply.error["message"]) == (404, "model gone")
 
 
 def test_models_that_this_release_does_not_know_are_not_refused_while_the_catalogue_is_down(

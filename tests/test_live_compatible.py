@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.backend import FakeBackend
 from tests.fakes.openai_server import OpenAIServer, openai_server
 from tests.live import TOKEN, Relay, Reply, running
 from tests.test_live_wire import WIDE
@@ -140,6 +141,36 @@ def test_other_apis_pass_byte_for_byte(tmp_path: Path, server: OpenAIServer) -> 
         assert server.last("/audio/transcriptions").body == form
 
 
+def test_beside_a_chatgpt_login_a_named_server_gets_what_it_serves(
+    tmp_path: Path, server: OpenAIServer
+) -> None:
+    server.apis.add("/audio/transcriptions")
+    config = tmp_path / "config.toml"
+    config.write_text(named(server, 'models = ["embed*"]\n') + '\n[aliases]\nvec = "local/tiny"\n')
+    with (
+        FakeBackend() as backend,
+        running(
+            tmp_path,
+            "--config",
+            str(config),
+            env={**WIDE, **backend.sign_in(tmp_path / "data"), "UP_KEY": KEY},
+            demo=False,
+        ) as relay,
+    ):
+        for model, known in (("local/tiny", "tiny"), ("embed-1", "embed-1"), ("vec", "tiny")):
+            reply = relay.send("POST", "/v1/embeddings", {"model": model, "input": "x"})
+            assert reply.status == 200 and server.last("/embeddings").json()["model"] == known
+        form = (
+            b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\n%s\r\n'
+            b'--B\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--B--\r\n'
+        )
+        fields = {"Content-Type": "multipart/form-data; boundary=B"}
+        for model, status in ((b"embed-1", 200), (b"whisper-1", 501)):
+            sent = relay.send("POST", "/v1/audio/transcriptions", form % model, headers=fields)
+            assert sent.status == status
+        assert not backend.calls("/models")
+
+
 def test_errors_keep_status_and_body_but_never_401(tmp_path: Path, server: OpenAIServer) -> None:
     error = {
         "message": "too long",
@@ -162,6 +193,14 @@ def test_errors_keep_status_and_body_but_never_401(tmp_path: Path, server: OpenA
         server.answers["/chat/completions"] = (500, "text/html", b"<h1>" + b"x" * 100_000)
         reply = relay.send("POST", "/v1/chat/completions", chat("x"))
         assert reply.status == 500 and len(reply.body) < 1000
+        plain = f"no room\nfor key {KEY}".encode()
+        server.answers["/chat/completions"] = (503, "text/plain", plain)
+        reply = relay.send("POST", "/v1/chat/completions", chat("x"))
+        assert (reply.status, reply.error["message"]) == (503, "no room")
+        plain = f"no room for key {KEY}".encode()
+        server.answers["/chat/completions"] = (503, "text/plain", plain)
+        reply = relay.send("POST", "/v1/chat/completions", chat("x"))
+        assert reply.error["message"] == "no room for key [REDACTED]"
         server.answers["/chat/completions"] = (302, "text/html", b"")
         assert (
             relay.send("POST", "/v1/chat/completions", chat("x")).error["code"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -582,6 +584,12 @@ def test_retention_is_read_and_changed_over_http(tmp_path: Path) -> None:
         more = one.send("PUT", "/v1/relay/logging", {"max_total_mb": 100}).json()
         assert more["policy"] == {"retention_days": 3, "max_total_mb": 100, "max_file_mb": 50}
         wait_for(lambda: not old.exists())
+        wait_for(lambda: one.get("/v1/relay/logging").json()["last_cleanup_at"] is not None)
+        logging, status = one.get("/v1/relay/logging"), one.get("/v1/relay/status")
+        for facts in (logging.json(), status.json()["journal"]):
+            cleaned = facts["last_cleanup_at"]
+            assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", cleaned)
+            assert abs(datetime.fromisoformat(cleaned).timestamp() - time.time()) < 300
         for bad in ({"retention_days": -1}, {"x": 1}, {"max_file_mb": 101}, {"max_file_mb": "1"}):
             reply = one.send("PUT", "/v1/relay/logging", bad)
             assert reply.status == 400

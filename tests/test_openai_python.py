@@ -141,7 +141,7 @@ def test_completions_whole_and_streamed(client: openai.OpenAI) -> None:
 
 
 def test_models(client: openai.OpenAI) -> None:
-    assert [m.id for m in client.models.list()] == ["demo", "demo-mini"]
+    assert [m.id for m in client.models.list()] == ["demo", "demo-mini", "gpt-image-2"]
     assert client.models.retrieve("DEMO").id == "demo"
     with pytest.raises(openai.NotFoundError) as caught:
         client.models.retrieve("demi")

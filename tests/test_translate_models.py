@@ -41,6 +41,30 @@ def test_one_body_serves_every_client() -> None:
     json.dumps(body)
 
 
+def test_a_model_that_only_draws_is_listed_between_and_is_none_for_text() -> None:
+    body = list_body([{"slug": "a"}], images=["draw"], extra=["b"], aliases={"c": "a"})
+    assert [entry["id"] for entry in body["data"]] == ["a", "b", "draw", "c"]
+    assert body["models"] == [{"slug": "a"}]
+    more = body["data"][2]["airelays"]
+    assert more["capabilities"]["routes"] == {
+        "responses": False,
+        "chat_completions": False,
+        "completions": False,
+        "images": True,
+    }
+    assert more["capabilities"]["tool_calls"] is False and "reasoning" not in more
+    assert len(list_body([{"slug": "Draw"}], images=["draw"])["data"]) == 1
+    with pytest.raises(ClientFault) as caught:
+        find("Draw", [{"slug": "a"}], images=["draw"])
+    assert (caught.value.status, caught.value.code) == (404, "model_not_found")
+    assert caught.value.message == (
+        "model 'Draw' makes images only; send it to POST /v1/images/generations or /v1/images/edits, or name a"
+        " model for text: GET /v1/models lists all"
+    )
+    assert find("draw", [{"slug": "draw"}], images=["draw"]).model == "draw"
+    assert find("draw", [], extra=["draw"], images=["draw"]).model == "draw"
+
+
 def test_a_bare_or_broken_catalogue_is_listed_as_far_as_it_goes() -> None:
     entries: list[Any] = [
         {"slug": "a"},

@@ -83,10 +83,15 @@ async def forward_json(
     from airelays.app.text import read_json
 
     body = await read_json(relay, request)
-    if isinstance(body.get("model"), str):
+    model = body.get("model")
+    if not isinstance(model, str):
+        await _forward_body(relay, request, route, body, Target(relay.upstreams.main, ""))
+    elif isinstance(relay.upstreams.owner(model), Compatible):
         await try_targets(relay, request, route, body, _forward_body)
     else:
-        await _forward_body(relay, request, route, body, Target(relay.upstreams.main, ""))
+        # Before any look at the catalogue: that a model is unknown is beside the point where no API is.
+        request.outcome.model = model
+        await refuse(relay, request, route, values)
 
 
 async def _forward_body(
@@ -117,8 +122,7 @@ async def forward_multipart(
     named = _MODEL_FIELD.search(b"".join(seen))
     model = named[1].decode("utf-8", "replace") if named is not None else ""
     request.outcome.model = model
-    targets = await relay.upstreams.targets(model) if model else []
-    upstream = targets[0].upstream if targets else relay.upstreams.main
+    upstream = relay.upstreams.owner(model)
     if not isinstance(upstream, Compatible) or _SAFE_TYPE.fullmatch(kind) is None:
         await refuse(relay, request, route, values)
         return

@@ -155,9 +155,17 @@ def _journal(relay: Relay) -> dict[str, Any]:
         "logs_dir": journal.logs_dir,
         "bodies": settings.log_bodies,
         "stream_lines": settings.log_stream_lines,
-        **journal.facts(),
+        **_counts(journal),
         "withheld_records": relay.recorder.encoder.withheld,
     }
+
+
+def _counts(journal: Journal) -> dict[str, Any]:
+    """Return the journal's counts; times as ISO 8601 text, as in every answer for people."""
+    facts = journal.facts()
+    at_s = facts["last_cleanup_at"]
+    shown = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s)) if at_s else None
+    return {**facts, "last_cleanup_at": shown}
 
 
 async def metrics(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
@@ -235,7 +243,7 @@ async def relay_logging(
         facts = await asyncio.to_thread(log_facts, relay.settings.logs_dir, configured)
     except ConfigError as error:
         raise RelayError(str(error), status=503, code="log_storage_error") from error
-    body = {**facts, "enabled": journal is not None, **(journal.facts() if journal else {})}
+    body = {**facts, "enabled": journal is not None, **(_counts(journal) if journal else {})}
     await request.reply(200, json.dumps(body).encode() + b"\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airelays.app.query import query_of
 from airelays.errors import ClientFault
 from airelays.model import Route
 from airelays.net.request import Request
@@ -18,8 +19,21 @@ __all__ = ["subscription"]
 async def subscription(
     relay: Relay, request: Request, route: Route, values: dict[str, str]
 ) -> None:
-    """GET. `?raw=true` adds what the upstream sent, `?refresh=true` asks it now, `all_accounts` wraps a list."""
-    asked = set(request.head.query.split("&"))
+    """GET. `?raw=true` adds what the upstream sent, `?refresh=true` asks it now, `all_accounts` wraps a list.
+
+    `?provider=openai` is what it answers for in any case; another one's numbers it does not have.
+    """
+    query = query_of(request)
+    provider = query.get("provider", "openai")
+    if provider not in ("openai", "chatgpt"):
+        raise ClientFault(
+            f'provider is "{provider[:40]}"; only "openai", the ChatGPT subscription, can be looked at',
+            status=501,
+            code="unsupported_for_upstream",
+            param="provider",
+            should_retry=False,
+        )
+    asked = {f"{name}={value}" for name, value in query.items()}
     upstream = relay.upstreams.main
     usage = getattr(upstream, "usage", None)
     if usage is None:

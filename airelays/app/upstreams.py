@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from airelays.app.targets import Target
 from airelays.errors import ClientFault, UpstreamFault
 from airelays.settings import Settings, UpstreamSettings
-from airelays.translate.models import find, list_body
+from airelays.translate.models import IMAGE_MODEL, find, list_body
 from airelays.upstream.base import Upstream
 
 __all__ = ["Upstreams"]
@@ -85,6 +85,24 @@ class Upstreams:
         `NAME/model` addresses one directly, then the first whose patterns match, then the main one.
         Raises ClientFault 404 for a model that the catalogue does not have; without one the upstream decides.
         """
+        upstream, model = self._route(model)
+        if upstream.kind != "chatgpt":
+            return upstream, model
+        try:
+            catalogue = await upstream.models()
+        except UpstreamFault:
+            return upstream, model
+        if not getattr(upstream, "catalogue_certain", True):
+            return upstream, model  # the table of this release stands in: it knows no newer models
+        extra = self._settings.extra_models
+        return upstream, find(model, catalogue, extra=extra, images=(IMAGE_MODEL,)).model
+
+    def owner(self, model: str) -> Upstream:
+        """Return the upstream that requests for `model` go to first, whether or not it has the model; no network."""
+        alias = self._aliases.get(model.casefold())
+        return self._route(alias.model if alias is not None else model)[0]
+
+    def _route(self, model: str) -> tuple[Upstream, str]:
         name, slash, rest = model.partition("/")
         if slash and rest and name in self._named:
             return self._get(self._named[name]), rest
@@ -94,16 +112,7 @@ class Upstreams:
         for settings in self._settings.upstreams:
             if any(fnmatchcase(folded, pattern.casefold()) for pattern in settings.models):
                 return self._get(settings), model
-        upstream = self.main
-        if upstream.kind != "chatgpt":
-            return upstream, model
-        try:
-            catalogue = await upstream.models()
-        except UpstreamFault:
-            return upstream, model
-        if not getattr(upstream, "catalogue_certain", True):
-            return upstream, model  # the table of this release stands in: it knows no newer models
-        return upstream, find(model, catalogue, extra=self._settings.extra_models).model
+        return self.main, model
 
     def _rules(self, name: str) -> UpstreamSettings:
         return self._named.get(name) or self._main_settings
@@ -132,6 +141,7 @@ class Upstreams:
             found[0] if isinstance(found[0], list) else [],
             aliases={alias.name: alias.model for alias in self._settings.aliases},
             extra=self._settings.extra_models,
+            images=() if getattr(main, "image", None) is None else (IMAGE_MODEL,),
             upstream=main.name,
             owned_by=f"airelays-{main.name}",
         )

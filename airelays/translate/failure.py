@@ -1,4 +1,7 @@
-"""Failures inside an event stream: what they mean, and how each becomes a fault with a status. Layer: rules."""
+"""Failures inside an event stream: what they mean, and how each becomes a fault with a status.
+
+And the one error body that is no JSON and may be shown: a line of plain text. Layer: rules.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,14 @@ from typing import Any
 
 from airelays.errors import RelayError, UpstreamFault, default_type
 
-__all__ = ["classify", "error_of", "in_band", "incomplete_stream", "name_full_context"]
+__all__ = [
+    "classify",
+    "error_of",
+    "in_band",
+    "incomplete_stream",
+    "name_full_context",
+    "plain_words",
+]
 
 MAX_MESSAGE_CHARS = 2000
 # LiteLLM, and with it aider and many agents, knows a full context by such a phrase only, not by the code.
@@ -46,6 +56,7 @@ _CLIENT = frozenset(
     }
 )
 _BUSY = frozenset({"server_is_overloaded", "slow_down"})
+_MARKUP = re.compile(r"<[A-Za-z!/?]")
 _WAIT = re.compile(
     r"try again in ([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(ms|milliseconds?|s|seconds?|m|minutes?)\b"
 )
@@ -105,6 +116,22 @@ def incomplete_stream() -> UpstreamFault:
         code="incomplete_stream",
         type="server_error",
     )
+
+
+def plain_words(kind: bytes | None, body: bytes) -> str:
+    """Return the first line of an error body whose Content-Type `kind` is text/plain, as it came.
+
+    "" for any other type, for bytes that are no UTF-8 and for what has a tag in it: a page is never passed on.
+    """
+    if (kind or b"").partition(b";")[0].strip().lower() != b"text/plain":
+        return ""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        return ""
+    if _MARKUP.search(text):
+        return ""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def in_band(fault: RelayError) -> UpstreamFault:

@@ -18,6 +18,7 @@ from airelays.translate.checks import (
     want_text,
     wrong_type,
 )
+from airelays.translate.models import IMAGE_MODEL
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -28,7 +29,7 @@ __all__ = [
     "to_images",
 ]
 
-DEFAULT_MODEL = "gpt-image-2"
+DEFAULT_MODEL = IMAGE_MODEL
 MAX_PROMPT_CHARS = 32_000
 MAX_COUNT = 10
 _SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")

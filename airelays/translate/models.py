@@ -11,7 +11,10 @@ from typing import Any
 from airelays.errors import ClientFault
 from airelays.record import Record
 
-__all__ = ["FoundModel", "find", "list_body", "record"]
+__all__ = ["IMAGE_MODEL", "FoundModel", "find", "list_body", "record"]
+
+# What the images routes draw with. The backend's catalogue lists models for text only.
+IMAGE_MODEL = "gpt-image-2"
 
 # Without levels of its own a model takes these (existing-airelays.md 3.6).
 _USUAL_EFFORTS = ("none", "low", "medium", "high", "xhigh")
@@ -32,12 +35,14 @@ def list_body(
     *,
     aliases: Mapping[str, str] | None = None,
     extra: Iterable[str] = (),
+    images: Iterable[str] = (),
     upstream: str = "chatgpt",
     owned_by: str = "airelays-openai-subscription",
 ) -> dict[str, Any]:
     """Return the body of `GET /v1/models`.
 
-    The catalogue's own entries come first, then `extra` ids of the configuration, then `aliases` (alias -> id).
+    The catalogue's own entries come first, then `extra` ids of the configuration, then the `images` that only the
+    images routes take, then `aliases` (alias -> id).
     Entries without a slug are left out; a repeated id counts once.
     """
     data: dict[str, dict[str, Any]] = {}
@@ -53,6 +58,9 @@ def list_body(
         add(slug, entry, "upstream_catalog", slug)
     for model in extra:
         add(model, None, "configured", model)
+    for model in images:
+        drawn = _drawing(model, upstream=upstream, owned_by=owned_by)
+        data.setdefault(model.casefold(), drawn)
     for alias, target in (aliases or {}).items():
         slug, target_entry = known.get(target.casefold(), (target, None))
         add(alias, target_entry, "alias", slug)
@@ -105,16 +113,42 @@ def record(
     return {"id": model, "object": "model", "created": 0, "owned_by": owned_by, "airelays": more}
 
 
+def _drawing(model: str, *, upstream: str, owned_by: str) -> dict[str, Any]:
+    """Return the record of a model that draws and does nothing else."""
+    found = record(model, None, source="images_api", upstream=upstream, owned_by=owned_by)
+    text_routes = found["airelays"]["capabilities"]["routes"]
+    found["airelays"]["capabilities"] = {
+        "routes": {**dict.fromkeys(text_routes, False), "images": True},
+        "tool_calls": False,
+        "inputs": ["text", "image"],
+    }
+    for name in ("reasoning", "structured_output"):
+        del found["airelays"][name]
+    return found
+
+
+def _images_only(model: str) -> ClientFault:
+    """Return the 404 of a request for text to a model that only draws."""
+    return ClientFault(
+        f"model {model!r} makes images only; send it to POST /v1/images/generations or /v1/images/edits,"
+        " or name a model for text: GET /v1/models lists all",
+        status=404,
+        code="model_not_found",
+        param="model",
+    )
+
+
 def find(
     model: str,
     catalogue: Sequence[Entry],
     *,
     aliases: Mapping[str, str] | None = None,
     extra: Iterable[str] = (),
+    images: Iterable[str] = (),
 ) -> FoundModel:
     """Return what `model` means; letter case does not count, an alias is followed once.
 
-    Raises ClientFault 404 `model_not_found` that names the nearest ids.
+    Raises ClientFault 404 `model_not_found` that names the nearest ids, or the routes of a model that only draws.
     """
     for entry in catalogue:
         # Spelled as the upstream spells it: what nearly every request does.
@@ -135,6 +169,8 @@ def find(
         return FoundModel(slug, entry)
     if wanted in others:
         return FoundModel(others[wanted], None)
+    if wanted in images:
+        raise _images_only(model)
     names = [slug for slug, _ in known.values()] + list(others.values()) + list(aliases or {})
     raise _unknown(model, list(dict.fromkeys(names)))
 

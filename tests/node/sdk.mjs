@@ -68,7 +68,7 @@ await check("completions and models", async () => {
   assert.equal((await client.completions.create({ model: "demo", prompt: "hi" })).choices[0].text, "You said: hi");
   const ids = [];
   for await (const model of client.models.list()) ids.push(model.id);
-  assert.deepEqual(ids, ["demo", "demo-mini"]);
+  assert.deepEqual(ids, ["demo", "demo-mini", "gpt-image-2"]);
 });
 
 await check("error classes", async () => {

@@ -12,8 +12,9 @@ import re
 from typing import Any
 
 from airelays.errors import UpstreamFault
+from airelays.guard.redact import Redactor
 from airelays.model import Fields, ResponseHead
-from airelays.translate.failure import name_full_context
+from airelays.translate.failure import name_full_context, plain_words
 from airelays.upstream.chatgpt.signin import sign_in_fault
 
 __all__ = ["Refusal", "passed_fields"]
@@ -25,6 +26,10 @@ _PASSED = frozenset((b"x-models-etag", b"x-reasoning-included", b"openai-process
 _IDS = {b"x-request-id": b"x-upstream-request-id", b"x-oai-request-id": b"x-oai-request-id"}
 _UNSUPPORTED = re.compile(r"Unsupported parameter: ['\"]?([A-Za-z0-9_.\[\]-]{1,64})")
 _POLICY = frozenset(("cyber_policy", "bio_policy", "misalignment_policy_violation"))
+# A 404 or 405 that says no more than its status: a web server's or a framework's own, no answer of the backend.
+_NO_REASON = frozenset(("", "not found", "method not allowed"))
+# Somebody on the way may echo our request: what looks like a credential never goes on.
+_REDACTOR = Redactor()
 # Waiting longer than this for an SDK's automatic retry helps nobody.
 LONGEST_RETRY_S = 60.0
 
@@ -55,8 +60,11 @@ class Refusal:
             value = json.loads(body)
         except (ValueError, RecursionError):
             value = None
+        self.is_json = isinstance(value, dict)
         if isinstance(value, dict):
             self._read(value)
+        else:
+            self.detail = _clean(plain_words(head.get(b"content-type"), body))
 
     def _read(self, value: dict[str, Any]) -> None:
         error, detail = value.get("error"), value.get("detail")
@@ -93,6 +101,13 @@ class Refusal:
         if self.code in ("unsupported_parameter", "unknown_parameter") and isinstance(param, str):
             return param.partition(".")[0].partition("[")[0]
         return ""
+
+    @property
+    def is_no_address(self) -> bool:
+        """Whether a 404 or 405 means a wrong address: what the backend itself refuses has a reason, in JSON."""
+        if self.status not in (404, 405) or self.error:
+            return False
+        return not self.is_json or self.detail.strip(" .").casefold() in _NO_REASON
 
     @property
     def is_challenge(self) -> bool:
@@ -193,8 +208,9 @@ class Refusal:
         )
 
     def _refused(self) -> UpstreamFault:
-        if self.status in (404, 405) and not self.error:
-            text = f"ChatGPT has no such address ({self.status}); check upstream.base_url"
+        if self.is_no_address:
+            said = f": {self.message}" if self.message else ""
+            text = f"ChatGPT has no such address ({self.status}{said}); check upstream.base_url"
             return UpstreamFault(
                 text, code="upstream_not_found", type="upstream_error", should_retry=False
             )
@@ -219,7 +235,8 @@ class Refusal:
 
 
 def _clean(text: str) -> str:
-    """Return `text` printable and bounded; what is not printable becomes a blank."""
+    """Return `text` without credentials, printable and bounded; what is not printable becomes a blank."""
+    text = _REDACTOR.text(text[: 4 * MAX_TEXT])
     cut = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 3] + "..."
     return cut if cut.isprintable() else "".join(c if c.isprintable() else " " for c in cut)
 

@@ -12,11 +12,16 @@ import json
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from airelays.errors import ConfigError, UpstreamFault
 
-__all__ = ["SignIn", "read_claims", "sign_in_fault"]
+__all__ = ["SignIn", "SignInProblem", "read_claims", "sign_in_fault"]
+
+# Each is an error code, `upstream_auth_...`, with a row in airelays/docs/errors.md; tests/test_docs.py reads this list.
+SignInProblem = Literal[
+    "missing", "incomplete", "account_mismatch", "rejected", "refresh_failed", "error"
+]
 
 # As the Codex CLI does: five minutes before `exp`, or eight days of age when `exp` cannot be read.
 EARLY_S = 300.0
@@ -26,8 +31,10 @@ _NAMESPACE = "https://api.openai.com/auth"
 _PROFILE = "https://api.openai.com/profile"
 
 
-def sign_in_fault(kind: str, message: str, *, retry_after_s: float | None = None) -> UpstreamFault:
-    """Return the 503 of a sign-in that cannot be used: `kind` is missing, incomplete, rejected and so on.
+def sign_in_fault(
+    kind: SignInProblem, message: str, *, retry_after_s: float | None = None
+) -> UpstreamFault:
+    """Return the 503 of a sign-in that cannot be used.
 
     Never a 401: a client would take that for its own relay token. Only a wait makes a retry worth while.
     """

@@ -16,7 +16,7 @@ from typing import Any
 from airelays.errors import ConfigError, RelayError, UpstreamFault
 from airelays.record import Record
 from airelays.upstream.chatgpt.oauth import TokenRefused
-from airelays.upstream.chatgpt.signin import SignIn, sign_in_fault
+from airelays.upstream.chatgpt.signin import SignIn, SignInProblem, sign_in_fault
 from airelays.upstream.chatgpt.store import LOCK_WAIT_S, SignInStore, Stamp
 
 __all__ = ["Tokens"]
@@ -26,6 +26,11 @@ STAMP_S = 1.0
 # After a passing failure nothing is asked for so long: with a token that still works, and without.
 CALM_S = 30.0
 URGENT_S = 5.0
+# Codes of a refresh that found no usable sign-in: nothing gets better before somebody signs in.
+_LASTING: dict[str, SignInProblem] = {
+    "upstream_auth_missing": "missing",
+    "upstream_auth_incomplete": "incomplete",
+}
 _SIGN_IN_AGAIN = "sign in again: airelays login"
 
 AskIssuer = Callable[[str, str], Awaitable[dict[str, Any]]]
@@ -37,7 +42,7 @@ class _Failure(Record):
     sign_in: SignIn
     message: str
     permanent: bool
-    kind: str
+    kind: SignInProblem
     at_s: float
 
     def fault(self) -> UpstreamFault:
@@ -292,12 +297,8 @@ def _explain(sign_in: SignIn, refused: TokenRefused) -> _Failure:
 
 
 def _explain_passing(sign_in: SignIn, error: Exception) -> _Failure:
-    if isinstance(error, RelayError) and error.code in (
-        "upstream_auth_missing",
-        "upstream_auth_incomplete",
-    ):
-        kind = error.code.removeprefix("upstream_auth_")
-        return _Failure(sign_in, error.message, True, kind, time.monotonic())
+    if isinstance(error, RelayError) and error.code in _LASTING:
+        return _Failure(sign_in, error.message, True, _LASTING[error.code], time.monotonic())
     said = error.message if isinstance(error, RelayError) else str(error)
     message = f"the sign-in could not be refreshed now: {said}"
     return _Failure(sign_in, message, False, "refresh_failed", time.monotonic())

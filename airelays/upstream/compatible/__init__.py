@@ -16,6 +16,7 @@ from typing import Any
 from airelays import __version__
 from airelays.disk.secretfile import read_secret
 from airelays.errors import ConfigError, UpstreamFault
+from airelays.guard.redact import presented_secrets
 from airelays.model import Call, Fields
 from airelays.net.client import Client
 from airelays.net.response import Response
@@ -221,7 +222,7 @@ class Compatible:
             body = await response.read(MAX_ERROR_BYTES, within_s=10.0)
         except UpstreamFault:
             body = b""
-        return Refused(response.head, body)
+        return Refused(response.head, body, presented_secrets(self._fields()))
 
     def key(self) -> str:
         """Return the server's key, "" when none is configured. Raises UpstreamFault when it is not there."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from airelays.errors import UpstreamFault
+from airelays.guard.redact import Redactor
 from airelays.model import Fields, ResponseHead
+from airelays.translate.failure import plain_words
 
 __all__ = ["MAX_ERROR_BYTES", "Refused", "lacks_api", "passed_fields"]
 
@@ -43,19 +46,23 @@ def passed_fields(head: ResponseHead) -> Fields:
 
 
 class Refused:
-    """An answer that is no success, read once. `error` is its error object, {} when it has none."""
+    """An answer that is no success, read once. `error` is its error object, {} when it has none.
 
-    def __init__(self, head: ResponseHead, body: bytes) -> None:
+    `secrets` never appear in `message`, nor does what looks like a credential: servers echo keys.
+    """
+
+    def __init__(self, head: ResponseHead, body: bytes, secrets: Iterable[bytes] = ()) -> None:
         self.head = head
         self.status = head.status
         self.body = body
         self.error: dict[str, Any] = {}
-        self.is_json = False
+        self._redactor = Redactor(secrets)
         try:
             value = json.loads(body)
         except (ValueError, RecursionError):
-            return
+            value = None
         self.is_json = isinstance(value, dict)
+        self._plain = "" if self.is_json else plain_words(head.get(b"content-type"), body)
         if isinstance(value, dict):
             self._read(value)
 
@@ -70,11 +77,11 @@ class Refused:
 
     @property
     def message(self) -> str:
-        """What the server said, printable and bounded."""
+        """What the server said, without credentials, printable and bounded."""
         said = self.error.get("message")
-        text = said if isinstance(said, str) else ""
-        text = "".join(c if c.isprintable() else " " for c in text[:MAX_TEXT_CHARS])
-        return text
+        text = said if isinstance(said, str) else self._plain
+        text = self._redactor.text(text[: 4 * MAX_TEXT_CHARS])[:MAX_TEXT_CHARS]
+        return "".join(c if c.isprintable() else " " for c in text)
 
     def fault(self, name: str) -> UpstreamFault:
         """Return what the client is answered with. Never 401: a client would blame its relay token."""
