@@ -176,3 +176,386 @@ def test_a_running_relay_is_left_alone(home: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         said = run(home, code=75)
     assert said == f"airelays: a relay uses {home}/.airelays; stop it, then try again\n"
+
+
+# What the published AIRelays writes at `init`: every path in full.
+PUBLISHED = """\
+# mine
+[server]
+port = 9191   # keep
+
+[paths]
+data_dir = "{data}"
+logs_dir = "{data}/logs"  # was the default
+
+[security]
+bearer_token_file = '{data}/relay-token'
+rate_limit_burst = 7
+
+[providers.claude]
+oauth_token_file = "{data}/claude-token"
+models = [
+  "claude:sonnet",
+]
+"""
+MOVED = """\
+# mine
+[server]
+port = 9191   # keep
+
+[paths]
+# was the default
+
+[security]
+rate_limit_burst = 7
+
+[providers.claude]
+models = [
+  "claude:sonnet",
+]
+"""
+SECRET_TOOL = """#!{python}
+import os, sys
+path = {folder!r} + "/entry"
+if os.path.exists({folder!r} + "/broken"):
+    sys.stderr.write("Cannot autolaunch D-Bus\\n"); sys.exit(1)
+if sys.argv[1] == "store": open(path, "wb").write(sys.stdin.buffer.read())
+elif not os.path.exists(path): sys.exit(1)
+elif sys.argv[1] == "lookup": sys.stdout.buffer.write(open(path, "rb").read())
+else: os.unlink(path)
+"""
+
+
+def airelays(home: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "airelays", *words],
+        env={"HOME": str(home), "PYTHONPATH": str(ROOT), "PATH": str(home / "no-tools"), **env},
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def answer(home: Path, *words: str, code: int = 0, **env: str) -> Any:
+    done = airelays(home, "migrate", "--json", *words, **env)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "refresh-once" not in done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def step(found: Any, name: str) -> Any:
+    return next(s for s in found["steps"] if s["name"] == name)
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Path:
+    folder = tmp_path / "user"
+    folder.mkdir()
+    return folder
+
+
+def copied(tmp_path: Path, named: str, text: str = PUBLISHED) -> tuple[Path, tuple[str, ...]]:
+    """The two folders of a published AIRelays, copied here from where they were `named`."""
+    (tmp_path / "copy").mkdir()
+    data = old_program(tmp_path / "copy", ".airelays")
+    config = tmp_path / "copy" / "config.toml"
+    config.write_text(text.replace("{data}", named))
+    return data, ("--from", str(data), "--from-config", str(config))
+
+
+def private(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o600)
+
+
+def account(data: Path, slug: str, **tokens: object) -> None:
+    """A further account. Tokens that are given as None are missing."""
+    sign_in = json.loads((data / "auth.json").read_text())
+    sign_in["bound_account_id"] = sign_in["tokens"]["account_id"] = slug
+    sign_in["tokens"]["id_token"] = jwt({"email": f"{slug}@example.org"})
+    sign_in["tokens"].update(tokens)
+    private(data / "accounts" / slug / "auth.json", json.dumps(sign_in))
+
+
+@pytest.mark.parametrize("where", ["here", "another machine"])
+def test_paths_in_the_earlier_folder_do_not_come_along(
+    user: Path, tmp_path: Path, where: str
+) -> None:
+    named = (
+        "/home/gone/.airelays" if where == "another machine" else str(tmp_path / "copy/.airelays")
+    )
+    _, words = copied(tmp_path, named)
+    done = airelays(user, "migrate", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        f'  paths.data_dir was "{named}", in the earlier data folder: left out, which means {user}/.airelays\n'
+        in done.stdout
+    )
+    assert (user / ".config/airelays/config.toml").read_text() == MOVED
+    facts = json.loads(airelays(user, "status", "--json").stdout)
+    assert facts["relay"]["data_dir"] == str(user / ".airelays")
+    assert facts["auth"]["ready_for_requests"] is True
+    assert facts["relay"]["bearer_token_present"] is True
+
+    before = tree(user)
+    again = answer(user, *words)
+    assert {s["result"] for s in again["steps"]} == {"kept, there was one here"}
+    assert again["config_changes"] == [] and tree(user) == before
+
+
+def test_paths_elsewhere_stay_and_other_files_in_the_folder_move(
+    user: Path, tmp_path: Path
+) -> None:
+    text = (
+        '[paths]\ndata_dir="{data}"\r\nlogs_dir = "/srv/logs"\n'
+        '[security]\nbearer_token_file = "{data}/keys/mine" # mine\n'
+        '[upstream]\nca_file = "{data}/ca.pem"\n'
+    )
+    data, words = copied(tmp_path, "/home/gone/x", text)
+    private(data / "keys" / "mine", "m" * 43 + "\n")
+    private(data / "ca.pem", "authorities")
+    found = answer(user, *words)
+    new = user / ".airelays"
+    assert (user / ".config/airelays/config.toml").read_bytes().decode() == (
+        '[paths]\nlogs_dir = "/srv/logs"\n'
+        f'[security]\nbearer_token_file = "{new}/keys/mine" # mine\n'
+        f'[upstream]\nca_file = "{new}/ca.pem"\n'
+    )
+    assert (new / "keys/mine").read_text() == "m" * 43 + "\n"
+    assert (new / "ca.pem").read_text() == "authorities"
+    assert (new / "ca.pem").stat().st_mode & 0o777 == 0o600
+    assert [c["now"] for c in found["config_changes"]] == [
+        None,
+        f"{new}/keys/mine",
+        f"{new}/ca.pem",
+    ]
+
+
+def test_a_folder_that_was_chosen_is_used_on_where_it_is(home: Path, tmp_path: Path) -> None:
+    custom = tmp_path / "srv"
+    custom.mkdir()
+    data = old_program(custom, "relay")
+    text = PUBLISHED.replace("{data}", str(data))
+    (home / ".config/airelay/config.toml").write_text(text)
+    found = answer(home)
+    assert (home / ".config/airelays/config.toml").read_text() == text
+    assert found["config_changes"] == [] and not (home / ".airelays").exists()
+    assert step(found, "state")["result"] == "brought up to date"
+    assert {s["result"] for s in answer(home)["steps"]} == {"kept, there was one here"}
+    assert (home / ".config/airelays/config.toml").read_text() == text
+
+
+def test_a_target_that_is_not_the_default_is_written_down(user: Path, tmp_path: Path) -> None:
+    _, words = copied(tmp_path, "/home/gone/.airelays")
+    answer(user, *words, "--data-dir", str(user / "mine"))
+    text = (user / ".config/airelays/config.toml").read_text()
+    assert f'data_dir = "{user}/mine"\n' in text and "gone" not in text
+    facts = json.loads(airelays(user, "status", "--json").stdout)
+    assert facts["relay"]["data_dir"] == f"{user}/mine" and facts["auth"]["authenticated"]
+
+
+def test_a_path_in_a_form_that_cannot_be_changed_is_named(user: Path, tmp_path: Path) -> None:
+    _, words = copied(tmp_path, "/home/gone/x", 'paths = { data_dir = "{data}" }\n')
+    done = airelays(user, "migrate", *words)
+    assert done.returncode == 1 and list(user.iterdir()) == []
+    assert done.stderr == (
+        f"airelays: {tmp_path}/copy/config.toml: paths.data_dir lies in the earlier data folder and is written "
+        'in a way that cannot be changed from here; write it as NAME = "PATH" on a line of its own below its '
+        "[TABLE], or take it out\n"
+    )
+
+
+def test_a_kept_config_whose_folder_is_gone_is_named(user: Path) -> None:
+    old_program(user, ".airelays")
+    (user / ".config/airelays").mkdir(parents=True)
+    path = user / ".config/airelays/config.toml"
+    path.write_text(f'[paths]\ndata_dir = "{user}/gone"\n')
+    done = airelays(user, "migrate")
+    assert done.returncode == 1 and not (user / "gone").exists()
+    assert done.stderr == (
+        f"airelays: {path}: paths.data_dir is {user}/gone, and there is no such folder; take the line out to "
+        f"use {user}/.airelays, or name the folder to take over with --from\n"
+    )
+
+
+def test_what_is_not_taken_over_is_said(home: Path) -> None:
+    old = old_program(home)
+    account(old, "second")
+    private(old / "claude-token", "c" * 20)
+    (old / "claude" / "accounts").mkdir(parents=True)
+    private(old / "logs" / "2026" / "11" / "27-22.log", "{}\n")
+    said = run(home)
+    assert said.partition("\nNot Taken Over\n")[2].partition("\n\n")[0] == (
+        "  accounts/second (second@example.org): AIRelays works with one sign-in; airelays login changes it\n"
+        f"  {old}/claude-token: AIRelays does not speak to Claude\n"
+        f"  {old}/claude: AIRelays does not speak to Claude\n"
+        f"  the traffic log in {old}/logs: it stays there"
+    )
+    assert not (home / ".airelays" / "accounts").exists()
+
+
+@pytest.mark.parametrize("main", [None, "{}", '{"tokens": {}}'])
+def test_the_only_account_that_is_signed_in_becomes_the_sign_in(
+    home: Path, main: str | None
+) -> None:
+    old = old_program(home)
+    account(old, "second", refresh_token="refresh-second")
+    account(old, "out", access_token=None, refresh_token=None)
+    private(old / "accounts" / "bad" / "auth.json", "nonsense")
+    (old / "auth.json").unlink()
+    if main is not None:
+        private(old / "auth.json", main)
+    dry = answer(home, "--dry-run")
+    found = answer(home)
+    assert dry["steps"] == found["steps"] and dry["not_taken_over"] == found["not_taken_over"]
+    assert step(found, "sign-in")["detail"] == (
+        f"{old}/accounts/second/auth.json, the only one that is signed in, to {home}/.airelays/auth.json"
+    )
+    new = json.loads((home / ".airelays" / "auth.json").read_text())
+    assert new["tokens"]["refresh_token"] == "refresh-second"
+    left = ["accounts/bad", "accounts/out (out@example.org)"]
+    assert [each["what"] for each in found["not_taken_over"]] == left
+    assert step(answer(home), "sign-in")["result"] == "kept, there was one here"
+
+
+def test_of_several_accounts_none_is_chosen(home: Path) -> None:
+    old = old_program(home)
+    account(old, "one")
+    account(old, "two")
+    (old / "auth.json").unlink()
+    found = step(answer(home), "sign-in")
+    assert found["result"] == "not taken over"
+    assert found["detail"] == (
+        "there are 2 and AIRelays works with one: accounts/one (one@example.org), accounts/two (two@example.org); "
+        "sign in with the one to use: airelays login"
+    )
+    assert not (home / ".airelays" / "auth.json").exists()
+    assert "  1. airelays login\n" in run(home)
+
+
+def test_the_saved_log_policy_is_taken_over(home: Path) -> None:
+    old = old_program(home)
+    policy = {"retention_days": 9, "max_total_mb": 1000, "max_file_mb": 40}
+    private(old / "logs" / ".retention.json", json.dumps(policy))
+    assert step(answer(home), "log policy")["result"] == "taken over"
+    new = home / ".airelays" / "logs" / ".retention.json"
+    assert json.loads(new.read_text()) == policy and new.stat().st_mode & 0o777 == 0o600
+    facts = json.loads(airelays(home, "logs", "--json").stdout)
+    assert (facts["policy"], facts["policy_source"]) == (policy, "saved")
+    private(old / "logs" / ".retention.json", '{"retention_days": 1}')
+    assert step(answer(home), "log policy")["result"] == "kept, there was one here"
+    assert json.loads(new.read_text()) == policy
+
+
+def in_place(home: Path, storage: str) -> Path:
+    """A folder that is used on, with a choice of storage that the earlier program did not follow."""
+    data = old_program(home, ".airelays")
+    private(home / ".config/airelays/config.toml", f'[auth]\nstorage = "{storage}"\n')
+    return data
+
+
+def test_a_keyring_that_this_system_lacks_is_no_surprise_later(home: Path) -> None:
+    data = in_place(home, "keyring")
+    found = step(answer(home, code=1), "sign-in")
+    assert found["result"] == "kept, there was one here"
+    assert found["problem"] == (
+        f'the relay cannot use the sign-in in {data}/auth.json: auth.storage is "keyring", but this system has '
+        'no keyring tool (secret-tool on Linux); install it or set auth.storage = "file". The earlier AIRelays '
+        f'used that file whatever storage said: set storage = "file" under [auth] in '
+        f"{home}/.config/airelays/config.toml to go on so"
+    )
+    private(home / ".config/airelays/config.toml", '[auth]\nstorage = "file"\n')
+    assert step(answer(home), "sign-in")["problem"] == ""
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    tool = folder / "secret-tool"
+    tool.write_text(SECRET_TOOL.format(python=sys.executable, folder=str(folder)))
+    tool.chmod(0o755)
+    return folder
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="secret-tool")
+
+
+@linux
+def test_a_sign_in_goes_where_the_config_says(user: Path, tmp_path: Path, tools: Path) -> None:
+    _, words = copied(tmp_path, "/home/gone/x", '[auth]\nstorage = "keyring"\n')
+    found = step(answer(user, *words, PATH=str(tools)), "sign-in")
+    assert found["detail"].endswith(" to the keyring (secret-tool)") and not found["problem"]
+    assert b"refresh-once" in (tools / "entry").read_bytes()
+    assert not (user / ".airelays" / "auth.json").exists()
+    again = step(answer(user, *words, PATH=str(tools)), "sign-in")
+    assert (again["result"], again["detail"]) == (
+        "kept, there was one here",
+        "the keyring (secret-tool)",
+    )
+
+
+@linux
+def test_a_locked_keyring_leaves_the_sign_in_in_the_file(
+    user: Path, tmp_path: Path, tools: Path
+) -> None:
+    _, words = copied(tmp_path, "/home/gone/x", '[auth]\nstorage = "keyring"\n')
+    (tools / "broken").touch()
+    found = step(answer(user, *words, code=1, PATH=str(tools)), "sign-in")
+    assert found["result"] == "taken over"
+    assert "Cannot autolaunch D-Bus" in found["problem"]
+    assert (user / ".airelays" / "auth.json").stat().st_mode & 0o777 == 0o600
+
+
+@linux
+def test_a_sign_in_that_waits_for_the_keyring_is_said(home: Path, tools: Path) -> None:
+    data = in_place(home, "keyring")
+    found = step(answer(home, PATH=str(tools)), "sign-in")
+    assert found["detail"] == f"{data}/auth.json; it moves into the keyring when it is renewed"
+
+
+@linux
+def test_an_older_sign_in_in_the_keyring_is_said(home: Path, tools: Path) -> None:
+    data = in_place(home, "auto")
+    (tools / "entry").write_text(
+        (data / "auth.json").read_text().replace("refresh-once", "refresh-older")
+    )
+    found = step(answer(home, code=1, PATH=str(tools)), "sign-in")
+    assert found["problem"] == (
+        'auth.storage is "auto", so the relay uses the sign-in in the keyring, not the one in '
+        f"{data}/auth.json, which the earlier AIRelays has used; "
+        f'set storage = "file" under [auth] in {home}/.config/airelays/config.toml to use the file\'s, '
+        "or run: airelays login"
+    )
+
+
+def test_a_sign_in_that_cannot_be_read_stops_nothing_else(home: Path) -> None:
+    old = old_program(home)
+    account(old, "second")
+    private(old / "auth.json", "{half")
+    found = answer(home, code=1)
+    assert {s["name"]: s["result"] for s in found["steps"]} == {
+        "config": "taken over",
+        "relay token": "taken over",
+        "sign-in": "not taken over",
+        "state": "taken over",
+    }
+    assert step(found, "sign-in")["problem"] == (
+        f"{old}/auth.json is not a stored sign-in (no JSON object); run: airelays login"
+    )
+    assert not (home / ".airelays" / "auth.json").exists()
+    assert (home / ".airelays" / "uploads" / FILE).read_bytes() == b"kept bytes"
+    done = airelays(home, "migrate")
+    assert done.returncode == 1 and "\nTo Do\n  sign-in: " in done.stdout
+
+
+def test_a_deleted_file_is_not_counted(home: Path) -> None:
+    old = old_program(home)
+    db = sqlite3.connect(old / "state.sqlite3")
+    row = ("file_" + "c" * 32, "gone.txt", "user_data", "text/plain", 1, "00", 1, "gone", 2)
+    db.execute("INSERT INTO files VALUES (?,?,?,?,?,?,?,?,?)", row)
+    db.commit()
+    db.close()
+    assert step(answer(home), "state")["detail"].startswith("1 files and 1 conversations, ")

@@ -9,48 +9,28 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import NamedTuple
 
-from airelays.commands.console import Console
-from airelays.commands.context import find_config, find_context, find_places, read_config
+from airelays.commands.console import Console, escaped
+from airelays.commands.earliersignin import find_left, take_sign_in
+from airelays.commands.migration import FAILED, KEPT, NOTHING, TAKEN, Plan, Step, find_plan
 from airelays.commands.table import Arguments
-from airelays.config import load
 from airelays.disk.lock import FileLock, LockUnsupported
+from airelays.disk.retention import Policy, load_policy, policy_path, save_policy
 from airelays.disk.secretfile import create_private, make_private_dir, read_secret, write_private
 from airelays.disk.state import SCHEMA_VERSION, State
 from airelays.errors import ConfigError, RelayError
-from airelays.upstream.chatgpt.store import SignInStore
-from airelays.values import absolute_path
 
 __all__ = ["run"]
 
 IN_USE = 75
-TAKEN, KEPT, NOTHING = "taken over", "kept, there was one here", "nothing there"
-
-
-class Plan(NamedTuple):
-    """From where to where. Both folders may be the same: then only what is inside is brought up to date."""
-
-    old_config: str
-    config: str
-    old_data: str
-    data: str
-    dry: bool
-
-
-class Step(NamedTuple):
-    """What became of one part."""
-
-    name: str
-    result: str
-    detail: str = ""
+UPDATED = "brought up to date"
 
 
 def run(args: Arguments, console: Console) -> int:
-    """Take over each part; return 75 when a relay uses the data folder."""
-    plan = _plan(args, console)
+    """Take over each part; return 1 when one could not be, 75 when a relay uses the data folder."""
+    plan = find_plan(args, console)
     if plan.dry:
         return _report(list(_steps(plan, console)), plan, args, console)
     make_private_dir(plan.data)
@@ -67,105 +47,99 @@ def run(args: Arguments, console: Console) -> int:
         lock.release()
 
 
-def _plan(args: Arguments, console: Console) -> Plan:
-    places = find_places(console.env)
-    context = find_context(args, console)
-    data = context.settings.data_dir
-    if context.loaded.origins["data_dir"].source == "default":
-        data = f"{places.home}/.airelays"
-    config, asked = find_config(args.get("--config"), console.env, places)
-    if not asked:
-        config = f"{places.home}/.config/airelays/config.toml"
-    given, given_config = args.get("--from"), args.get("--from-config")
-    old_data = absolute_path(given, places) if given else f"{places.home}/.airelay"
-    if given and not os.path.isdir(old_data):
-        raise ConfigError(
-            f"--from is {old_data}, and there is no such folder; name the one to take over"
-        )
-    if not os.path.isdir(old_data):
-        old_data = data
-    old_config = (
-        absolute_path(given_config, places)
-        if given_config
-        else f"{places.home}/.config/airelay/config.toml"
-    )
-    if given_config and not os.path.isfile(old_config):
-        raise ConfigError(f"--from-config is {old_config}, and there is no such file")
-    return Plan(old_config, config, old_data, data, args.has("--dry-run"))
-
-
 def _steps(plan: Plan, console: Console) -> Iterator[Step]:
-    yield _take_config(plan, console)
-    yield _take_token(plan, console)
-    yield _take_sign_in(plan, console)
-    try:
-        yield from _take_state(plan)
-    except (OSError, sqlite3.Error) as error:
-        raise ConfigError(f"files and conversations could not be taken over: {error}") from error
-    except RelayError as error:
-        raise ConfigError(error.message) from error
+    """Do each part. One that fails does not keep the others from being taken over."""
+    yield _take_config(plan)
+    parts: tuple[tuple[str, Callable[[Plan, Console], Step | None]], ...] = (
+        ("relay token", _take_token),
+        ("sign-in", take_sign_in),
+        ("log policy", _take_policy),
+        ("named files", _take_named_files),
+        ("state", _take_state),
+    )
+    for name, take in parts:
+        try:
+            step = take(plan, console)
+        except ConfigError as error:
+            step = Step(name, FAILED, problem=str(error))
+        except RelayError as error:
+            step = Step(name, FAILED, problem=error.message)
+        except (OSError, sqlite3.Error) as error:
+            step = Step(name, FAILED, problem=f"it could not be taken over: {error}")
+        if step is not None:
+            yield step
 
 
-def _take_config(plan: Plan, console: Console) -> Step:
+def _take_config(plan: Plan) -> Step:
     if os.path.exists(plan.config):
         return Step("config", KEPT, plan.config)
-    text = read_config(plan.old_config)
-    if text is None:
+    if plan.text is None:
         return Step("config", NOTHING, plan.old_config)
-    # Refused here rather than at the next start: an unknown key is named with its file.
-    load(text, plan.old_config, {}, {}, places=find_places(console.env))
     if not plan.dry:
         make_private_dir(os.path.dirname(plan.config))
-        write_private(plan.config, text.encode())
+        write_private(plan.config, plan.text.encode())
     return Step("config", TAKEN, f"{plan.old_config} to {plan.config}")
 
 
 def _take_token(plan: Plan, console: Console) -> Step:
-    old, new = (os.path.join(folder, "relay-token") for folder in (plan.old_data, plan.data))
+    return _take_secret(
+        "relay token", plan.old_token, plan.settings.bearer_token_file, plan, console
+    )
+
+
+def _take_secret(name: str, old: str, new: str, plan: Plan, console: Console) -> Step:
     if os.path.exists(new):
-        return Step("relay token", KEPT, new)
+        return Step(name, KEPT, new)
     found = read_secret(old, warn=console.note)
     if found is None:
-        return Step("relay token", NOTHING, old)
+        return Step(name, NOTHING, old)
     if not plan.dry:
         create_private(new, found)
-    return Step("relay token", TAKEN, f"{old} to {new}")
+    return Step(name, TAKEN, f"{old} to {new}")
 
 
-def _take_sign_in(plan: Plan, console: Console) -> Step:
-    here = SignInStore(plan.data, warn=console.note)
-    if here.load() is not None:
-        return Step("sign-in", KEPT, here.path)
-    there = SignInStore(plan.old_data, warn=console.note)
-    found = there.load()
-    if found is None:
-        return Step("sign-in", NOTHING, there.path)
+def _take_policy(plan: Plan, _: Console) -> Step | None:
+    """What `airelays logs --retention-days` saved; said only where there is one, most have none."""
+    name, new = "log policy", policy_path(plan.settings.logs_dir)
+    if os.path.exists(new):
+        return Step(name, KEPT, new)
+    policy, source = load_policy(plan.old_logs, Policy.of(plan.settings))
+    if source != "saved":
+        return None
     if not plan.dry:
-        with here.lock():
-            here.save(found)
-    return Step("sign-in", TAKEN, f"{there.path} to {here.path}")
+        save_policy(plan.settings.logs_dir, policy)
+    return Step(name, TAKEN, f"{policy_path(plan.old_logs)} to {new}")
 
 
-def _take_state(plan: Plan) -> Iterator[Step]:
+def _take_named_files(plan: Plan, console: Console) -> Step | None:
+    """Other files in the earlier folder that the config names: a key, a list of authorities."""
+    taken = []
+    for change in plan.changes:
+        if change.now is None or not change.key.endswith(("api_key_file", "ca_file")):
+            continue
+        old = plan.before(change.was)
+        if _take_secret(change.key, old, change.now, plan, console).result == TAKEN:
+            taken.append(f"{old} to {change.now}")
+    return Step("named files", TAKEN, ", ".join(taken)) if taken else None
+
+
+def _take_state(plan: Plan, _: Console) -> Step:
     """Files and conversations: the database as one consistent copy, then the bytes, then the schema."""
     old, new = (os.path.join(folder, "state.sqlite3") for folder in (plan.old_data, plan.data))
     name = "state"
     if os.path.exists(new):
         if _schema(new) >= SCHEMA_VERSION:
-            yield Step(name, KEPT, new)
-            return
+            return Step(name, KEPT, new)
         if not plan.dry:
             State(plan.data, recover=True).close()
-        yield Step(name, "brought up to date", new)
-        return
+        return Step(name, UPDATED, new)
     if not os.path.exists(old):
-        yield Step(name, NOTHING, old)
-        return
+        return Step(name, NOTHING, old)
     if not plan.dry:
         _copy_files(os.path.join(plan.old_data, "uploads"), os.path.join(plan.data, "uploads"))
         _copy_database(old, new)
         State(plan.data, recover=True).close()
-    yield Step(name, TAKEN, f"{_counts(old)}, {old} to {new}")
+    return Step(name, TAKEN, f"{_counts(old)}, {old} to {new}")
 
 
 def _schema(path: str) -> int:
@@ -176,11 +150,13 @@ def _schema(path: str) -> int:
 def _counts(path: str) -> str:
     counts = []
     with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)) as db:
-        tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
         for table in ("files", "conversations"):
+            columns = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
             number = 0
-            if table in tables:
-                number = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            if columns:
+                # A deleted file leaves its row behind for a while.
+                which = " WHERE deleted_at IS NULL" if "deleted_at" in columns else ""
+                number = db.execute(f"SELECT count(*) FROM {table}{which}").fetchone()[0]
             counts.append(f"{number:,} {table}")
     return " and ".join(counts)
 
@@ -215,19 +191,46 @@ def _quoted(path: str) -> str:
 
 
 def _report(steps: list[Step], plan: Plan, args: Arguments, console: Console) -> int:
-    changed = [s for s in steps if s.result not in (KEPT, NOTHING)]
+    left = find_left(plan, console)
+    code = 1 if any(step.problem for step in steps) else 0
     if args.has("--json"):
-        console.json({"dry_run": plan.dry, "steps": [s._asdict() for s in steps]})
-        return 0
+        console.json(
+            {
+                "dry_run": plan.dry,
+                "steps": [step._asdict() for step in steps],
+                "config_changes": [change._asdict() for change in plan.changes],
+                "not_taken_over": [each._asdict() for each in left],
+            }
+        )
+        return code
     console.title("Migrate")
     console.section("Would be done" if plan.dry else "Done")
     for step in steps:
         console.field(step.name, f"{step.result} ({step.detail})" if step.detail else step.result)
-    if changed and not plan.dry and plan.old_data != plan.data:
+    _list_lines(f"Changed in {plan.config}", [c.sentence() for c in plan.changes], console)
+    _list_lines("Not Taken Over", [f"{each.what}: {each.why}" for each in left], console)
+    _list_lines(
+        "To Do", [f"{step.name}: {step.problem}" for step in steps if step.problem], console
+    )
+    _close(steps, plan, console)
+    return code
+
+
+def _list_lines(head: str, lines: list[str], console: Console) -> None:
+    if lines:
+        console.section(escaped(head))
+        for line in lines:
+            console.line(escaped(f"  {line}"))
+
+
+def _close(steps: list[Step], plan: Plan, console: Console) -> None:
+    results = {step.name: step.result for step in steps}
+    moved = plan.old_data != plan.data and {TAKEN, UPDATED} & set(results.values())
+    if not plan.dry and (moved or results["sign-in"] == TAKEN):
         console.line()
         console.line(
             "  Do not start the earlier program again: both would use up the same sign-in."
         )
     if not plan.dry:
-        console.steps(["airelays status", "airelays serve"])
-    return 0
+        login = ["airelays login"] if results["sign-in"] == FAILED else []
+        console.steps([*login, "airelays status", "airelays serve"])
