@@ -707,6 +707,7 @@ def test_pages_that_are_listed_are_let_in(tmp_path: Path, page: str) -> None:
         preflight = one.send("OPTIONS", CHAT, token=None, headers=ask)
         assert preflight.status == 204
         assert preflight.headers["access-control-allow-origin"] == page
+        assert "PUT" in preflight.headers["access-control-allow-methods"]  # /v1/relay/logging
         assert "x-stainless-os" in preflight.headers["access-control-allow-headers"]
         assert preflight.headers["access-control-allow-private-network"] == "true"
         marks = {"Origin": page, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}

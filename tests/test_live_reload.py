@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -58,4 +59,14 @@ def test_a_broken_file_changes_nothing_and_ends_nothing(tmp_path: Path) -> None:
         assert relay.get("/v1/models").status == 200
         config.write_text("[security]\nrate_limit_burst = -1\n")
         assert "rate_limit_burst" in hang_up(relay)
+        assert relay.get("/v1/models").status == 200
+
+
+def test_a_pipe_in_the_place_of_the_file_holds_nothing_up(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("")
+    with running(tmp_path, "--config", str(config)) as relay:
+        config.unlink()
+        os.mkfifo(config)
+        assert "is no regular file, so it is not read again" in hang_up(relay)
         assert relay.get("/v1/models").status == 200

@@ -71,6 +71,37 @@ def test_pipelined_requests_are_answered_in_order(relay: Relay) -> None:
     assert texts == [f"You said: n{n}" for n in range(4)]
 
 
+@pytest.mark.parametrize(("ahead", "status"), [(b"\r\n", 200), (b"\r\n\r\n", 400), (b"\n", 400)])
+def test_one_empty_line_ahead_of_a_request_is_ignored(
+    relay: Relay, ahead: bytes, status: int
+) -> None:
+    # RFC 9112 section 2.2; on a new connection as behind an answer.
+    with relay.connect() as wire:
+        wire.send(relay.request("GET", "/healthz"))
+        assert wire.reply().status == 200
+        wire.send(ahead + relay.request("GET", "/healthz"))
+        assert wire.reply().status == status
+    with relay.connect() as wire:
+        for at in range(len(ahead)):
+            wire.send(ahead[at : at + 1])
+        wire.send(relay.request("GET", "/healthz"))
+        assert wire.reply().status == status
+
+
+def test_a_client_that_speaks_tls_is_told_at_once(relay: Relay) -> None:
+    begun_s = time.monotonic()
+    with relay.connect() as wire:
+        wire.send(bytes.fromhex("16030100c8010000c40303") + bytes(40))
+        reply = wire.reply()
+    assert reply.status == 400 and "use http:// instead of" in reply.json()["error"]["message"]
+    assert time.monotonic() - begun_s < 2
+
+
+@pytest.mark.parametrize("path", ["/healthz/", "/docs/", "/docs/api/", "/v1/models/"])
+def test_a_slash_at_the_end_leads_to_the_same(relay: Relay, path: str) -> None:
+    assert relay.get(path).status == 200
+
+
 def test_a_request_may_come_byte_by_byte(relay: Relay) -> None:
     raw = relay.request("POST", "/v1/chat/completions", chat("slow"))
     with relay.connect() as wire:

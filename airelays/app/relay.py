@@ -223,10 +223,10 @@ class Relay:
             raise
         if request.head.has_body:
             await request.read_body(SMALL_BODY_BYTES)
-        fields = [(b"allow", b"GET, HEAD, POST, DELETE, OPTIONS")]
+        fields = [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")]
         if request.head.get(b"origin") is not None:
             wanted = request.head.get(b"access-control-request-headers")
-            fields.append((b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"))
+            fields.append((b"access-control-allow-methods", b"GET, HEAD, POST, PUT, DELETE"))
             fields.append(
                 (b"access-control-allow-headers", wanted or b"authorization, content-type")
             )

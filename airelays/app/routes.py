@@ -121,7 +121,7 @@ def _match(pattern: tuple[str, ...], parts: tuple[str, ...]) -> dict[str, str] |
 def _spellings(path: str) -> list[str]:
     base = next((b for b in ("/no-tools/v1", "/v1") if path.startswith(b + "/")), None)
     if base is None:
-        return [path]
+        return [path] if path == "/" else [path, path + "/"]
     rest = path[len(base) :]
     short = base[: -len("/v1")]
     spelled = [

@@ -71,11 +71,19 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
             context.settings,
             context.token,
             on_ready=on_ready,
-            read_again=lambda: find_context(args, console).settings,
+            read_again=lambda: _read_again(context, args, console),
         )
     finally:
         if ready_file:
             _remove(ready_file)
+
+
+def _read_again(context: Context, args: Arguments, console: Console) -> Settings:
+    """Return the settings of now. Raises ConfigError, also for a pipe: reading that would hold the whole relay up."""
+    path = context.config_path
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ConfigError(f"config file {path} is no regular file, so it is not read again")
+    return find_context(args, console).settings
 
 
 def _take(lock: FileLock, console: Console) -> bool:

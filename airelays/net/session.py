@@ -119,16 +119,15 @@ class Session:
 
     async def _read_head(self) -> bytes:
         """Return one whole head, b"" when the client has ended. Raises TimedOut, ProtocolFault."""
-        loop, looked = self.connection.loop, 0
+        loop, looked, skipped = self.connection.loop, 0, False
         wait_s = self._limits.keep_alive_s() if self._served else self._limits.first_byte_s
         at_s = loop.time() + wait_s
         if self._buffer:
             at_s = loop.time() + self._limits.head_s
         while True:
-            if self._served and self._buffer[:2] == b"\r\n":
-                self._buffer = self._buffer[
-                    2:
-                ]  # RFC 9112 section 2.2: an empty line ahead of a request
+            if not skipped and self._buffer[:2] == b"\r\n":
+                # RFC 9112 section 2.2: an empty line ahead of a request. One: more would be a way to stay for ever.
+                self._buffer, skipped = self._buffer[2:], True
             end = find_head_end(self._buffer, looked)
             if end >= 0:
                 raw, self._buffer = self._buffer[:end], self._buffer[end:]

@@ -51,6 +51,8 @@ _AUTHORITY = re.compile(_HOST)
 _ABSOLUTE_FORM = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://(" + _HOST + rb")(/[^#]*|\?[^#]*)?")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _LENGTH_FIELD = re.compile(rb"\r\ncontent-length:[ \t]*([^\r]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
+# How a TLS client begins (RFC 8446 section 5.1): it would wait for an answer until its patience ends.
+_TLS_HANDSHAKE = b"\x16\x03"
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade"))
 _CODINGS = re.compile(rb"[ \t]*" + _TOKEN + rb"[ \t]*(?:,[ \t]*" + _TOKEN + rb"[ \t]*)*")
 
@@ -71,7 +73,9 @@ def find_head_end(buffer: bytes | bytearray, start: int = 0) -> int:
 
 
 def check_partial_head(buffer: bytes | bytearray) -> None:
-    """Raise ProtocolFault (414, 431) if a head that is not complete yet is too long already."""
+    """Raise ProtocolFault if a head that is not complete yet is too long already (414, 431), or is TLS (400)."""
+    if buffer.startswith(_TLS_HANDSHAKE):
+        raise ProtocolFault("this port speaks HTTP without TLS; use http:// instead of https://")
     line_end = buffer.find(b"\r\n", 0, MAX_LINE_BYTES + 2)
     if line_end < 0 and len(buffer) > MAX_LINE_BYTES:
         raise ProtocolFault(
