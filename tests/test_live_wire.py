@@ -240,7 +240,9 @@ def test_methods_are_refused_by_name(relay: Relay) -> None:
     reply = relay.send("DELETE", "/v1/chat/completions")
     assert (reply.status, reply.headers["allow"]) == (405, "POST, OPTIONS")
     assert relay.send("TRACE", "/v1/models").status == 405
-    assert relay.send("BREW", "/v1/models").status == 501
+    brew = relay.send("BREW", "/v1/models")
+    assert (brew.status, brew.error["code"]) == (501, "method_not_allowed")
+    assert brew.headers["allow"] == "GET, HEAD, OPTIONS"
     assert relay.send("CONNECT", "h:1").status == 501
     assert relay.send("get", "/v1/models").status == 501
 

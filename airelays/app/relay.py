@@ -352,13 +352,11 @@ def _check_method(method: str, route: Route) -> None:
     if method in route.methods:
         return
     allowed = ", ".join((*route.methods, "OPTIONS"))
-    if method not in KNOWN_METHODS:
-        raise ClientFault(
-            f"the method {method[:32]} is not implemented; {route.path} takes {allowed}", status=501
-        )
+    known = method in KNOWN_METHODS
+    found = f"does not take {method}" if known else f"knows no method {method[:32]}"
     raise ClientFault(
-        f"{route.path} does not take {method}; it takes {allowed}",
-        status=405,
+        f"{route.path} {found}; it takes {allowed}",
+        status=405 if known else 501,
         code="method_not_allowed",
         headers={"allow": allowed},
     )
