@@ -18,6 +18,8 @@ MARKER = "made-by-airelays.txt"
 
 def main():
     """Run the program; return its exit code."""
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        open_missing_streams()
     if sys.version_info < NEEDED:
         return refuse(
             "AIRelays needs Python 3.11 or newer; this is Python %d.%d. Run it with a newer one."
@@ -43,6 +45,20 @@ def main():
 
 class Failed(Exception):
     """Something that the launcher needs cannot be had; the text is for the user."""
+
+
+def open_missing_streams():
+    """Give closed descriptors 0 to 2 to /dev/null, here and in the programs that are started from here."""
+    fd = 0
+    while fd < 3:
+        fd = os.open(os.devnull, os.O_RDWR)
+        if fd < 3:
+            os.set_inheritable(fd, True)
+    os.close(fd)
+    # They live as long as the process.
+    sys.stdin = sys.stdin or open(0, "r", closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def refuse(sentence):

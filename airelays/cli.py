@@ -65,6 +65,9 @@ def _run(words: list[str]) -> int:
     console = Console(env=os.environ)
     try:
         command, args = _parse(words, console)
+        if args.has("--version"):
+            console.line(f"airelays {__version__}")
+            return 0
         if command is None or args.has("--help"):
             console.out.write(help_for(args.command))
             return 0

@@ -22,7 +22,7 @@ from airelays.tables import (
     read_aliases,
     read_upstreams,
 )
-from airelays.values import Places, from_text, from_toml
+from airelays.values import Places, from_text, from_toml, shown
 
 __all__ = [
     "Alias",
@@ -33,11 +33,14 @@ __all__ = [
     "UpstreamSettings",
     "check_listener",
     "is_loopback_host",
+    "known_variables",
     "load",
 ]
 
 # Environment variables that are no options: where the file is, and the relay token itself.
 OTHER_ENV = ("CONFIG", "BEARER_TOKEN")
+# What `connect` has client programs read the token from: in the relay's own environment it means nothing.
+CLIENT_ENV = "AIRELAYS_TOKEN"
 
 
 class Origin(Record):
@@ -131,7 +134,7 @@ def _unknown_keys(tree: Mapping[str, Any], path: str) -> Iterator[str]:
         if key.startswith(NO_EFFECT):
             yield f"{path}: {key} has no effect here"
         elif key in tables:
-            found = "a table of tables" if isinstance(value, list) else f"a {type(value).__name__}"
+            found = "a list of tables" if isinstance(value, list) else shown(value)
             raise ConfigError(f"{path}: {key} is {found}; expected a table, written [{key}]")
         else:
             raise ConfigError(_unknown_sentence(path, key, known | set(KNOWN_TABLES) | tables))
@@ -178,11 +181,19 @@ def nearest(name: str, known: set[str]) -> str:
     return close[0] if close else ""
 
 
-def _unknown_variables(env: Mapping[str, str]) -> Iterator[str]:
+def known_variables() -> set[str]:
+    """Return the name of every environment variable that the relay reads as an option, file name or token."""
     known = {name for option in OPTIONS for name in env_names(option)}
-    known |= {prefix + name for prefix in (*PREFIXES, OLDEST_PREFIX) for name in OTHER_ENV}
-    for name in sorted(env):
-        if name.startswith((*PREFIXES, OLDEST_PREFIX)) and name not in known and env[name]:
+    return known | {prefix + name for prefix in (*PREFIXES, OLDEST_PREFIX) for name in OTHER_ENV}
+
+
+def _unknown_variables(env: Mapping[str, str]) -> Iterator[str]:
+    named = [name for name in env if name.startswith((*PREFIXES, OLDEST_PREFIX)) and env[name]]
+    if not named:
+        return
+    known = known_variables() | {CLIENT_ENV}
+    for name in sorted(named):
+        if name not in known:
             near = nearest(name, {k for k in known if k.startswith(PREFIXES[0])})
             yield f"environment variable {name} is unknown" + (
                 f"; did you mean {near}?" if near else ""

@@ -5,7 +5,7 @@
       UpstreamFault       the far side failed (429, 5xx, or its own 4xx)
       RelayBug            our own defect (500); the text never carries detail from inside
     ConfigError           the program cannot start, or a command cannot do its work (exit 1)
-      FlagError           the value of a flag is none that it takes (exit 2)
+      FlagError           a flag or a word of the command line is none that it takes (exit 2)
 
 Fault is the type. `status`, `code` and the public sentence travel on the instance; a secret never does.
 Owns: error texts' shape. Refuses to know: sockets, files, who logs what. Layer: words.
@@ -118,7 +118,7 @@ class ConfigError(Exception):
 
 
 class FlagError(ConfigError):
-    """The value of a flag is none that it takes; the program exits 2, as for every wrong command line."""
+    """A flag or a word is none that the command takes; the program exits 2, as for every wrong command line."""
 
 
 def error_body(error: RelayError) -> bytes:

@@ -47,7 +47,7 @@ _KINDS = {"tuple[str, ...]": "strings", "tuple[float, ...]": "numbers", "Pairs":
 class Option(Record):
     """One option. `key` is `table.name` in the file.
 
-    `kind` is str, int, float, bool, path, url, proxy, env_name, strings, numbers, pairs, or one of the
+    `kind` is str, int, float, bool, path, url, proxy, host, env_name, strings, numbers, pairs, or one of the
     list kinds hosts, origins, networks. `flag_value` makes the flag one without an argument. `commands`
     names the commands that take the flag; empty means all. `also` are older keys that are read as well.
     """
@@ -90,6 +90,7 @@ _ALLOWED = {
     "strings": "a list of texts",
     "numbers": "a list of numbers from 0 to 86,400",
     "pairs": "a table of texts",
+    "host": 'an address, a host name, or "*" for every address, without a port',
     "hosts": "a list of host names or addresses without a port",
     "origins": 'a list of origins such as "https://app.example", "tauri://" or "null", never "*"',
     "networks": 'a list of addresses or networks such as "10.0.0.0/8"',
@@ -114,7 +115,7 @@ def _finish(option: Option, types: dict[str, tuple[str, object]]) -> Option:
 # fmt: off
 _TABLE = (
     Option("server.host", "Address to listen on; a name is looked up once at start.",
-           oldest_env=True, flag="--host", commands=_SERVE),
+           kind="host", oldest_env=True, flag="--host", commands=_SERVE),
     Option("server.port", "Port to listen on; 0 takes any free one.", low=0, high=65535,
            oldest_env=True, flag="--port", commands=_SERVE),
     Option("server.max_connections", "Client connections at once; more get a 503.", low=1,

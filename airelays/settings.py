@@ -193,6 +193,11 @@ def is_loopback_host(host: str) -> bool:
     return len(parts) == 4 and parts[0] == "127" and all(p.isascii() and p.isdigit() for p in parts)
 
 
+def is_wildcard_host(host: str) -> bool:
+    """Whether a `host` to listen on means every address of the machine."""
+    return host in ("0.0.0.0", "::", "")
+
+
 def client_base_url(host: str, port: int) -> str:
     """Return `http://HOST:PORT/v1` with a host that can be dialled."""
     dialled = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)

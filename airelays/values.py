@@ -14,13 +14,13 @@ from airelays.errors import ConfigError
 from airelays.options import Option
 from airelays.record import Record
 
-__all__ = ["Places", "absolute_path", "from_text", "from_toml"]
+__all__ = ["Places", "absolute_path", "from_text", "from_toml", "is_unicode", "listen_host"]
 
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
 # Compiled when one is first needed: most starts need none, and all together cost 4 ms.
-_URL = r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:[0-9]{1,5})?(/[^\s?#\\]*)?\Z"
-_PROXY = r"http://([^\s/?#@\\]+@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:[0-9]{1,5})?/?\Z"
+_URL = r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:(?P<port>[0-9]{1,5}))?(/[^\s?#\\]*)?\Z"
+_PROXY = r"http://([^\s/?#@\\]+@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:(?P<port>[0-9]{1,5}))?/?\Z"
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*\Z"
 _HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?)\Z"
 _ORIGIN = r"(null|[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[A-Za-z0-9._-]+)?(:[0-9]{1,5})?)\Z"
@@ -106,12 +106,72 @@ def _text(option: Option, text: str, where: str, places: Places) -> str:
         raise _refused(option, text, where)
     if option.kind == "path":
         return absolute_path(text, places) if text else ""
+    if not is_unicode(text):
+        raise _refused(option, text, where)
+    if option.kind == "host":
+        host = listen_host(text)
+        if host is None:
+            raise _refused(option, text, where)
+        return host
     patterns = {"url": _URL, "proxy": _PROXY, "env_name": _NAME}
     pattern = patterns.get(option.kind)
-    if text and pattern is not None and not re.match(pattern, text):
-        # The text may hold a password or a key that was put in the wrong place: it is not shown.
-        raise ConfigError(f"{where} is not valid; expected {option.allowed()}")
+    if text and pattern is not None:
+        _check_form(option, re.match(pattern, text), where)
     return text.rstrip("/") if option.kind in ("url", "proxy") else text
+
+
+def _check_form(option: Option, match: re.Match[str] | None, where: str) -> None:
+    """Refuse what has not the form. It may hold a password or a key that was put in the wrong place: not shown."""
+    if match is None:
+        raise ConfigError(f"{where} is not valid; expected {option.allowed()}")
+    port = match.groupdict().get("port")
+    if port is not None and not 1 <= int(port) <= 65535:
+        raise ConfigError(f"{where} names port {port}; expected one from 1 to 65,535")
+
+
+def is_unicode(text: str) -> bool:
+    """Whether `text` is more than bytes that the command line or the environment could not decode."""
+    return text.isascii() or not re.search("[\ud800-\udfff]", text)
+
+
+def listen_host(text: str) -> str | None:
+    """Return the address or name to listen on, None when `text` has the form of neither; nothing is looked up.
+
+    "*" and "0" are every IPv4 address of the machine, as the system's resolver takes them.
+    """
+    if text in ("", "*", "0"):
+        return text and "0.0.0.0"
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if ":" in bare:
+        import ipaddress
+
+        try:
+            return str(ipaddress.IPv6Address(bare))
+        except ValueError:
+            return None
+    labels = text.removesuffix(".").split(".")
+    if labels[-1].isascii() and labels[-1].isdigit():
+        return text if len(labels) == 4 and all(map(_is_octet, labels)) else None
+    if not text.isascii():
+        return text if _is_international(text) else None
+    return text if len(text) <= 254 and all(map(_is_label, labels)) else None
+
+
+def _is_octet(text: str) -> bool:
+    # A leading zero means octal to some: 010.0.0.1 is not what it looks like.
+    return text.isascii() and text.isdigit() and str(int(text[:4])) == text and int(text) <= 255
+
+
+def _is_label(text: str) -> bool:
+    inner = text.replace("-", "").replace("_", "")
+    return 0 < len(text) <= 63 and inner.isalnum() and "-" not in (text[0], text[-1])
+
+
+def _is_international(text: str) -> bool:
+    try:
+        return bool(text.encode("idna")) and text.isprintable() and " " not in text
+    except UnicodeError:
+        return False
 
 
 def _item(option: Option, item: object, where: str) -> object:
@@ -120,6 +180,8 @@ def _item(option: Option, item: object, where: str) -> object:
             return float(item)
         raise _refused(option, item, where)
     if not isinstance(item, str) or not item or (option.choices and item not in option.choices):
+        raise _refused(option, item, where)
+    if not is_unicode(item):
         raise _refused(option, item, where)
     check: Callable[[str], bool] = _CHECKS.get(option.kind, lambda _: True)
     if not check(item):
@@ -149,8 +211,13 @@ def _is_network(text: str) -> bool:
     return True
 
 
+def _is_host(text: str) -> bool:
+    # "10.0.0.5:80" has only characters of an IPv6 address, and is a host with a port.
+    return bool(re.match(_HOST, text)) and (":" not in text or listen_host(text) is not None)
+
+
 _CHECKS: dict[str, Callable[[str], bool]] = {
-    "hosts": lambda text: bool(re.match(_HOST, text)),
+    "hosts": _is_host,
     "origins": lambda text: bool(re.match(_ORIGIN, text)),
     "networks": _is_network,
 }
@@ -164,9 +231,14 @@ def _refused(option: Option, value: object, where: str) -> ConfigError:
 
 def shown(value: object) -> str:
     """Return `value` as it may stand in an error: JSON, ASCII, at most 60 characters."""
-    text = (
-        json.dumps(value)
-        if isinstance(value, str | bool | int | float)
-        else f"a {type(value).__name__}"
-    )
+    if isinstance(value, str | bool | int | float):
+        text = json.dumps(value)
+    else:  # what else TOML and JSON have, in their words
+        kinds: dict[type, str] = {
+            list: "a list",
+            tuple: "a list",
+            dict: "a table",
+            type(None): "null",
+        }
+        text = kinds.get(type(value), "a date or a time")
     return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 3] + "..."

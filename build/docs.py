@@ -26,9 +26,10 @@ environment, the environment over the file, the file over the default. An empty 
 
 The file is the one given with `--config`, else the one that `AIRELAYS_CONFIG` names, else
 `~/.config/airelays/config.toml`. `airelays config path` prints which one it is, `airelays config show --origin`
-what is in effect and why, and `airelays config check` whether the relay would start with it. A key that does not
-exist, a value of the wrong type and a number out of range are errors that name the file, the key, what was found and
-what is allowed; the relay does not start with them.
+what is in effect and why, and `airelays config check` whether the relay would start with it, with a warning for
+what would only make requests fail, such as a key file that is not there. A key that does not exist, a value of the
+wrong type and a number out of range are errors that name the file, the key, what was found and what is allowed; the
+relay does not start with them.
 
 In the environment and in flags a list is written with commas, and a boolean is `true`, `1`, `yes`, `on` or `false`,
 `0`, `no`, `off`. Paths may begin with `~`; other relative paths start in the working directory.

@@ -30,6 +30,8 @@ def run_privately(
     `wheels` is a folder of packages: then no index is asked. `reason` says why this Python will not do.
     """
     launcher = load_launcher()
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        launcher.open_missing_streams()
     folder = launcher.own_folder(str(ROOT), name)
     requirements = str(ROOT / "build" / "requirements" / lock)
     if os.path.realpath(sys.prefix) == os.path.realpath(folder):

@@ -34,6 +34,8 @@ class User:
         self.home = home
         self.config = home / ".config" / "airelays" / "config.toml"
         self.token_file = home / ".airelays" / "relay-token"
+        self.environment: dict[str, str] = {}
+        self.first_line = ""
 
     def env(self, extra: dict[str, str] | None = None) -> dict[str, str]:
         return {
@@ -174,6 +176,45 @@ def test_usage_errors_go_to_stderr_with_code_2(user: User) -> None:
         "airelays: there is no flag --prot; did you mean --port?\n"
         "Type `airelays --help` for the commands.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["serve", "--jso"], "there is no flag --jso"),
+        (["status", "--jso"], "there is no flag --jso; did you mean --json?"),
+        (["--prot", "8", "serve"], "there is no flag --prot"),
+        (["--ofline"], "there is no flag --ofline; did you mean --offline?"),
+        (["logs", "prune", "--dry"], "there is no flag --dry; did you mean --dry-run?"),
+        (["logs", "--dryrun"], "there is no flag --dryrun"),
+        (["serve", "--nonsens", "--prot"], "there is no flag --nonsens"),
+    ],
+)
+def test_only_a_flag_that_the_command_takes_is_suggested(words: list[str], sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(words)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+@pytest.mark.parametrize("words", [["serve"], ["token", "show"], ["token"], ["--offline"], []])
+def test_every_command_tells_the_version(user: User, words: list[str], flag: str) -> None:
+    assert user.out(*words, flag) == f"airelays {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("explain",), "name a request: its id is in the answer's x-request-id header"),
+        (("completion",), "name a shell: airelays completion bash|zsh|fish|powershell"),
+        (("login", "--device", "--paste"), "--device and --paste are different ways to sign in"),
+        (("logs", "--lines", "3"), "--lines is how many to begin with and needs --follow"),
+    ],
+)
+def test_a_command_line_that_is_wrong_in_itself_is_code_2(
+    user: User, words: tuple[str, ...], sentence: str
+) -> None:
+    assert user.refused(*words, code=2).startswith(f"airelays: {sentence}")
 
 
 @pytest.mark.parametrize("name", ["accounts", "balance", "claude"])
@@ -498,7 +539,9 @@ def test_without_a_token_the_next_step_is_said(user: User) -> None:
     assert user.refused("token", "show") == (
         f"airelays: there is no relay token in {user.token_file}; type: airelays init\n"
     )
-    facts = user.json("token", "show")
+    done = user.run("token", "show", "--json")
+    facts = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (1, "")
     assert (facts["bearer_token_present"], facts["relay_token"]) == (False, None)
     assert facts["next_steps"] == ["airelays init"]
 
@@ -560,6 +603,9 @@ def test_config_show_hides_what_may_be_secret(user: User) -> None:
 def test_config_check_says_what_is_set_and_what_is_ignored(user: User) -> None:
     user.config.parent.mkdir(parents=True)
     user.config.write_text("[providers.claude]\nbin = 'x'\n[server]\nport = 7\n")
+    user.token_file.parent.mkdir(mode=0o700)
+    user.token_file.write_text("t" * 43)
+    user.token_file.chmod(0o600)
     assert user.out("config", "check", AIRELAYS_HSOT="x").splitlines() == [
         f"note: {user.config}: providers.claude.bin has no effect here",
         "note: environment variable AIRELAYS_HSOT is unknown; did you mean AIRELAYS_HOST?",
@@ -567,6 +613,49 @@ def test_config_check_says_what_is_set_and_what_is_ignored(user: User) -> None:
     ]
     user.config.write_text("[security]\nrequire_bearer_auth = false\n[server]\nhost = '0.0.0.0'\n")
     assert user.refused("config", "check").startswith("airelays: open mode on 0.0.0.0 ")
+
+
+def test_config_check_wants_the_token_that_serve_wants(user: User) -> None:
+    sentence = f"airelays: there is no relay token in {user.token_file}; type: airelays init "
+    assert user.refused("config", "check").startswith(sentence)
+    assert user.refused("serve", "--port", "0").startswith(sentence)
+    assert user.out("config", "check", AIRELAYS_AUTO_GENERATE_BEARER_TOKEN="1").startswith("ok: ")
+    assert user.out("config", "check", AIRELAYS_REQUIRE_BEARER_AUTH="0").startswith("ok: ")
+    assert user.out("config", "check", AIRELAYS_BEARER_TOKEN="t" * 43).startswith("ok: ")
+    assert user.out("config", "check", AIRELAYS_UPSTREAM_KIND="demo").startswith("ok: ")
+
+
+def test_config_check_refuses_a_data_folder_that_is_a_file(user: User) -> None:
+    (user.home / "x").touch()
+    for path in (f"{user.home}/x", f"{user.home}/x/y"):
+        said = user.refused("config", "check", "--data-dir", path, AIRELAYS_UPSTREAM_KIND="demo")
+        assert said == (
+            f"airelays: folder {path} cannot be used: {user.home}/x is no folder; name another\n"
+        )
+
+
+def test_config_check_warns_of_what_only_makes_requests_fail(user: User) -> None:
+    user.config.parent.mkdir(parents=True)
+    (user.home / "no.pem").write_text("no certificate")
+    user.config.write_text(
+        "[upstream]\nca_file = '~/none.pem'\nfallback = ['gone/x', 'near/y', 'gpt-5']\n"
+        "[upstreams.near]\nbase_url = 'http://127.0.0.1:9/v1'\napi_key_file = '~/none'\n"
+        "[upstreams.other]\nbase_url = 'http://127.0.0.1:9/v1'\napi_key_env = 'NO_KEY'\n"
+        "ca_file = '~/no.pem'\n"
+    )
+    lines = user.out("config", "check", AIRELAYS_BEARER_TOKEN="t" * 43).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["warning"] * 5 + ["ok"]
+    told = "\n".join(lines)
+    assert f"the certificate file {user.home}/none.pem (upstream.ca_file) does not exist" in told
+    assert f"the key file {user.home}/none is missing or empty" in told
+    assert "the environment variable NO_KEY is empty" in told
+    assert f"{user.home}/no.pem (upstream.ca_file) holds no usable PEM certificate" in told
+    assert (
+        "the fallback gone/x of chatgpt names the upstream gone, which is not configured; "
+        "add [upstreams.gone], or name one of: chatgpt, near, other" in told
+    )
+    said = user.json("config", "check", AIRELAYS_BEARER_TOKEN="t" * 43)
+    assert said["ok"] is True and len(said["warnings"]) == 5  # type: ignore[arg-type]  # a list
 
 
 def test_a_config_file_that_was_asked_for_and_is_missing_is_mentioned(user: User) -> None:
@@ -631,7 +720,7 @@ def test_docs_lists_every_page_of_the_folder(user: User) -> None:
 def test_docs_prints_a_page_as_it_is_when_nobody_looks(user: User) -> None:
     assert user.out("docs", "security") == page_text("security")
     assert user.out("docs", "security.md") == page_text("security")
-    assert user.refused("docs", "nothing") == (
+    assert user.refused("docs", "nothing", code=2) == (
         f"airelays: there is no page 'nothing'; there are {', '.join(PAGES)}\n"
     )
 
@@ -669,7 +758,7 @@ def start(user: User, *words: str) -> tuple[subprocess.Popen[str], dict[str, obj
     ready = user.home / "ready.json"
     process = subprocess.Popen(
         user.command("serve", "--port", "0", "--ready-file", str(ready), *words),
-        env=user.env(),
+        env=user.env(user.environment),
         cwd=user.home,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -678,6 +767,7 @@ def start(user: User, *words: str) -> tuple[subprocess.Popen[str], dict[str, obj
     assert process.stdout is not None and process.stderr is not None
     line = process.stdout.readline()
     assert line.startswith(f"AIRelays {__version__} listens on http://"), process.stderr.read()
+    user.first_line = line
     return process, json.loads(ready.read_text())
 
 
@@ -713,6 +803,51 @@ def test_serve_in_demo_mode_makes_the_token_and_a_second_one_is_told_who_is_ther
     )
     assert not (user.home / "ready.json").exists()
     assert not (user.home / ".airelays" / "relay.pid").exists()
+
+
+def test_serve_tells_of_a_misspelt_variable_and_where_the_token_is(user: User) -> None:
+    folder = user.home / "my data"
+    user.environment = {"AIRELAYS_PROT": "1"}
+    process, _ = start(user, "--demo", "--data-dir", str(folder))
+    said, code = stop(process)
+    assert code == 0
+    assert said == (
+        "airelays: environment variable AIRELAYS_PROT is unknown; did you mean AIRELAYS_PORT?\n"
+        f"airelays: made a relay token in {folder}/relay-token; "
+        f"`airelays token show --bearer-token-file '{folder}/relay-token'` shows it\n"
+    )
+
+
+@pytest.mark.parametrize("host", ["*", "0", "0.0.0.0"])
+def test_a_relay_on_every_address_says_so_and_names_one_that_can_be_dialled(
+    user: User, host: str
+) -> None:
+    user.out("init")
+    process, ready = start(user, "--demo", "--host", host)
+    url = f"http://127.0.0.1:{ready['port']}/v1"
+    assert ready["url"] == url
+    assert user.first_line == (
+        f"AIRelays {__version__} listens on {url}, on all addresses of this machine\n"
+    )
+    assert stop(process)[1] == 0
+
+
+@pytest.mark.parametrize("flag", ["--data-dir", "--bearer-token-file", "--ca-file"])
+def test_init_writes_no_path_that_a_config_file_cannot_hold(user: User, flag: str) -> None:
+    path = str(user.home / "x\udcff")
+    assert "which is not UTF-8 as a config file must be" in user.refused("init", flag, path, code=2)
+    assert not user.config.exists() and not user.token_file.exists()
+
+
+@pytest.mark.parametrize("command", ["serve", "init"])
+def test_a_host_of_bytes_that_are_no_text_is_one_sentence(user: User, command: str) -> None:
+    sentence = (
+        'is "\\udcff"; expected an address, a host name, or "*" for every address, without a port'
+    )
+    assert user.refused(command, "--host", "\udcff", code=2) == f"airelays: --host {sentence}\n"
+    assert user.refused(command, AIRELAYS_HOST="\udcff") == (
+        f"airelays: environment variable AIRELAYS_HOST {sentence}\n"
+    )
 
 
 def test_a_killed_relay_leaves_nothing_that_stops_the_next_one(user: User) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from airelays.config import (
 from airelays.errors import ConfigError
 from airelays.options import OPTIONS, UPSTREAM_OPTIONS, by_attribute, env_names
 from airelays.settings import UpstreamSettings, client_base_url
+from airelays.values import listen_host
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACES = Places(home="/home/ann", cwd="/srv/here")
@@ -37,6 +39,9 @@ def resolve(
     flags: dict[str, str] | None = None,
 ) -> Loaded:
     return load(text, FILE, env or {}, flags or {}, places=PLACES)
+
+
+A_HOST = 'an address, a host name, or "*" for every address, without a port'
 
 
 def refusal(
@@ -256,8 +261,8 @@ def test_bounds_of_whole_numbers(option) -> None:  # type: ignore[no-untyped-def
             "[server]\nhead_seconds = nan",
             "server.head_seconds is NaN; expected a number from 0.1 to 3,600",
         ),
-        ("[server]\nhost = 1", "server.host is 1; expected a text"),
-        ("[server]\nhost = ['a']", "server.host is a list; expected a text"),
+        ("[server]\nhost = 1", f"server.host is 1; expected {A_HOST}"),
+        ("[server]\nhost = ['a']", f"server.host is a list; expected {A_HOST}"),
         ("[auth]\nbrowser_open = 'yes'", 'auth.browser_open is "yes"; expected true or false'),
         (
             "[auth]\nstorage = 'disk'",
@@ -282,8 +287,8 @@ def test_bounds_of_whole_numbers(option) -> None:  # type: ignore[no-untyped-def
         ("[sever]\nport = 1", "sever is unknown; did you mean server?"),
         ("port = 1", "port is unknown; did you mean server.port?"),
         ("zzz = 1", "zzz is unknown; `airelays docs configuration` lists all keys"),
-        ("server = 1", "server is a int; expected a table, written [server]"),
-        ("[[server]]\nport = 1", "server is a table of tables; expected a table, written [server]"),
+        ("server = 1", "server is 1; expected a table, written [server]"),
+        ("[[server]]\nport = 1", "server is a list of tables; expected a table, written [server]"),
         (
             "[upstreams.local]\nurl = 'x'",
             "upstreams.local.url is unknown; known are aliases, allow_http, api_key_env, api_key_file, "
@@ -538,3 +543,62 @@ def test_options_are_found_by_attribute() -> None:
     assert by_attribute("port").key == "server.port"
     with pytest.raises(KeyError):
         by_attribute("nothing")
+
+
+# The form of a host and of a port
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("a b", "999.1.1.1", "1.2.3", "127.0.0.01", "a..b", "-a", "a:80", "1.2.3.4:80", "[::1"),
+        *("[a]", "::1::", "a/b", "x" * 64, "\udcff", "b\udcfc\u0301", "\u00fc b"),
+    ],
+)
+def test_a_host_that_can_be_none_is_refused_by_its_form(host: str) -> None:
+    shown = json.dumps(host)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    assert refusal(flags={"host": host}) == f"--host is {shown}; expected {A_HOST}"
+    assert refusal(env={"AIRELAYS_HOST": host}).endswith(f"is {shown}; expected {A_HOST}")
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("*", "0.0.0.0"),
+        ("0", "0.0.0.0"),
+        ("[::1]", "::1"),
+        ("::0", "::"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("192.168.0.255", "192.168.0.255"),
+        ("my_box.local.", "my_box.local."),
+        ("m\u00fcsli.local", "m\u00fcsli.local"),
+        ("LocalHost", "LocalHost"),
+    ],
+)
+def test_a_host_is_taken_as_what_it_means(given: str, taken: str) -> None:
+    assert listen_host(given) == taken
+
+
+@pytest.mark.parametrize("key", ["base_url", "issuer_base_url", "proxy"])
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+def test_a_port_that_does_not_exist_is_refused(key: str, port: int) -> None:
+    text = f"[upstream]\n{key} = 'http://127.0.0.1:{port}'"
+    assert (
+        refusal(text) == f"{FILE}: upstream.{key} names port {port}; expected one from 1 to 65,535"
+    )
+    resolve(f"[upstream]\n{key} = 'http://127.0.0.1:65535'")
+
+
+@pytest.mark.parametrize("host", ["10.0.0.5:80", "cafe:8080", "::1:x", "a b"])
+def test_an_allowed_host_has_no_port(host: str) -> None:
+    assert "security.allowed_hosts" in refusal(f"[security]\nallowed_hosts = ['{host}']")
+
+
+@pytest.mark.parametrize("name", ["CLIENT_ID", "EXTRA_MODELS"])
+def test_bytes_that_are_no_text_are_refused(name: str) -> None:
+    assert "is " in refusal(env={f"AIRELAYS_{name}": "a\udcff"})
+
+
+def test_the_variable_of_client_programs_is_no_misspelling() -> None:
+    assert resolve(env={"AIRELAYS_TOKEN": "x"}).notes == ()

@@ -69,18 +69,113 @@ def test_a_file_that_cannot_take_the_block_is_left_alone(tmp_path: Path) -> None
     assert path.read_text() == "models: []\n"
 
 
+PASTE = "run the command without --write and paste what is missing"
+
+
 @pytest.mark.parametrize(
-    ("words", "text"),
+    ("name", "old", "sentence"),
     [
-        (("connect", "nothing"), "known are"),
-        (("connect", "cline", "--write"), "paste what it prints"),
+        (
+            "codex",
+            "[model_providers.airelays]\nbase_url = 'http://old.example'\n",
+            f"has [model_providers.airelays] already, with other values; take that table out, or {PASTE}",
+        ),
+        (
+            "codex",
+            "model_providers = {}\n",
+            f"has [model_providers.airelays] already, with other values; take that table out, or {PASTE}",
+        ),
+        (
+            "codex",
+            "x = [",
+            "is not valid TOML: Invalid value (at end of document); correct that place",
+        ),
+        (
+            "aider",
+            "dark-mode: true\nopenai-api-base: x # mine\n",
+            f"has openai-api-base already; take that line out, or {PASTE}",
+        ),
+        ("aider", "'model': x\n", f"has 'model' already; take that line out, or {PASTE}"),
+        (
+            "aider",
+            "{dark-mode: true}\n",
+            f"is not a plain YAML table at '{{dark-mode: true}}', so nothing is added to it; {PASTE}",
+        ),
+        (
+            "aider",
+            "read: [a,\n",
+            f"is not a plain YAML table at 'read: [a,', so nothing is added to it; {PASTE}",
+        ),
+        (
+            "aider",
+            "- a\n",
+            f"is not a plain YAML table at '- a', so nothing is added to it; {PASTE}",
+        ),
+        (
+            "llm",
+            "- model_id: airelays\n",
+            f"has an entry model_id: airelays already; take it out, or {PASTE}",
+        ),
+        ("llm", "a: 1\n", f"is not a plain YAML list, so nothing is added to it; {PASTE}"),
+    ],
+)
+def test_a_file_that_the_block_would_break_is_left_alone(
+    tmp_path: Path, name: str, old: str, sentence: str
+) -> None:
+    path = tmp_path / CLIENTS[name].path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(old)
+    done = airelays(tmp_path, "connect", name, "--write")
+    assert (done.returncode, done.stderr) == (1, f"airelays: {path} {sentence}\n")
+    assert path.read_text() == old
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "old"),
+    [
+        ("aider", '---\n# mine\n"dark-mode": true\nread:\n- a\n- b\nlint:\n  model: x\nx: [a]\n'),
+        ("llm", "- model_id: other\n  model_name: x\n"),
+    ],
+)
+def test_a_plain_yaml_file_is_added_to(tmp_path: Path, name: str, old: str) -> None:
+    path = tmp_path / CLIENTS[name].path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(old)
+    done = airelays(tmp_path, "connect", name, "--write")
+    assert done.returncode == 0, done.stderr
+    assert path.read_text().startswith(old) and "http://127.0.0.1:8080/v1" in path.read_text()
+    assert airelays(tmp_path, "connect", name, "--undo").returncode == 0
+    assert path.read_text() == old
+
+
+def test_what_was_pasted_by_hand_is_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / ".codex" / "config.toml"
+    path.parent.mkdir()
+    shown = airelays(tmp_path, "connect", "codex").stdout
+    old = 'model = "x"\n' + shown[shown.index("[model_providers") : shown.index("\n\nThen")] + "\n"
+    path.write_text(old)
+    done = airelays(tmp_path, "connect", "codex", "--write")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"{path} has these settings already; nothing was written\n")
+    assert path.read_text() == old
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "code"),
+    [
+        (("connect", "nothing"), "known are", 2),
+        (("connect", "cline", "--write"), "paste what it prints", 1),
+        (("connect", "--write"), "--write needs a client: airelays connect CLIENT --write", 2),
+        (("connect", "--undo"), "--undo needs a client: airelays connect CLIENT --undo", 2),
+        (("connect", "codex", "--write", "--undo"), "are opposites; give one of them", 2),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(
-    tmp_path: Path, words: tuple[str, ...], text: str
+    tmp_path: Path, words: tuple[str, ...], text: str, code: int
 ) -> None:
     done = airelays(tmp_path, *words)
-    assert done.returncode == 1
+    assert done.returncode == code and list(tmp_path.iterdir()) == []
     assert text in done.stderr and "Traceback" not in done.stderr
 
 

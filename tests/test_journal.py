@@ -23,11 +23,15 @@ from airelays.disk.retention import (
     MIB,
     Policy,
     changed,
+    forget_policy,
     load_policy,
     log_facts,
+    overridden,
     policy_path,
+    policy_to_change,
     prune,
     save_policy,
+    saved_policy,
 )
 from airelays.errors import ConfigError
 from tests.disks import tiny_disk
@@ -236,8 +240,9 @@ def test_the_bytes_that_wait_are_bounded(tmp_path: Path, extra: int) -> None:
     journal.put((T0, half + extra, 2))
     journal.put((T0, 0, 3))
     assert journal.queued == (2 if extra > 0 else 3)
+    kept = journal.queued
     journal.start()
-    wait_until(lambda: journal.queued == 0)
+    wait_until(lambda: len(numbers(tmp_path)) == kept)  # written, so no longer counted as waiting
     journal.put((T0, half, 4))
     assert journal.close()
     assert numbers(tmp_path)[-1] == 4
@@ -547,6 +552,23 @@ def test_a_broken_saved_policy_is_said_and_does_not_stop_the_log(tmp_path: Path,
     journal.put((T0, 0, 1))
     assert journal.close()
     assert numbers(tmp_path) == [1]
+
+
+def test_a_saved_policy_can_be_forgotten_and_a_broken_one_replaced(tmp_path: Path) -> None:
+    logs = str(tmp_path)
+    assert (saved_policy(logs), forget_policy(logs)) == ("", False)
+    Path(policy_path(logs)).write_text("{")
+    os.chmod(policy_path(logs), 0o600)
+    assert policy_to_change(logs, Policy(5)) == Policy(5)
+    save_policy(logs, Policy(1))
+    assert policy_to_change(logs, Policy(5)) == Policy(1)
+    assert saved_policy(logs) == policy_path(logs)
+    assert overridden(logs, Policy(5)) == {"retention_days": 1}
+    os.chmod(policy_path(logs), 0o666)
+    with pytest.raises(ConfigError, match="can be changed by other users"):
+        policy_to_change(logs, Policy(5))
+    assert forget_policy(logs)
+    assert load_policy(logs, Policy(5)) == (Policy(5), "config")
 
 
 @pytest.mark.parametrize(

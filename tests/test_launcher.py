@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -265,3 +266,26 @@ def test_the_run_list_is_the_two_dependencies_and_no_more() -> None:
 def test_the_node_lock_names_no_host() -> None:
     text = (ROOT / "tests" / "node" / "package-lock.json").read_text()
     assert '"resolved"' not in text and '"integrity"' in text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell closes the descriptors")
+@pytest.mark.parametrize("closing", ["<&- 2>&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_descriptors_are_no_trouble_on_the_way_to_the_private_environment(
+    checkout: Path, bare: str, closing: str
+) -> None:
+    spec = importlib.util.spec_from_file_location("launcher", LAUNCHER)
+    assert spec is not None and spec.loader is not None
+    launcher = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(launcher)
+    private = checkout / ".venv" / "bin"
+    private.mkdir(parents=True)
+    locked = checkout / "build" / "requirements" / "run.txt"
+    (checkout / ".venv" / launcher.MARKER).write_text(launcher.mark(str(locked)))
+    (private / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (private / "python").chmod(0o755)
+    config = checkout / "x.toml"
+    command = f'exec "{bare}" "{checkout}/airelays.py" init --config "{config}" {closing}'
+    done = run(["/bin/sh", "-c", command], HOME=str(checkout))
+    assert done.returncode == 0, done.stderr
+    assert config.read_text().startswith("# AIRelays.")
+    assert (done.stdout == "") == (">&-" in closing.split())

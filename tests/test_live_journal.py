@@ -575,8 +575,13 @@ def test_retention_is_read_and_changed_over_http(tmp_path: Path) -> None:
         assert before["policy"] == {"retention_days": 7, "max_total_mb": 1024, "max_file_mb": 50}
         assert before["policy_source"] == "config"
         assert before["cleanup_interval_seconds"] == 60
+        nothing = one.send("PUT", "/v1/relay/logging", {})
+        assert (nothing.status, nothing.json()["policy_source"]) == (200, "config")
+        assert one.send("PUT", "/v1/relay/logging", b"").status in (200, 400)
+        assert not (logs_of(one) / ".retention.json").exists()
         old = logs_of(one) / "2020" / "01" / "01-00.jsonl"
         old.parent.mkdir(parents=True)
+        (logs_of(one) / ".retention.json").write_text("{")
         old.write_text("{}\n")
         after = one.send("PUT", "/v1/relay/logging", {"retention_days": 3}).json()
         assert after["policy"]["retention_days"] == 3

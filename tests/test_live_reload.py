@@ -49,6 +49,21 @@ def test_limits_and_lists_change_at_once(tmp_path: Path) -> None:
         assert reply.status == 200
 
 
+def test_the_log_s_policy_changes_at_once_unless_one_is_saved(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("")
+    with running(tmp_path, "--config", str(config)) as relay:
+        config.write_text("[logging]\nretention_days = 2\n")
+        said = hang_up(relay)
+        assert "taken over: log_retention_days" in said and "wins over" not in said
+        assert relay.get("/v1/relay/logging").json()["policy"]["retention_days"] == 2
+        assert relay.send("PUT", "/v1/relay/logging", {"retention_days": 9}).status == 200
+        config.write_text("[logging]\nretention_days = 3\n")
+        said = hang_up(relay)
+        assert ".retention.json wins over log_retention_days (airelays logs --reset" in said
+        assert relay.get("/v1/relay/logging").json()["policy"]["retention_days"] == 9
+
+
 def test_a_broken_file_changes_nothing_and_ends_nothing(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text("")

@@ -460,7 +460,7 @@ def test_wrong_workspace_is_refused(home, backend):
 
 def test_two_ways_at_once_are_refused(home, backend):
     code, _, err = command(home, backend, "login", "--device", "--paste")
-    assert code == 1 and "choose one" in err
+    assert code == 2 and "choose one" in err
 
 
 def test_unreachable_issuer_is_one_sentence(home, backend):

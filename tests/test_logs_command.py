@@ -136,6 +136,45 @@ def test_logs_saves_a_policy(tmp_path: Path) -> None:
     assert again["policy"] == {"retention_days": 0, "max_total_mb": 200, "max_file_mb": 50}
 
 
+def test_a_saved_policy_is_told_and_can_be_forgotten(tmp_path: Path) -> None:
+    command(tmp_path, "logs", "--retention-days", "3")
+    saved = tmp_path / ".airelays" / "logs" / ".retention.json"
+    done = command(tmp_path, "logs")
+    assert "Not in effect:     retention_days = 7" in done.stdout
+    assert "airelays logs --reset" in done.stdout
+    shown = command(tmp_path, "config", "show", "--origin").stdout.splitlines()
+    line = next(line for line in shown if line.startswith("logging.retention_days"))
+    assert line.endswith(f"not in effect: {saved} says 3 (airelays logs --reset forgets it)")
+    facts = json.loads(command(tmp_path, "config", "show", "--origin", "--json").stdout)
+    assert str(saved) in facts["logging.retention_days"]["note"]
+    assert "note" not in facts["logging.max_file_mb"]
+    done = command(tmp_path, "logs", "--reset", "--json")
+    assert (done.returncode, json.loads(done.stdout)["policy_source"]) == (0, "config")
+    assert not saved.exists() and "the config counts again" in done.stderr
+    assert "no policy was saved" in command(tmp_path, "logs", "--reset").stderr
+    assert "not in effect" not in command(tmp_path, "config", "show", "--origin").stdout
+
+
+@pytest.mark.parametrize("mend", [("--retention-days", "3"), ("--reset",)])
+def test_a_damaged_policy_is_mended_by_what_its_message_says(
+    tmp_path: Path, mend: tuple[str, ...]
+) -> None:
+    saved = tmp_path / ".airelays" / "logs" / ".retention.json"
+    saved.parent.mkdir(parents=True)
+    saved.write_text("")
+    saved.chmod(0o600)
+    done = command(tmp_path, "logs")
+    assert done.returncode == 1
+    assert "airelays logs --reset" in done.stderr and "--retention-days" in done.stderr
+    assert command(tmp_path, "logs", *mend).returncode == 0
+    assert command(tmp_path, "logs").returncode == 0
+
+
+def test_a_policy_is_not_saved_and_forgotten_at_once(tmp_path: Path) -> None:
+    done = command(tmp_path, "logs", "--reset", "--retention-days", "3")
+    assert done.returncode == 2 and "choose one" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
@@ -349,25 +388,25 @@ def test_explain_finds_a_request_over_the_end_of_an_hour_and_by_its_beginning(
 
 
 @pytest.mark.parametrize(
-    ("word", "sentence"),
+    ("word", "sentence", "code"),
     [
-        ("zzz", "'zzz' is no request id"),
-        ("req_0a0a0", "is no request id"),
-        ("0" * 8, "has no record of req_00000000 in its 1 files"),
-        ("req_0c0c0c", "several requests begin so"),
+        ("zzz", "'zzz' is no request id", 2),
+        ("req_0a0a0", "is no request id", 2),
+        ("0" * 8, "has no record of req_00000000 in its 1 files", 1),
+        ("req_0c0c0c", "several requests begin so", 1),
     ],
 )
-def test_explain_says_why_it_cannot(tmp_path: Path, word: str, sentence: str) -> None:
+def test_explain_says_why_it_cannot(tmp_path: Path, word: str, sentence: str, code: int) -> None:
     write(tmp_path, inbound("req_0c0c0c" + "1" * 26), inbound("req_0c0c0c" + "2" * 26))
     done = command(tmp_path, "explain", word)
-    assert done.returncode == 1
+    assert done.returncode == code
     assert sentence in done.stderr
     assert done.stdout == ""
 
 
 def test_explain_without_an_id_says_where_one_is(tmp_path: Path) -> None:
     done = command(tmp_path, "explain")
-    assert done.returncode == 1 and "x-request-id" in done.stderr
+    assert done.returncode == 2 and "x-request-id" in done.stderr
 
 
 def told(*records: dict[str, Any]) -> list[str]:
@@ -442,7 +481,7 @@ def test_explain_on_a_real_request(tmp_path: Path) -> None:
 @pytest.mark.parametrize("word", ["1.2.3", "host", "", "1.2.3.4/8"])
 def test_unblock_wants_an_address(tmp_path: Path, word: str) -> None:
     done = command(tmp_path, "unblock", word)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "is no IP address" in done.stderr
 
 

@@ -22,6 +22,7 @@ from airelays.disk.secretfile import (
     sweep_leftovers,
     write_private,
 )
+from airelays.disk.theirs import check_readable, make_their_dir, opened, put, signal_as_owner
 from airelays.disk.token import (
     TokenSource,
     create_token,
@@ -231,14 +232,20 @@ def test_a_file_that_others_could_change_is_refused_with_the_command(
 
 
 @as_root
-def test_a_file_of_somebody_else_is_refused_with_the_command(tmp_path: Path) -> None:
+def test_a_file_of_somebody_else_is_refused_and_not_to_be_made_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_bytes(b"x")
     path.chmod(0o600)
     os.chown(path, 12345, -1)
-    assert refused(lambda: read(path)) == (
-        f"{path} belongs to user 12345, the relay runs as 0; type: chown 0 {path}"
-    )
+    sentence = f"{path} belongs to user 12345, you are 0; look at its content, then move it away"
+    assert refused(lambda: read(path)) == sentence
+    os.chown(tmp_path, 54321, -1)
+    assert refused(lambda: read(path)) == sentence
+    os.chown(tmp_path, 12345, -1)
+    tmp_path.chmod(0o770)
+    assert refused(lambda: read(path)) == sentence
+    tmp_path.chmod(0o700)
+    assert read(path) == (b"x", [])
 
 
 @posix
@@ -313,8 +320,8 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     path.mkdir()
     os.chown(path, 12345, -1)
     assert refused(lambda: make_private_dir(str(path))) == (
-        f"{path} belongs to user 12345, the relay runs as 0; "
-        "choose a folder of your own with --data-dir"
+        f"{path} belongs to user 12345, you are 0; run it as that user "
+        "(sudo -u '#12345' airelays ...), or choose a folder of your own with --data-dir"
     )
 
 
@@ -324,6 +331,150 @@ def test_a_file_where_a_folder_should_be_is_refused(tmp_path: Path) -> None:
     assert refused(lambda: make_private_dir(str(path))) == (
         f"folder {path} cannot be used: File exists"
     )
+
+
+# Root in the folder of another user
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """A private folder of another user."""
+    path = tmp_path / "theirs"
+    path.mkdir(mode=0o700)
+    os.chown(path, 12345, 54321)
+    return path
+
+
+def owner(path: Path) -> tuple[int, int]:
+    found = path.lstat()
+    return found.st_uid, found.st_gid
+
+
+@as_root
+def test_what_root_writes_into_the_folder_of_another_user_is_theirs(theirs: Path) -> None:
+    made, new, deep = theirs / "relay-token", theirs / "new", theirs / "logs" / "policy"
+    made.write_bytes(b"left by root")
+    write_private(str(made), b"x", keep_owner=True)
+    assert create_private(str(new), b"x", keep_owner=True)
+    assert not create_private(str(new), b"y", keep_owner=True)
+    write_private(str(deep), b"x", keep_owner=True)
+    for path in (made, new, deep):
+        assert (owner(path), mode(path), path.read_bytes()) == ((12345, 54321), 0o600, b"x")
+    assert (owner(deep.parent), mode(deep.parent)) == ((12345, 54321), 0o700)
+    assert sorted(os.listdir(theirs)) == ["logs", "new", "relay-token"]
+    own = theirs.parent / "own"
+    write_private(str(own), b"x", keep_owner=True)
+    assert owner(own)[0] == 0
+
+
+@as_root
+def test_without_being_asked_root_gives_nothing_away(theirs: Path) -> None:
+    write_private(str(theirs / "copied"), b"x")
+    assert owner(theirs / "copied")[0] == 0
+    with pytest.raises(ValueError, match="not copied"):
+        write_private(str(theirs / "copied"), b"x", backup=True, keep_owner=True)
+
+
+@as_root
+@pytest.mark.parametrize("bits", [0o720, 0o702, 0o1777])
+def test_root_gives_nothing_to_a_folder_that_others_can_change(theirs: Path, bits: int) -> None:
+    theirs.chmod(bits)
+    sentence = refused(lambda: write_private(str(theirs / "secret"), b"x", keep_owner=True))
+    assert sentence == (
+        f"{theirs} of user 12345 can be changed by others (mode {bits:04o}); "
+        "look at its content, then close it to them: chmod 700"
+    )
+    assert os.listdir(theirs) == []
+
+
+@as_root
+def test_a_folder_that_is_swapped_meanwhile_leads_root_nowhere(theirs: Path) -> None:
+    moved, roots = theirs.parent / "moved", theirs.parent / "roots"
+    roots.mkdir(mode=0o700)
+    with opened(str(theirs)) as their:
+        assert their is not None
+        theirs.rename(moved)
+        theirs.symlink_to(roots)
+        assert put(their, str(theirs / "secret"), b"x", keep=False)
+    assert os.listdir(roots) == []
+    assert (moved / "secret").read_bytes() == b"x"
+
+
+@as_root
+def test_links_in_the_folder_of_another_user_give_them_nothing(theirs: Path) -> None:
+    roots, soft, hard = (theirs.parent / "roots", theirs / "soft", theirs / "hard")
+    roots.write_bytes(b"root's")
+    roots.chmod(0o600)
+    soft.symlink_to(roots)
+    hard.hardlink_to(roots)
+    assert refused(lambda: write_private(str(soft), b"x", keep_owner=True)) == (
+        f"{soft} is not a regular file; move it away, then try again"
+    )
+    write_private(str(hard), b"x", keep_owner=True)
+    assert (owner(roots)[0], roots.read_bytes()) == (0, b"root's")
+    assert (owner(hard)[0], hard.read_bytes()) == (12345, b"x")
+
+
+@as_root
+def test_a_full_folder_of_root_s_is_not_given_away(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_their_dir(str(theirs / "new"))
+    assert owner(theirs / "new")[0] == 12345
+    (theirs.parent / "roots").mkdir()
+    (theirs.parent / "roots" / "secret").write_bytes(b"x")
+    (theirs.parent / "roots").rename(theirs / "late")
+    # What the other user could do between the two system calls.
+    monkeypatch.setattr(os, "mkdir", lambda *_, **__: None)
+    make_their_dir(str(theirs / "late"))
+    assert owner(theirs / "late")[0] == 0
+
+
+@as_root
+def test_a_lock_that_root_makes_in_the_folder_of_another_user_is_theirs(theirs: Path) -> None:
+    with FileLock(str(theirs / "lock")).held(0):
+        assert (owner(theirs / "lock"), mode(theirs / "lock")) == ((12345, 54321), 0o600)
+    (theirs.parent / "roots").write_bytes(b"")
+    (theirs / "hard").hardlink_to(theirs.parent / "roots")
+    with FileLock(str(theirs / "hard")).held(0):
+        assert owner(theirs / "hard")[0] == 0
+
+
+@as_root
+def test_root_signals_only_what_the_owner_of_the_folder_could(theirs: Path) -> None:
+    words = ["/bin/sleep", "60"]
+    with subprocess.Popen(words) as roots, subprocess.Popen(words, user=12345) as own:
+        with pytest.raises(PermissionError):
+            signal_as_owner(str(theirs), roots.pid, signal.SIGTERM)
+        signal_as_owner(str(theirs), own.pid, signal.SIGTERM)
+        assert own.wait(10) == -signal.SIGTERM
+        assert roots.poll() is None
+        signal_as_owner(str(theirs.parent), roots.pid, signal.SIGTERM)
+        assert roots.wait(10) == -signal.SIGTERM
+
+
+@posix
+def test_a_folder_may_be_missing_but_not_closed(tmp_path: Path) -> None:
+    check_readable(str(tmp_path))
+    check_readable(str(tmp_path / "missing"))
+    script = """
+import os, sys
+from airelays.disk.theirs import check_readable
+from airelays.errors import ConfigError
+import pwd
+if os.geteuid() == 0:
+    os.setuid(12345)
+try:
+    check_readable(sys.argv[1])
+except ConfigError as error:
+    print(error)
+"""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(closed)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.startswith(f"{closed} cannot be read: Permission denied; it ")
 
 
 # The lock
@@ -474,7 +625,18 @@ def test_an_empty_file_holds_no_token_and_may_be_filled(tmp_path: Path, content:
     assert len(TokenSource(str(path)).current() or b"") == 43
 
 
-@pytest.mark.parametrize("content", [b"two words", b"two\nlines", b"a\0b", b"x" * 4097])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"two words",
+        b"two\nlines",
+        b"a\0b",
+        b"x" * 4097,
+        b"\xff\xfe",
+        "gr\u00fcn".encode(),
+        b"a\x7f",
+    ],
+)
 def test_what_no_client_could_send_is_no_token(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "relay-token"
     path.write_bytes(content)
@@ -482,19 +644,40 @@ def test_what_no_client_could_send_is_no_token(tmp_path: Path, content: bytes) -
     source = TokenSource(str(path))
     assert source.current() is None
     assert source.problem.startswith(f"{path} ")
-    assert content.decode() not in source.problem
+    assert content.decode("utf-8", "replace") not in source.problem
+    assert len(content) > 4096 or "one line of visible ASCII characters" in source.problem
     write_token(str(path), "good")
     assert (source.current(), source.problem) == (b"good", "")
 
 
-def test_a_token_of_the_environment_that_no_client_could_send_is_refused(tmp_path: Path) -> None:
-    sentence = refused(
-        lambda: TokenSource(str(tmp_path / "t"), {"AIRELAYS_BEARER_TOKEN": "two words"})
-    )
+@pytest.mark.parametrize("token", ["two words", os.fsdecode(b"\xff"), "gr\u00fcn"])
+def test_a_token_of_the_environment_that_no_client_could_send_is_refused(
+    tmp_path: Path, token: str
+) -> None:
+    sentence = refused(lambda: TokenSource(str(tmp_path / "t"), {"AIRELAYS_BEARER_TOKEN": token}))
     assert sentence == (
-        "environment variable AIRELAYS_BEARER_TOKEN does not hold one token; expected one line "
-        "without spaces, at most 4,096 bytes; `airelays token rotate` makes a good one"
+        "environment variable AIRELAYS_BEARER_TOKEN does not hold one token; expected one line of visible "
+        "ASCII characters without spaces, at most 4,096 bytes; `airelays token rotate` makes a good one"
     )
+
+
+def test_every_visible_ascii_character_may_be_in_a_token(tmp_path: Path) -> None:
+    token = bytes(range(0x21, 0x7F))
+    env = {"AIRELAYS_BEARER_TOKEN": token.decode()}
+    assert TokenSource(str(tmp_path / "t"), env).current() == token
+
+
+def test_why_there_is_no_token_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "relay-token"
+    source = TokenSource(str(path))
+    assert source.lack() == f"{path} is missing"
+    path.write_bytes(b"")
+    path.chmod(0o600)
+    assert source.lack() == f"{path} is empty"
+    write_token(str(path), "good")
+    assert source.lack() == ""
+    path.write_bytes(b"two words")
+    assert source.lack().startswith(f"{path} does not hold one token")
 
 
 @posix

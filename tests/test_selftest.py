@@ -119,6 +119,13 @@ def test_egress_lists_every_place_with_its_proxy(tmp_path: Path, config: str) ->
     ]
 
 
+def test_egress_puts_an_ipv6_address_into_brackets(tmp_path: Path) -> None:
+    path = tmp_path / "six.toml"
+    path.write_text('[upstream]\nkind = "compatible"\nbase_url = "http://[::1]:8/v1"\n')
+    text = run(tmp_path, "egress", "--config", str(path))
+    assert " http://[::1]:8\n" in text
+
+
 def test_a_demo_relay_connects_nowhere(tmp_path: Path) -> None:
     path = tmp_path / "demo.toml"
     path.write_text('[upstream]\nkind = "demo"\noffline = true\n')

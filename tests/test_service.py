@@ -15,6 +15,7 @@ import pytest
 
 from airelays.commands.line import flags_of
 from airelays.commands.servicefile import service_text
+from airelays.commands.servicewords import ServiceWords
 from airelays.commands.table import COMMANDS
 from tests import live
 
@@ -51,7 +52,12 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path, system: bool)
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     unit = tmp_path / "airelays.service"
-    unit.write_text(service_text("systemd", [str(program)], system=system))
+    given = ServiceWords(
+        flags=("--data-dir", "/srv/a b%"),
+        writes=("/srv/a b%", "/home/x:y/d", "/tmp/d"),
+        reads=("/home/x/c;d",),
+    )
+    unit.write_text(service_text("systemd", [str(program)], system=system, given=given))
     words = [tool, "verify", "--man=no", *([] if system else ["--user"]), str(unit)]
     env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     done = subprocess.run(words, capture_output=True, text=True, timeout=DEADLINE_S, env=env)
@@ -70,6 +76,96 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path, system: bool)
 )
 def test_words_of_a_unit_are_quoted(word: str, quoted: str) -> None:
     assert f"ExecStart={quoted} serve\n" in service_text("systemd", [word], system=False)
+
+
+COMMON = ("--config", "c.toml", "--data-dir", "d %$x", "--offline", "--auth-storage", "keyring")
+
+
+def test_flags_of_every_command_go_into_the_unit(tmp_path: Path) -> None:
+    done = run(tmp_path, "service", "print", "--kind", "systemd", "--program", "/a", *COMMON)
+    flags = f'--config {tmp_path}/c.toml --data-dir "{tmp_path}/d %%$$x"'
+    assert f"ExecStart=/a serve {flags} --auth-storage keyring --offline\n" in done.stdout, (
+        done.stderr
+    )
+
+
+def test_flags_of_every_command_go_into_the_property_list(tmp_path: Path) -> None:
+    words = ("service", "print", "--kind", "launchd", "--program", "/a", "--ca-file", "b<&.pem")
+    found = plistlib.loads(run(tmp_path, *words, *COMMON).stdout.encode())["ProgramArguments"]
+    assert found[:4] == ["/a", "serve", "--config", f"{tmp_path}/c.toml"]
+    assert found[4:] == [
+        *("--data-dir", f"{tmp_path}/d %$x", "--auth-storage", "keyring", "--offline"),
+        *("--ca-file", f"{tmp_path}/b<&.pem"),
+    ]
+
+
+def test_flags_of_every_command_go_into_the_task(tmp_path: Path) -> None:
+    words = ("service", "print", "--kind", "windows", "--program", r"C:\a b\x.exe", "--offline")
+    done = run(tmp_path, *words, "--data-dir", "C:\\my data\\", "--logs-dir", r"D:\a&b")
+    tree = ElementTree.fromstring(done.stdout)
+    space = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
+    assert tree.findtext(f".//{space}Arguments") == (
+        r'serve --data-dir "C:\my data\\" --logs-dir D:\a&b --offline'
+    )
+
+
+def test_the_sandbox_is_open_for_the_folders_that_were_given(tmp_path: Path) -> None:
+    words = ("service", "print", "--kind", "systemd", "--system", "--program", "/usr/bin/true")
+    folders = (
+        "--data-dir",
+        "/srv/a b",
+        "--logs-dir",
+        "/home/x/l:1",
+        "--config",
+        "/home/x/c%n.toml",
+    )
+    done = run(tmp_path, *words, *folders)
+    lines = done.stdout.splitlines()
+    assert 'ReadWritePaths="-/srv/a b"' in lines
+    assert 'BindPaths="-/home/x/l:1"' in lines
+    assert "BindReadOnlyPaths=-/home/x/c%%n.toml" in lines
+    assert "ProtectHome=tmpfs" in lines and "ProtectSystem=strict" in lines
+    assert "to whom /srv/a b and /home/x/l:1 must belong" in done.stderr
+    own = run(tmp_path, *words, "--data-dir", "/var/lib/private/airelays").stdout
+    assert "ProtectHome=yes" in own and "ReadWritePaths" not in own
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (
+            ("--data-dir", "/a\nExecStart=/b"),
+            "'/a\\nExecStart=/b' has a control character or is not UTF-8, which a service file cannot "
+            "hold; name another path",
+        ),
+        (
+            ("--kind", "windows", "--data-dir", "C:\\%TEMP%"),
+            "'C:\\\\%TEMP%' has %...% or $(, which the Task Scheduler replaces; name another path",
+        ),
+        (("--auth-storage", "x"), '--auth-storage is "x"; expected "file", "keyring" or "auto"'),
+    ],
+)
+def test_a_flag_that_a_service_file_cannot_hold_is_refused(
+    tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    done = run(tmp_path, "service", "print", "--program", "/usr/bin/true", *words)
+    assert (done.returncode, done.stderr, done.stdout) == (2, f"airelays: {sentence}\n", "")
+
+
+def test_what_the_environment_says_now_is_named_and_not_written(tmp_path: Path) -> None:
+    env = {
+        "AIRELAYS_PORT": "8099",
+        "AIRELAYS_BEARER_TOKEN": "s3cret-token",
+        "AIRELAYS_DATA_DIR": "/d",
+        "AIRELAYS_X": "1",
+    }
+    done = run(tmp_path, "service", "print", "--data-dir", "/srv/x", **env)
+    assert done.returncode == 0 and "8099" not in done.stdout
+    assert "s3cret-token" not in done.stdout + done.stderr
+    assert done.stderr == (
+        "airelays: the service starts without AIRELAYS_BEARER_TOKEN, AIRELAYS_PORT of this environment; "
+        "put into the config file what it needs, or give it as a flag\n"
+    )
 
 
 def test_the_unit_is_hardened_and_waits_for_ready() -> None:
@@ -153,6 +249,43 @@ def test_a_manager_that_refuses_is_quoted(tmp_path: Path, manager: Path) -> None
 
 
 @needs_linux
+@pytest.mark.parametrize("before", [None, "# of before\n"])
+def test_a_file_that_the_manager_refuses_is_taken_back(
+    tmp_path: Path, manager: Path, before: str | None
+) -> None:
+    unit = tmp_path / ".config" / "systemd" / "user" / "airelays.service"
+    if before is not None:
+        unit.parent.mkdir(parents=True)
+        unit.write_text(before)
+    (manager / "fails").touch()
+    assert run(tmp_path, "service", "install", PATH=f"{manager}:{os.defpath}").returncode == 1
+    assert (unit.read_text() if unit.exists() else None) == before
+
+
+@needs_linux
+def test_a_program_that_cannot_be_run_is_no_service(tmp_path: Path, manager: Path) -> None:
+    words = ("service", "install", "--program", f"{tmp_path}/nothing")
+    done = run(tmp_path, *words, PATH=f"{manager}:{os.defpath}")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"airelays: --program is '{tmp_path}/nothing', which is no program that can be run\n"
+    )
+    assert not (tmp_path / ".config").exists() and not (manager / "told").exists()
+
+
+@needs_linux
+def test_nobody_else_may_write_what_is_installed(tmp_path: Path, manager: Path) -> None:
+    words = [sys.executable, "-m", "airelays", "service", "install"]
+    env = {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PATH": f"{manager}:{os.defpath}"}
+    done = subprocess.run(words, env=env, capture_output=True, umask=0, timeout=DEADLINE_S)
+    assert done.returncode == 0, done.stderr
+    config = tmp_path / ".config"
+    made = [config, *config.rglob("*")]
+    assert {path.stat().st_mode & 0o777 for path in made if path.is_dir()} == {0o755}
+    assert {path.stat().st_mode & 0o777 for path in made if path.is_file()} == {0o644}
+
+
+@needs_linux
 def test_only_the_file_is_written_when_asked(tmp_path: Path, manager: Path) -> None:
     done = run(tmp_path, "service", "install", "--no-start", PATH=f"{manager}:{os.defpath}")
     assert done.returncode == 0 and not (manager / "told").exists()
@@ -224,6 +357,26 @@ def bash_offers(tmp_path: Path, line: str) -> list[str]:
         ("airelays serve --rea", ["--ready-file"]),
         ("airelays logs prune --dr", ["--dry-run"]),
         ("airelays connect aid", ["aider"]),
+        ("airelays --config /x token ", ["show", "rotate"]),
+        ("airelays --config = /x --data-dir /y token r", ["rotate"]),
+        ("airelays --he", ["--help"]),
+        ("airelays token --off", ["--offline"]),
+        (
+            "airelays -",
+            [
+                *("--auth-storage", "--bearer-token-file", "--ca-file", "--config", "--data-dir"),
+                *("--help", "--logs-dir", "--offline", "--version"),
+            ],
+        ),
+        ("airelays serve --network-scope ", ["loopback", "private", "any"]),
+        ("airelays serve --network-scope = pr", ["private"]),
+        ("airelays serve --network-scope =", ["loopback", "private", "any"]),
+        ("airelays --auth-storage key", ["keyring"]),
+        ("airelays service print --kind ", ["systemd", "launchd", "windows"]),
+        ("airelays logs --lines ", []),
+        ("airelays logs -n 5 pr", ["prune"]),
+        ("airelays serve --port 8 --rea", ["--ready-file"]),
+        ("airelays serve --config /nonex", []),
     ],
 )
 def test_bash_offers_what_may_come_next(tmp_path: Path, line: str, offered: list[str]) -> None:
@@ -245,7 +398,7 @@ def test_a_completion_knows_every_command_and_flag(tmp_path: Path, shell: str) -
 
 def test_an_unknown_shell_is_named(tmp_path: Path) -> None:
     done = run(tmp_path, "completion", "csh")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == "airelays: the shell is 'csh'; expected bash, zsh, fish, powershell\n"
 
 

@@ -62,11 +62,8 @@ def test_where_nothing_is_stored_everything_is_zero(tmp_path: Path) -> None:
     found = storage(tmp_path)
     assert [found[k] for k in ("files", "file_bytes", "conversations", "responses")] == [0] * 4
     assert not (tmp_path / ".airelays").exists()
-    refused = run(tmp_path, "check")
-    assert (refused.returncode, refused.stderr.startswith("airelays: nothing is stored in")) == (
-        1,
-        True,
-    )
+    assert storage(tmp_path, "check")["ok"]
+    assert not (tmp_path / ".airelays").exists()
 
 
 def test_use_is_shown(used: Path) -> None:
@@ -141,6 +138,14 @@ def test_a_damaged_database_is_said_to_be(used: Path) -> None:
         assert reply.headers["x-should-retry"] == "false"
         assert talk(relay)["status"] == "completed"
         assert "damaged" in relay.get("/v1/relay/status").json()["storage"]["problem"]
+        way_out = reply.error["message"]
+    for text in (done.stderr, way_out):
+        assert "move state.sqlite3* out of its data folder" in text and "storage check" not in text
+    for path in (used / ".airelays").glob("state.sqlite3*"):
+        path.rename(used / path.name)
+    with running(used, env=WIDE) as relay:
+        assert upload(relay, b"x").status == 200
+    assert storage(used, "check")["ok"] is True
 
 
 def test_a_database_of_a_newer_version_is_left_alone(used: Path) -> None:

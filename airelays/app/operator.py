@@ -12,7 +12,7 @@ from airelays.app.metrics import CONTENT_TYPE, Sample, render, single
 from airelays.app.page import PAGE_FIELDS, render_page
 from airelays.app.routes import ROUTES
 from airelays.disk.journal import Journal
-from airelays.disk.retention import Policy, changed, load_policy, log_facts, save_policy
+from airelays.disk.retention import Policy, changed, log_facts, policy_to_change, save_policy
 from airelays.disk.token import fingerprint
 from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.network import limiter_key
@@ -251,9 +251,11 @@ async def _change_policy(relay: Relay, request: Request, journal: Journal | None
     from airelays.app.text import read_json
 
     changes = await read_json(relay, request)
+    if not changes:
+        return  # nothing is to be changed: the answer says what is
     logs_dir, configured = relay.settings.logs_dir, Policy.of(relay.settings)
     try:
-        before, _ = await asyncio.to_thread(load_policy, logs_dir, configured)
+        before = await asyncio.to_thread(policy_to_change, logs_dir, configured)
         policy = changed(before, changes)
         await asyncio.to_thread(save_policy, logs_dir, policy)
     except ValueError as error:

@@ -61,6 +61,12 @@ class Recorder:
         self.bodies = self.journal is not None and settings.log_bodies == "redacted"
         self.stream_lines = self.journal is not None and settings.log_stream_lines
 
+    def configure(self, settings: Settings) -> None:
+        """Take over what of the log's policy the options say now; a saved one still wins."""
+        if self.journal is not None and self.journal.configured != Policy.of(settings):
+            self.journal.configured = Policy.of(settings)
+            self.journal.policy_changed()
+
     def start(self) -> None:
         """Begin to write."""
         if self.journal is not None:

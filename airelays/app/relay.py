@@ -18,6 +18,7 @@ from airelays.app.reload import reload_text, split_changes
 from airelays.app.routes import KNOWN_METHODS, Routes
 from airelays.app.upstreams import Upstreams
 from airelays.disk import unblock
+from airelays.disk.retention import saved_policy
 from airelays.disk.store import Store
 from airelays.disk.token import TokenSource
 from airelays.errors import ClientFault, ConfigError, RelayError
@@ -56,6 +57,7 @@ class Relay:
     ) -> None:
         self.settings = settings
         self.token = token
+        self._token_now: bytes | None = None
         self.gate = Gate(settings)
         self.routes = Routes()
         self._heads = HeadCache()
@@ -100,7 +102,8 @@ class Relay:
                 self.listener.configure(
                     self.settings.max_connections, self.settings.max_connections_per_ip
                 )
-        self.complain(reload_text(taken, left))
+            self.recorder.configure(self.settings)
+        self.complain(reload_text(taken, left, saved_policy(self.settings.logs_dir)))
         self.recorder.event("settings_reloaded", "reload", taken=taken, need_restart=left)
 
     # ---- connections
@@ -148,6 +151,8 @@ class Relay:
             await self._options(request, route)
             return
         token = self.token.current()
+        if token is not self._token_now:
+            self._token_changed(token)
         self.recorder.know_token(token)
         try:
             admission = self.gate.admit(
@@ -242,6 +247,7 @@ class Relay:
         self.recorder.start()
         self.lift_blocks()  # a wish that waits since before this process is answered: nobody is blocked
         settings, token = self.settings, self.token.current()
+        self._token_now = token
         self.recorder.know_token(token)
         self.recorder.event(
             "endpoint_security_ready",
@@ -257,6 +263,19 @@ class Relay:
             network_scope=self.gate.scope,
             upstream=settings.upstream_kind,
         )
+
+    def _token_changed(self, token: bytes | None) -> None:
+        """Say once that there is no token any more, and once that there is one again."""
+        before, self._token_now = self._token_now, token
+        if not self.settings.require_bearer_auth or (before is None) == (token is None):
+            return
+        if token is None:
+            self.complain(
+                f"no client is let in: {self.token.lack()}; "
+                "mend that, or make a new token: airelays token rotate"
+            )
+        else:
+            self.complain(f"the relay token in {self.token.path} is used again")
 
     def lift_blocks(self) -> None:
         """Do what `airelays unblock` has asked for, if it has."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from airelays.settings import Settings
 
-__all__ = ["RELOADABLE", "reload_text", "split_changes"]
+__all__ = ["POLICY", "RELOADABLE", "reload_text", "split_changes"]
 
-# Looked up anew for each request or connection. All others are built into what exists since the start:
-# listening sockets, folders, upstreams, the journal. Whether a token is needed at all changes by a restart only.
-RELOADABLE = frozenset(
+# The policy of the traffic log, while none is saved beside it.
+POLICY = frozenset({"log_max_file_mb", "log_max_total_mb", "log_retention_days"})
+# Looked up anew for each request, connection or cleaning of the log. All others are built into what exists since
+# the start: listening sockets, folders, upstreams, the journal. Whether a token is needed at all changes by a
+# restart only.
+RELOADABLE = POLICY | frozenset(
     {
         "allowed_hosts",
         "allowed_origins",
@@ -43,8 +46,8 @@ def split_changes(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
     )
 
 
-def reload_text(taken: list[str], left: list[str]) -> str:
-    """Return one sentence on a reload."""
+def reload_text(taken: list[str], left: list[str], saved_policy: str = "") -> str:
+    """Return one sentence on a reload; `saved_policy` is the file of a policy that wins over the config."""
     if not taken and not left:
         return "settings read again: nothing has changed"
     parts = []
@@ -52,4 +55,9 @@ def reload_text(taken: list[str], left: list[str]) -> str:
         parts.append("taken over: " + ", ".join(taken))
     if left:
         parts.append("a restart is needed for: " + ", ".join(left))
+    beaten = [name for name in taken if name in POLICY] if saved_policy else []
+    if beaten:
+        parts.append(
+            f"{saved_policy} wins over {', '.join(beaten)} (airelays logs --reset forgets it)"
+        )
     return "settings read again: " + "; ".join(parts)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from airelays.commands.console import Console
-from airelays.commands.line import flags_of
+from airelays.commands.line import common_flags, flags_of
+from airelays.commands.servicefile import KINDS
 from airelays.commands.snippets import CLIENTS
-from airelays.commands.table import COMMANDS, Arguments, Command
+from airelays.commands.table import COMMANDS, Arguments, Command, Flag
 from airelays.disk.pages import PAGES
-from airelays.errors import ConfigError
+from airelays.errors import FlagError
+from airelays.options import OPTIONS
 
 __all__ = ["run"]
 
@@ -19,7 +21,7 @@ def run(args: Arguments, console: Console) -> int:
     shell = args.words[0] if args.words else ""
     makers = {"bash": _bash, "zsh": _zsh, "fish": _fish, "powershell": _powershell}
     if shell not in makers:
-        raise ConfigError(
+        raise FlagError(
             f"the shell is {shell!r}; expected {', '.join(SHELLS)}"
             if shell
             else f"name a shell: airelays completion {'|'.join(SHELLS)}"
@@ -47,28 +49,57 @@ def _flag_words(command: Command) -> list[str]:
     return sorted(flag.name for flag in flags_of(command))
 
 
+def _flags_by_path() -> dict[str, list[str]]:
+    """Return command line so far -> flags; before a command is complete those that every command takes."""
+    common = sorted(flag.name for flag in common_flags())
+    table = {command.name: _flag_words(command) for command in COMMANDS}
+    return {path: common for path in _offers() if path not in table} | table
+
+
+def _valued() -> dict[str, str]:
+    """Return every flag that a value follows, its short form too -> the name of that value."""
+    every = {flag for command in COMMANDS for flag in flags_of(command) if flag.value}
+    return {name: flag.value for flag in every for name in (flag.name, flag.short) if name}
+
+
+def _choices() -> dict[str, list[str]]:
+    """Return the flags whose values are a few words -> those words."""
+    found = {o.flag: list(o.choices) for o in OPTIONS if o.flag and o.choices and not o.flag_value}
+    return {**found, "--kind": list(KINDS)}
+
+
 def _path_flags() -> list[str]:
-    found = {f.name for c in COMMANDS for f in flags_of(c) if f.value in ("PATH", "DIR")}
-    return sorted(found)
+    return sorted(name for name, value in _valued().items() if value in ("PATH", "DIR"))
 
 
 _BASH = """\
 # bash completion for airelays: source <(airelays completion bash)
 _airelays() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} path="" flags="" next="" i
+    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} path="" next="" i
+    # bash cuts --flag=value into three words
+    if [[ $before == = ]]; then before=${{COMP_WORDS[COMP_CWORD-2]}}; fi
+    if [[ $word == = ]]; then word=""; fi
     for ((i = 1; i < COMP_CWORD; i++)); do
-        [[ ${{COMP_WORDS[i]}} == -* ]] || path+=${{path:+ }}${{COMP_WORDS[i]}}
+        case ${{COMP_WORDS[i]}} in
+            {valued}) if [[ ${{COMP_WORDS[i+1]}} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
+            -*) ;;
+            *) path+=${{path:+ }}${{COMP_WORDS[i]}} ;;
+        esac
     done
     case $before in
         {paths}) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
-    esac
-    case $path in
+{choices}
+        {others}) ;;
+        *)
+            case $path in
 {nexts}
-    esac
-    case $path in
+            esac
+            if [[ $word == -* ]]; then
+                case $path in
 {flags}
+                esac
+            fi ;;
     esac
-    if [[ $word == -* ]]; then next=$flags; fi
     mapfile -t COMPREPLY < <(compgen -W "$next" -- "$word")
 }}
 complete -F _airelays airelays
@@ -76,15 +107,25 @@ complete -F _airelays airelays
 
 
 def _bash() -> str:
+    def rows(table: dict[str, list[str]], indent: int, after: str = "") -> str:
+        margin = " " * indent
+        return "\n".join(
+            f'{margin}{path}{after}) next="{" ".join(words)}" ;;' for path, words in table.items()
+        )
+
+    def quoted(table: dict[str, list[str]]) -> dict[str, list[str]]:
+        return {f'"{path}"': words for path, words in table.items()}
+
+    known = {*_path_flags(), *_choices()}
+    flags = _flags_by_path()
+    by_length = {path: flags[path] for path in sorted(flags, key=len, reverse=True) if path}
     return _BASH.format(
+        valued="|".join(sorted(_valued())),
         paths="|".join(_path_flags()),
-        nexts="\n".join(
-            f'        "{path}") next="{" ".join(words)}" ;;' for path, words in _offers().items()
-        ),
-        flags="\n".join(
-            f'        "{c.name}"*) flags="{" ".join(_flag_words(c))}" ;;'
-            for c in sorted(COMMANDS, key=lambda c: -len(c.name))
-        ),
+        choices=rows(_choices(), 8),
+        others="|".join(sorted(set(_valued()) - known)),
+        nexts=rows(quoted(_offers()), 16),
+        flags=rows(quoted(by_length), 20, "*") + "\n" + rows({"*": flags[""]}, 20),
     )
 
 
@@ -105,33 +146,74 @@ def _zsh() -> str:
     )
 
 
+_FISH = """\
+# fish completion for airelays: airelays completion fish | source
+function __airelays_words
+    set -l said (commandline -opc)
+    set -e said[1]
+    set -l is_value 0
+    for word in $said
+        if test $is_value = 1
+            set is_value 0
+            continue
+        end
+        switch $word
+            case {valued}
+                set is_value 1
+            case '-*'
+            case '*'
+                echo $word
+        end
+    end
+end
+function __airelays_at
+    set -l words (__airelays_words)
+    test "$words" = "$argv"
+end
+function __airelays_in
+    set -l words (__airelays_words)
+    set -l count (count $argv)
+    test (count $words) -ge $count; and test "$words[1..$count]" = "$argv"
+end
+complete -c airelays -f
+"""
+
+
 def _fish() -> str:
-    lines = [
-        "# fish completion for airelays: airelays completion fish | source",
-        "complete -c airelays -f",
-    ]
-    offers = _offers()
+    lines = [_FISH.format(valued=" ".join(sorted(_valued()))).rstrip("\n")]
     summaries = {c.name: c.summary for c in COMMANDS}
-    for path, words in offers.items():
-        if path:
-            seen = f"__fish_seen_subcommand_from {path}"
-            condition = f"{seen}; and not __fish_seen_subcommand_from {' '.join(words)}"
-        else:
-            condition = "__fish_use_subcommand"
+    for path, words in _offers().items():
+        condition = _fish_quoted(f"__airelays_at {path}".strip())
         for word in words:
             text = summaries.get(f"{path} {word}".strip(), "")
             about = f" -d {_fish_quoted(text)}" if text else ""
-            lines.append(f"complete -c airelays -n {_fish_quoted(condition)} -a {word}{about}")
-    for command in COMMANDS:
-        seen = "; and ".join(f"__fish_seen_subcommand_from {w}" for w in command.name.split())
-        for flag in sorted(flags_of(command)):
-            kind = " -r" if flag.value else ""
-            files = " -F" if flag.value in ("PATH", "DIR") else ""
-            lines.append(
-                f"complete -c airelays -n {_fish_quoted(seen)} -l {flag.name[2:]}{kind}{files}"
-                f" -d {_fish_quoted(flag.help)}"
-            )
+            lines.append(f"complete -c airelays -n {condition} -a {word}{about}")
+    every = {flag.name: flag for command in COMMANDS for flag in flags_of(command)}
+    for path, names in _flags_by_path().items():
+        own = {flag.name: flag for c in COMMANDS if c.name == path for flag in flags_of(c)}
+        lines += [_fish_flag(_fish_condition(path), own.get(name, every[name])) for name in names]
     return "\n".join(lines) + "\n"
+
+
+def _fish_condition(path: str) -> str:
+    """Return when the flags of `path` are offered: `logs` has some, and `logs prune` others."""
+    names = [command.name for command in COMMANDS]
+    if path not in names:
+        return f"__airelays_at {path}".strip()
+    longer = [f"; and not __airelays_in {name}" for name in names if name.startswith(path + " ")]
+    return f"__airelays_in {path}" + "".join(longer)
+
+
+def _fish_flag(condition: str, flag: Flag) -> str:
+    kind = " -r" if flag.value else ""
+    if flag.value in ("PATH", "DIR"):
+        kind += " -F"
+    elif flag.name in _choices():
+        kind += f" -a {_fish_quoted(' '.join(_choices()[flag.name]))}"
+    return (
+        f"complete -c airelays -n {_fish_quoted(condition)} -l {flag.name[2:]}{kind}"
+        f" -d {_fish_quoted(flag.help)}"
+    )
 
 
 def _fish_quoted(text: str) -> str:
@@ -148,10 +230,22 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {{
     $flags = @{{
 {flags}
     }}
+    $choices = @{{
+{choices}
+    }}
+    $valued = @({valued})
     $said = @($tree.CommandElements | Select-Object -Skip 1 | ForEach-Object {{ $_.ToString() }})
     if ($word -ne '' -and $said.Count -gt 0) {{ $said = @($said | Select-Object -SkipLast 1) }}
-    $path = (@($said | Where-Object {{ $_ -notlike '-*' }})) -join ' '
-    $found = if ($word -like '-*') {{ $flags[$path] }} else {{ $next[$path] }}
+    $words = @()
+    $isValue = $false
+    foreach ($one in $said) {{
+        if ($isValue) {{ $isValue = $false; continue }}
+        if ($valued -ccontains $one) {{ $isValue = $true }} elseif ($one -notlike '-*') {{ $words += $one }}
+    }}
+    $path = $words -join ' '
+    $found = if ($isValue) {{ $choices[$said[-1]] }}
+        elseif ($word -like '-*') {{ $flags[$path] }}
+        else {{ $next[$path] }}
     $found | Where-Object {{ $_ -like "$word*" }} | ForEach-Object {{
         [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
     }}
@@ -167,5 +261,8 @@ def _powershell() -> str:
         )
 
     return _POWERSHELL.format(
-        nexts=rows(_offers()), flags=rows({c.name: _flag_words(c) for c in COMMANDS})
+        nexts=rows(_offers()),
+        flags=rows(_flags_by_path()),
+        choices=rows(_choices()),
+        valued=", ".join(map(repr, sorted(_valued()))),
     )

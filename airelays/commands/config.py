@@ -8,6 +8,7 @@ from airelays.commands.console import Console, escaped
 from airelays.commands.context import Context, find_config, find_context, find_places
 from airelays.commands.table import Arguments
 from airelays.config import Origin, check_listener
+from airelays.errors import ConfigError
 from airelays.options import OPTIONS, Option
 
 __all__ = ["run_check", "run_path", "run_show"]
@@ -22,12 +23,12 @@ def run_show(args: Arguments, console: Console) -> int:
         console.json(_as_json(context, args.has("--origin")))
         return 0
     width = max(len(option.key) for option in OPTIONS)
+    beaten = _beaten(context) if args.has("--origin") else {}
     for option in OPTIONS:
         line = f"{option.key:<{width}} = {_text(option, _shown(option, context))}"
         if args.has("--origin"):
-            line += console.style(
-                f"  # {_origin_text(context.loaded.origins[option.attribute], context)}", "2"
-            )
+            origin = _origin_text(context.loaded.origins[option.attribute], context)
+            line += console.style(f"  # {origin}{escaped(beaten.get(option.attribute, ''))}", "2")
         console.line(line)
     for name, rows in _named(context).items():
         console.line(f"{name:<{width}} = {escaped(_json(rows))}")
@@ -36,17 +37,20 @@ def run_show(args: Arguments, console: Console) -> int:
 
 def run_check(args: Arguments, console: Console) -> int:
     """Say whether the relay would start with these options; every problem is a ConfigError before."""
+    from airelays.commands.readiness import check_start, doubts
+
     context = find_context(args, console)
     check_listener(context.settings)
-    notes = list(context.loaded.notes)
+    check_start(context)
+    notes, warnings = list(context.loaded.notes), list(doubts(context.settings))
     found = context.config_text is not None
     if args.has("--json"):
-        console.json(
-            {"ok": True, "config_path": context.config_path, "config_exists": found, "notes": notes}
-        )
+        facts = {"ok": True, "config_path": context.config_path, "config_exists": found}
+        console.json({**facts, "notes": notes, "warnings": warnings})
         return 0
-    for note in notes:
-        console.line(escaped(f"note: {note}"))
+    for kind, sentences in (("note", notes), ("warning", warnings)):
+        for sentence in sentences:
+            console.line(escaped(f"{kind}: {sentence}"))
     origins = context.loaded.origins.values()
     counts = [
         sum(o.source == source for o in origins) for source in ("file", "environment", "flag")
@@ -66,14 +70,33 @@ def run_path(args: Arguments, console: Console) -> int:
 
 def _as_json(context: Context, with_origin: bool) -> dict[str, Any]:
     options: dict[str, Any] = {}
+    beaten = _beaten(context) if with_origin else {}
     for option in OPTIONS:
         value = _shown(option, context)
         if with_origin:
             origin = context.loaded.origins[option.attribute]
             options[option.key] = {"value": value, "source": origin.source, "name": origin.name}
+            if option.attribute in beaten:
+                options[option.key]["note"] = beaten[option.attribute].removeprefix("; ")
         else:
             options[option.key] = value
     return {"config_path": context.config_path, **options, **_named(context)}
+
+
+def _beaten(context: Context) -> dict[str, str]:
+    """Return what to say beside the options that a saved policy of the traffic log wins over."""
+    from airelays.disk.retention import Policy, overridden, policy_path
+
+    settings = context.settings
+    try:
+        found = overridden(settings.logs_dir, Policy.of(settings))
+    except ConfigError as error:
+        return dict.fromkeys((f"log_{name}" for name in Policy._fields), f"; {error}")
+    path = policy_path(settings.logs_dir)
+    return {
+        f"log_{name}": f"; not in effect: {path} says {value} (airelays logs --reset forgets it)"
+        for name, value in found.items()
+    }
 
 
 def _shown(option: Option, context: Context) -> Any:

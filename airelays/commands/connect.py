@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 
 from airelays.commands.client import REVEAL
+from airelays.commands.clientfile import has_already, refuse_clash
 from airelays.commands.console import Console
 from airelays.commands.context import find_context
 from airelays.commands.snippets import CLIENTS, Client
 from airelays.commands.table import Arguments
 from airelays.disk.secretfile import write_private
-from airelays.errors import ConfigError
+from airelays.errors import ConfigError, FlagError
 from airelays.settings import Settings
 
 __all__ = ["run"]
@@ -25,6 +26,11 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 
 def run(args: Arguments, console: Console) -> int:
     """Print the settings of a client; with --write put them into its file, with --undo take them out."""
+    ways = [flag for flag in ("--write", "--undo") if args.has(flag)]
+    if len(ways) > 1:
+        raise FlagError("--write and --undo are opposites; give one of them")
+    if ways and not args.words:
+        raise FlagError(f"{ways[0]} needs a client: airelays connect CLIENT {ways[0]}")
     settings = find_context(args, console).settings
     if not args.words:
         _list(console)
@@ -32,7 +38,7 @@ def run(args: Arguments, console: Console) -> int:
     name = args.words[0]
     client = CLIENTS.get(name)
     if client is None:
-        raise ConfigError(f'there is no client "{name}"; known are {", ".join(CLIENTS)}')
+        raise FlagError(f'there is no client "{name}"; known are {", ".join(CLIENTS)}')
     if args.has("--undo"):
         return _undo(client, console)
     text = _filled(client.text, settings)
@@ -113,8 +119,15 @@ def _write(client: Client, block: str, note: str, console: Console) -> int:
             f"{path} has settings of its own, and the block cannot stand beside them; "
             "run the command without --write and paste what is missing"
         )
+    if has_already(path, kept, block):
+        console.line(f"{path} has these settings already; nothing was written")
+        if note:
+            console.line(note)
+        return 0
     gap = "" if not kept else "\n" if kept.endswith("\n") else "\n\n"
-    _save(path, f"{kept}{gap}{BEGIN}\n{block.rstrip()}\n{END}\n", old)
+    result = f"{kept}{gap}{BEGIN}\n{block.rstrip()}\n{END}\n"
+    refuse_clash(path, kept, block, result)
+    _save(path, result, old)
     console.line(f"wrote {path}" + (f"; the previous file is {path}.airelays.bak" if old else ""))
     if note:
         console.line(note)

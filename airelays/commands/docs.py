@@ -7,7 +7,7 @@ import re
 from airelays.commands.console import Console, escaped
 from airelays.commands.table import Arguments
 from airelays.disk.pages import PAGES, page_text, page_title
-from airelays.errors import ConfigError
+from airelays.errors import FlagError
 
 __all__ = ["run", "styled"]
 
@@ -25,7 +25,7 @@ def run(args: Arguments, console: Console) -> int:
         return 0
     name = args.words[0].removesuffix(".md")
     if name not in PAGES:
-        raise ConfigError(f"there is no page {name!r}; there are {', '.join(PAGES)}")
+        raise FlagError(f"there is no page {name!r}; there are {', '.join(PAGES)}")
     text = page_text(name)
     if not console.terminal:
         console.out.write(text)

@@ -56,4 +56,11 @@ def _row(purpose: str, url: str, settings: Settings | UpstreamSettings) -> dict[
         place = proxy.place if proxy is not None else None
     except UpstreamFault as fault:
         place = f"(unusable: {fault.message})"
-    return {"purpose": purpose, "origin": client.egress()[0], "proxy": place}
+    return {"purpose": purpose, "origin": _bracketed(client.egress()[0]), "proxy": place}
+
+
+def _bracketed(origin: str) -> str:
+    """Return an origin as a URL has it: an IPv6 address stands in brackets there."""
+    scheme, _, place = origin.partition("://")
+    host, _, port = place.rpartition(":")
+    return f"{scheme}://[{host}]:{port}" if ":" in host and host[0] != "[" else origin

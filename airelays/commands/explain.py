@@ -9,8 +9,9 @@ from airelays.commands.console import Console
 from airelays.commands.context import find_context
 from airelays.commands.logview import seconds_text, tokens_a_second, when
 from airelays.commands.table import Arguments
-from airelays.disk.logfiles import list_files, parse_line, read_lines
-from airelays.errors import ConfigError
+from airelays.disk.logfiles import check_folders, list_files, parse_line, read_lines
+from airelays.disk.theirs import denied
+from airelays.errors import ConfigError, FlagError
 
 __all__ = ["run", "timeline", "verdict"]
 
@@ -25,7 +26,7 @@ Step = tuple[float, str]
 def run(args: Arguments, console: Console) -> int:
     """Find the records of a request and tell its story."""
     if not args.words:
-        raise ConfigError("name a request: its id is in the answer's x-request-id header")
+        raise FlagError("name a request: its id is in the answer's x-request-id header")
     settings = find_context(args, console).settings
     records = _find(settings.logs_dir, args.words[0])
     steps, (ended, why) = timeline(records), verdict(records)
@@ -74,23 +75,27 @@ def _find(logs_dir: str, name: str) -> list[dict[str, Any]]:
     """Return the records of one request, the oldest first. A beginning of the id will do when it is unique."""
     match = _ID.fullmatch(name.strip())
     if match is None or len(match[1]) < MIN_DIGITS:
-        raise ConfigError(
+        raise FlagError(
             f"{name[:80]!r} is no request id; expected req_ and 32 hexadecimal digits, "
             f"or at least the first {MIN_DIGITS} of them"
         )
     needle = b'"request_id":"req_' + match[1].encode()
     found: list[dict[str, Any]] = []
-    files = list_files(logs_dir)
+    check_folders(logs_dir)
+    files, unread = list_files(logs_dir), ""
     for file in reversed(files):
         try:
             lines = [line for line in read_lines(file.path) if needle in line[:200]]
-        except OSError:
+        except OSError as error:
+            unread = unread or denied(file.path, error)
             continue
         records = [record for line in lines if (record := parse_line(line)) is not None]
         found = [*records, *found][:MAX_RECORDS]
         if any(record["phase"] in _BEGINS for record in records):
             break
     ids = sorted({str(record["request_id"]) for record in found})
+    if not ids and unread:
+        raise ConfigError(f"req_{match[1]} was not found, but not every file was read: {unread}")
     if not ids:
         raise ConfigError(
             f"{logs_dir} has no record of req_{match[1]} in its {len(files)} files; "

@@ -14,8 +14,9 @@ from airelays.commands.token import token_text
 from airelays.config import check_listener, parse_toml
 from airelays.disk.secretfile import make_private_dir, write_private
 from airelays.disk.token import create_token
-from airelays.errors import ConfigError
+from airelays.errors import ConfigError, FlagError
 from airelays.options import OPTIONS
+from airelays.values import is_unicode
 
 __all__ = ["run"]
 
@@ -67,7 +68,13 @@ def _write_config(context: Context) -> None:
     for option in OPTIONS:
         if context.loaded.origins[option.attribute].source == "flag":
             table, _, name = option.key.partition(".")
-            tree.setdefault(table, {})[name] = getattr(context.settings, option.attribute)
+            value = getattr(context.settings, option.attribute)
+            if not is_unicode(str(value)):
+                raise FlagError(
+                    f"{option.flag} is {value!r}, which is not UTF-8 as a config file must be; "
+                    "name another path, or leave it out here and give it to each command"
+                )
+            tree.setdefault(table, {})[name] = value
     text = render_config(tree)
     write_private(context.config_path, text.encode(), backup=context.config_text is not None)
 

@@ -25,8 +25,10 @@ class UsageError(Exception):
 
 
 def parse(words: list[str]) -> tuple[Command | None, Arguments]:
-    """Return the command and its arguments; no command only when help was asked. Raises UsageError."""
+    """Return the command and its arguments; no command only for help or the version. Raises UsageError."""
     flags, plain = _split(words)
+    if "--version" in flags:
+        return None, Arguments("", (), flags)
     if plain[:1] == ["help"]:
         del plain[0]
         flags["--help"] = ""
@@ -90,6 +92,7 @@ def _split(words: list[str]) -> tuple[dict[str, str], list[str]]:
     short = {flag.short: flag for flag in known.values() if flag.short}
     flags: dict[str, str] = {}
     plain: list[str] = []
+    unknown = ""
     rest = iter(words)
     for word in rest:
         if word == "--":
@@ -100,9 +103,21 @@ def _split(words: list[str]) -> tuple[dict[str, str], list[str]]:
             name, equals, value = word.partition("=")
             flag = known.get(name) or short.get(name)
             if flag is None:
-                raise UsageError(f"there is no flag {name}{_did_you_mean(name, list(known))}")
-            flags[flag.name] = _flag_value(flag, value if equals else None, rest)
+                unknown = unknown or name
+            elif not unknown:
+                flags[flag.name] = _flag_value(flag, value if equals else None, rest)
+    if unknown:
+        raise UsageError(f"there is no flag {unknown}{_did_you_mean(unknown, _takes(plain))}")
     return flags, plain
+
+
+def _takes(plain: list[str]) -> list[str]:
+    """Return the flags of the command that `plain` begins with, or those that every command takes."""
+    for count in (2, 1):
+        for command in COMMANDS:
+            if command.name == " ".join(plain[:count]):
+                return [flag.name for flag in flags_of(command)]
+    return [flag.name for flag in common_flags()]
 
 
 def _flag_value(flag: Flag, given: str | None, rest: Iterator[str]) -> str:
@@ -146,8 +161,10 @@ def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
 def _did_you_mean(word: str, known: list[str]) -> str:
     import difflib
 
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.55)
-    return f"; did you mean {close[0]}?" if close else ""
+    # Without the dashes, which would make all flags look alike.
+    bare = {name.lstrip("-"): name for name in known}
+    close = difflib.get_close_matches(word.lstrip("-"), list(bare), n=1, cutoff=0.55)
+    return f"; did you mean {bare[close[0]]}?" if close else ""
 
 
 def _overview(group: str) -> str:
@@ -162,7 +179,6 @@ def _overview(group: str) -> str:
             lines += _two_columns(
                 f"  {flag.name}{' ' + flag.value if flag.value else ''}", flag.help
             )
-        lines += _two_columns("  --version", "Print the version and exit.")
         lines += [
             "",
             "`airelays COMMAND --help` tells more; `airelays docs` lists the documentation.",

@@ -41,7 +41,7 @@ def run(args: Arguments, console: Console) -> int:
     """Sign in; return 0, or 130 when interrupted with nothing changed."""
     ways = [flag for flag in ("--device", "--browser", "--paste") if args.has(flag)]
     if len(ways) > 1:
-        raise ConfigError(f"{' and '.join(ways)} are different ways to sign in; choose one")
+        raise FlagError(f"{' and '.join(ways)} are different ways to sign in; choose one")
     context = find_context(args, console)
     settings = context.settings
     store = SignInStore(settings.data_dir, settings.auth_storage, warn=console.note)

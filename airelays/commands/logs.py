@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 from airelays.commands.console import Console
 from airelays.commands.context import find_context
 from airelays.commands.logview import View
 from airelays.commands.table import Arguments
-from airelays.disk.logfiles import Tail, list_files, parse_line
+from airelays.disk.logfiles import Tail, check_folders, list_files, parse_line
 from airelays.disk.retention import (
     CLEANUP_SECONDS,
     MIB,
     Policy,
     changed,
+    forget_policy,
     load_policy,
     log_facts,
+    overridden,
+    policy_to_change,
     prune,
     save_policy,
 )
 from airelays.errors import FlagError
+from airelays.settings import Settings
 
 __all__ = ["POLICY_FLAGS", "run", "run_prune"]
 
@@ -36,17 +41,29 @@ LOOK_SECONDS = 0.2
 
 def run(args: Arguments, console: Console) -> int:
     """Show the log's place, size and policy; with policy flags save one; with --follow show it live."""
+    if args.has("--lines") and not args.has("--follow"):
+        raise FlagError("--lines is how many to begin with and needs --follow: airelays logs -f")
     settings = find_context(args, console).settings
     configured = Policy.of(settings)
     changes = {name: _number(args, flag) for flag, name in POLICY_FLAGS.items() if args.has(flag)}
+    if changes and args.has("--reset"):
+        raise FlagError("--reset forgets the saved policy, the other flags save one; choose one")
     if changes:
         _save(console, settings.logs_dir, configured, changes)
+    elif args.has("--reset"):
+        _reset(console, settings.logs_dir)
+    check_folders(settings.logs_dir)
     if args.has("--follow"):
         return _follow(args, console, settings.logs_dir)
     facts = log_facts(settings.logs_dir, configured)
     if args.has("--json"):
         console.json({**facts, "enabled": settings.log_enabled})
         return 0
+    _print(console, settings, facts)
+    return 0
+
+
+def _print(console: Console, settings: Settings, facts: dict[str, Any]) -> None:
     policy = facts["policy"]
     console.title("Logs")
     console.section("Traffic Log")
@@ -60,16 +77,22 @@ def run(args: Arguments, console: Console) -> int:
     console.field("Kept for", f"{days} days" if days else "no age limit")
     console.field("In all", f"{policy['max_total_mb']:,} MiB")
     console.field("One file", f"{policy['max_file_mb']:,} MiB")
-    console.field(
-        "Policy from", "config" if facts["policy_source"] == "config" else facts["policy_path"]
-    )
-    console.steps(["airelays logs -f", "airelays explain REQUEST_ID"])
-    return 0
+    saved = facts["policy_source"] == "saved"
+    console.field("Policy from", facts["policy_path"] if saved else "config")
+    steps = ["airelays logs -f", "airelays explain REQUEST_ID"]
+    if saved:
+        configured = Policy.of(settings)
+        beaten = overridden(settings.logs_dir, configured)
+        said = (f"{name} = {configured.facts()[name]}" for name in beaten)
+        console.field("Not in effect", ", ".join(said) or "nothing: the config says the same")
+        steps.append("airelays logs --reset")
+    console.steps(steps)
 
 
 def run_prune(args: Arguments, console: Console) -> int:
     """Remove what the policy no longer keeps. The newest file stays: a relay may be writing it."""
     settings = find_context(args, console).settings
+    check_folders(settings.logs_dir)
     policy, _ = load_policy(settings.logs_dir, Policy.of(settings))
     files = list_files(settings.logs_dir)
     keep = files[-1].path if files else ""
@@ -93,13 +116,25 @@ def run_prune(args: Arguments, console: Console) -> int:
 
 
 def _save(console: Console, logs_dir: str, configured: Policy, changes: dict[str, int]) -> None:
-    before, _ = load_policy(logs_dir, configured)
     try:
-        policy = changed(before, changes)
+        policy = changed(policy_to_change(logs_dir, configured), changes)
     except ValueError as error:
         raise FlagError(f"{error}; nothing was saved") from error
     save_policy(logs_dir, policy)
-    console.note(f"saved; a running relay takes it up within {CLEANUP_SECONDS} s")
+    console.note(
+        f"saved, and wins over the config file until `airelays logs --reset`; "
+        f"a running relay takes it up within {CLEANUP_SECONDS} s"
+    )
+
+
+def _reset(console: Console, logs_dir: str) -> None:
+    if forget_policy(logs_dir):
+        console.note(
+            "the saved policy is forgotten, the config counts again; "
+            f"a running relay takes it up within {CLEANUP_SECONDS} s"
+        )
+    else:
+        console.note("no policy was saved; the config counts")
 
 
 def _size(count: int) -> str:

@@ -17,9 +17,9 @@ from airelays.disk.secretfile import make_private_dir, sweep_leftovers, write_pr
 from airelays.disk.token import create_token
 from airelays.disk.unblock import hears_unblock
 from airelays.errors import ConfigError
-from airelays.settings import client_base_url
+from airelays.settings import client_base_url, is_wildcard_host
 
-__all__ = ["run"]
+__all__ = ["needs_new_token", "run"]
 
 IN_USE = 75  # EX_TEMPFAIL of sysexits.h
 # A relay that is being replaced needs a moment to go; whoever runs two on one folder need not wait long.
@@ -30,6 +30,8 @@ def run(args: Arguments, console: Console) -> int:
     """Run the relay until it is stopped; return its exit code, or 75 when the data folder is in use."""
     context = find_context(args, console)
     settings = context.settings
+    for note in context.loaded.notes:
+        console.note(note)
     check_listener(settings)
     make_private_dir(settings.data_dir)
     lock = FileLock(os.path.join(settings.data_dir, "relay.lock"))
@@ -106,11 +108,11 @@ def _holder(pid_file: str) -> str:
     return f" (pid {pid.decode()})" if pid.isdigit() else ""
 
 
-def _ensure_token(context: Context, console: Console) -> None:
-    """Make a token where that was asked for, or refuse to start without one."""
+def needs_new_token(context: Context) -> bool:
+    """Whether `serve` will make a token first. Raises ConfigError when it must not, and there is none."""
     settings, token = context.settings, context.token
     if not settings.require_bearer_auth or token.current() is not None:
-        return
+        return False
     if token.problem:
         raise ConfigError(token.problem)
     if not (settings.auto_generate_bearer_token or settings.upstream_kind == "demo"):
@@ -118,10 +120,16 @@ def _ensure_token(context: Context, console: Console) -> None:
             f"there is no relay token in {token.path}; type: airelays init "
             "(or set AIRELAYS_BEARER_TOKEN, or run with --no-auth)"
         )
-    token.created = create_token(settings.bearer_token_file)
-    console.note(
-        f"made a relay token in {settings.bearer_token_file}; `airelays token show` shows it"
-    )
+    return True
+
+
+def _ensure_token(context: Context, console: Console) -> None:
+    """Make a token where that was asked for, or refuse to start without one."""
+    if not needs_new_token(context):
+        return
+    path = context.settings.bearer_token_file
+    context.token.created = create_token(path)
+    console.note(f"made a relay token in {path}; `airelays token show{_where(context)}` shows it")
 
 
 def _ready_json(settings: Settings, addresses: list[tuple[str, int]]) -> bytes:
@@ -138,14 +146,15 @@ def _print_banner(console: Console, context: Context, addresses: list[tuple[str,
     port = addresses[0][1]
     url = client_base_url(settings.host, port)
     if not console.terminal:
-        console.line(escaped(f"AIRelays {__version__} listens on {url}"))
+        every = ", on all addresses of this machine" if is_wildcard_host(settings.host) else ""
+        console.line(escaped(f"AIRelays {__version__} listens on {url}{every}"))
         console.out.flush()
         return
     console.title("Serve")
     console.section("Listener")
     console.field("Base URL", url)
     for host, _ in addresses:
-        console.field("Host", host)
+        console.field("Host", f"{host} (all addresses)" if is_wildcard_host(host) else host)
     console.field("Port", port)
     console.field("Upstream", settings.upstream_kind)
     console.section("Client Auth")
@@ -179,13 +188,17 @@ def _reveal(context: Context) -> str:
     """Return the shell words that give the token where this relay has it from."""
     if context.token.source == "env":
         return "$AIRELAYS_BEARER_TOKEN"
-    words, path = f"{program_words()} token show", context.settings.bearer_token_file
-    origins = context.loaded.origins
-    if {origins["data_dir"].source, origins["bearer_token_file"].source} != {"default"}:
-        import shlex
+    return f"$({program_words()} token show{_where(context)})"
 
-        words += f" --bearer-token-file {shlex.quote(path)}"
-    return f"$({words})"
+
+def _where(context: Context) -> str:
+    """Return the flag that leads another command to the same token; "" when it finds it by itself."""
+    origins = context.loaded.origins
+    if {origins["data_dir"].source, origins["bearer_token_file"].source} == {"default"}:
+        return ""
+    import shlex
+
+    return f" --bearer-token-file {shlex.quote(context.settings.bearer_token_file)}"
 
 
 def _remove(path: str) -> None:

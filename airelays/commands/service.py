@@ -14,6 +14,7 @@ from typing import NamedTuple
 from airelays.commands.console import Console
 from airelays.commands.form import program_argv
 from airelays.commands.servicefile import KINDS, service_text
+from airelays.commands.servicewords import check_words, left_behind, words_for
 from airelays.commands.table import Arguments
 from airelays.errors import ConfigError, FlagError
 
@@ -39,29 +40,96 @@ def run_print(args: Arguments, console: Console) -> int:
     if kind not in KINDS:
         raise FlagError(f"--kind is {kind!r}; expected {', '.join(KINDS)}")
     console.out.write(_text(kind, args, console.env))
+    console.out.flush()
+    _tell(args, console, kind)
     return 0
 
 
 def run_install(args: Arguments, console: Console) -> int:
-    """Write the file and start the service."""
+    """Write the file and start the service; when the manager refuses, leave things as they were."""
+    import shutil
+
     place = _place(args, console.env)
+    program = args.get("--program")
     text = _text(place.kind, args, console.env)
+    if program and shutil.which(os.path.abspath(program)) is None:
+        raise FlagError(f"--program is {program!r}, which is no program that can be run")
+    before = _read(place.path)
+    _write(place, text)
+    if not args.has("--no-start"):
+        try:
+            for command in place.start:
+                _must(command)
+        except ConfigError:
+            _take_back(place, before)
+            raise
+    console.line(f"Written: {place.path}")
+    _tell(args, console, place.kind)
+    if args.has("--no-start"):
+        return 0
+    console.line("The relay runs, and starts again by itself.")
+    if place.kind == "systemd" and not args.has("--system"):
+        console.steps(["loginctl enable-linger", "airelays service status"])
+    return 0
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _write(place: Place, text: str) -> None:
+    """Write the file, for nobody else to change, whatever the umask is."""
+    before = os.umask(0o022)
+    os.umask(before | 0o022)
     try:
         os.makedirs(os.path.dirname(place.path), exist_ok=True)
         encoding = "utf-16" if place.kind == "windows" else "utf-8"
         with open(place.path, "w", encoding=encoding, newline="") as file:
             file.write(text)
+        if os.name != "nt":
+            os.chmod(place.path, os.stat(place.path).st_mode & 0o644)
     except OSError as error:
         raise ConfigError(f"{place.path} cannot be written: {error.strerror}") from error
-    console.line(f"Written: {place.path}")
-    if args.has("--no-start"):
-        return 0
-    for command in place.start:
-        _must(command)
-    console.line("The relay runs, and starts again by itself.")
-    if place.kind == "systemd" and not args.has("--system"):
-        console.steps(["loginctl enable-linger", "airelays service status"])
-    return 0
+    finally:
+        os.umask(before)
+
+
+def _take_back(place: Place, before: bytes | None) -> None:
+    """Put back the file that was there before, or have the manager forget the one that it has refused."""
+    try:
+        if before is None:
+            for command in place.stop:
+                _run(command)
+            os.unlink(place.path)
+        else:
+            with open(place.path, "wb") as file:
+                file.write(before)
+    except OSError as error:
+        raise ConfigError(f"{place.path} cannot be taken back: {error.strerror}") from error
+    if place.kind == "systemd":
+        _run(place.start[0])
+
+
+def _tell(args: Arguments, console: Console, kind: str) -> None:
+    """Say what the file cannot carry: the environment of now, and who may write a folder elsewhere."""
+    names = left_behind(args, console.env)
+    if names:
+        console.note(
+            f"the service starts without {', '.join(names)} of this environment; "
+            "put into the config file what it needs, or give it as a flag"
+        )
+    folders = words_for(args, console.env).writes
+    if folders and args.has("--system") and kind == "systemd":
+        import shlex
+
+        console.note(
+            f"the service runs as the user airelays, to whom {' and '.join(folders)} must belong: "
+            f"useradd --system airelays; chown airelays {shlex.join(folders)}"
+        )
 
 
 def run_uninstall(args: Arguments, console: Console) -> int:
@@ -105,7 +173,10 @@ def _text(kind: str, args: Arguments, env: Mapping[str, str]) -> str:
     if program and not os.path.isabs(program) and kind != "windows":
         raise FlagError(f"--program is {program!r}; expected an absolute path")
     home = _home(env) if not program else ""
-    return service_text(kind, words, system=args.has("--system"), home=home)
+    given, system = words_for(args, env), args.has("--system")
+    paths = (*given.writes, *given.reads)
+    check_words((*words, *given.flags), kind=kind, system=system, paths=paths)
+    return service_text(kind, words, system=system, home=home, given=given)
 
 
 def _own_kind() -> str:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from airelays.commands.servicewords import ServiceWords
+
 __all__ = ["KINDS", "service_text"]
 
 KINDS = ("systemd", "launchd", "windows")
+
+# What the sandbox of the system unit hides, and what it leaves to the service's own user.
+_HOMES = ("/home", "/root", "/run/user")
+_TEMPORARY = ("/tmp", "/var/tmp")
+_OWN = ("/var/lib/private/airelays", "/var/lib/airelays")
+_NOTHING = ServiceWords()
 
 # Works without privileges: in a user's own service manager too.
 _TIGHT = """\
@@ -151,27 +159,66 @@ _TASK = """\
 """
 
 
-def service_text(kind: str, words: Sequence[str], *, system: bool, home: str = "") -> str:
-    """Return the file of `kind` (one of KINDS) that runs `words` and `serve`.
+def service_text(
+    kind: str,
+    words: Sequence[str],
+    *,
+    system: bool,
+    home: str = "",
+    given: ServiceWords = _NOTHING,
+) -> str:
+    """Return the file of `kind` (one of KINDS) that runs `words`, `serve` and the flags that were `given`.
 
     `home` is where launchd puts what the relay says on stderr; nowhere when empty.
     """
+    command = (*words, "serve", *given.flags)
     if kind == "launchd":
-        lines = [f"    <string>{escape(w, quote=False)}</string>" for w in (*words, "serve")]
+        lines = [f"    <string>{escape(w, quote=False)}</string>" for w in command]
         log = ""
         if home:
             path = escape(f"{home}/Library/Logs/airelays.log", quote=False)
             log = f"\n  <key>StandardErrorPath</key>\n  <string>{path}</string>"
         return _PLIST.format(arguments="\n".join(lines), log=log)
     if kind == "windows":
-        rest = " ".join(map(_windows_word, (*words[1:], "serve")))
+        from subprocess import list2cmdline
+
+        # As the C runtime of Windows splits: also a path that ends in a backslash.
         return _TASK.format(
-            program=escape(words[0], quote=False), arguments=escape(rest, quote=False)
+            program=escape(words[0], quote=False),
+            arguments=escape(list2cmdline(command[1:]), quote=False),
         )
-    command = " ".join(map(_systemd_word, (*words, "serve")))
-    return (_SYSTEM if system else _USER).format(
-        common=_COMMON.format(command=command), tight=_TIGHT, tighter=_TIGHTER
-    )
+    common = _COMMON.format(command=" ".join(map(_systemd_word, command)))
+    tighter = _reaching(given) if system else ""
+    return (_SYSTEM if system else _USER).format(common=common, tight=_TIGHT, tighter=tighter)
+
+
+def _reaching(given: ServiceWords) -> str:
+    """Return the system unit's sandbox with openings for the paths that were given; the rest stays closed.
+
+    Homes and temporary folders are not there at all (ProtectHome=, PrivateTmp=): what is needed is bound in. The "-"
+    leaves it to the relay to say in a sentence that something does not exist.
+    """
+    paths = (*given.writes, *given.reads)
+    homes = any(_is_below(path, _HOMES) for path in paths)
+    text = _TIGHTER.replace("ProtectHome=yes", "ProtectHome=tmpfs") if homes else _TIGHTER
+    for path in given.writes:
+        hidden = _is_below(path, (*_HOMES, *_TEMPORARY))
+        if not _is_below(path, _OWN):
+            text += f"{'BindPaths' if hidden else 'ReadWritePaths'}={_path_word(path)}\n"
+    for path in given.reads:
+        if _is_below(path, (*_HOMES, *_TEMPORARY)):
+            text += f"BindReadOnlyPaths={_path_word(path)}\n"
+    return text
+
+
+def _is_below(path: str, folders: Sequence[str]) -> bool:
+    return any(path == folder or path.startswith(folder + "/") for folder in folders)
+
+
+def _path_word(path: str) -> str:
+    """Quote for the settings of systemd.exec(5) that take paths: specifiers count there, variables do not."""
+    word = "-" + path.replace("%", "%%")
+    return f'"{word}"' if set(word) & set(" :;") else word
 
 
 def _systemd_word(word: str) -> str:
@@ -180,8 +227,3 @@ def _systemd_word(word: str) -> str:
     if word and not set(word) & set(" \t\"'\\;"):
         return word
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _windows_word(word: str) -> str:
-    """Quote as the C runtime of Windows splits; a path has no quotes and does not end in a backslash."""
-    return f'"{word}"' if " " in word else word

@@ -10,6 +10,7 @@ from airelays.commands.client import client_facts, print_client
 from airelays.commands.console import Console
 from airelays.commands.context import Context, find_context
 from airelays.commands.table import Arguments
+from airelays.disk.theirs import check_readable
 from airelays.disk.token import fingerprint
 from airelays.errors import ConfigError
 from airelays.upstream.chatgpt.login import is_headless
@@ -20,22 +21,23 @@ __all__ = ["run"]
 
 
 def run(args: Arguments, console: Console) -> int:
-    """Show where things stand and what is next. Always 0."""
+    """Show where things stand and what is next; exit 1 when that cannot be seen, or the token not be used."""
     context = find_context(args, console)
+    check_readable(context.settings.data_dir)
     auth = sign_in_facts(context, console)
     relay = _relay_facts(context)
     steps = _next_steps(context, console, relay, auth)
     if args.has("--json"):
         client = client_facts(context.settings)
         console.json({"relay": relay, "auth": auth, "client": client, "next_steps": steps})
-        return 0
+        return 1 if relay["bearer_token_problem"] else 0
     console.title("Status")
     _print_relay(console, context, relay)
     if context.settings.upstream_kind == "chatgpt":
         _print_auth(console, auth)
     print_client(console, context.settings)
     console.steps(steps)
-    return 0
+    return 1 if relay["bearer_token_problem"] else 0
 
 
 def sign_in_facts(context: Context, console: Console) -> dict[str, Any]:
@@ -73,6 +75,7 @@ def _relay_facts(context: Context) -> dict[str, Any]:
         "bearer_token_file": settings.bearer_token_file,
         "bearer_token_present": token is not None,
         "bearer_token_source": context.token.source,
+        "bearer_token_problem": context.token.problem or None,
         "bearer_token_fingerprint": fingerprint(token) if token else None,
         "auto_generate_bearer_token": settings.auto_generate_bearer_token,
         "rate_limit_per_minute": settings.rate_limit_per_minute,
@@ -113,6 +116,8 @@ def _print_relay(console: Console, context: Context, relay: dict[str, Any]) -> N
     console.field("Who can connect", relay["effective_network_scope"])
     console.field("Bearer auth", "enabled" if settings.require_bearer_auth else "disabled")
     present = "present" if relay["bearer_token_present"] else "missing"
+    if relay["bearer_token_problem"]:
+        present = f"cannot be used: {relay['bearer_token_problem']}"
     console.field("Relay token", present if settings.require_bearer_auth else "not required")
     console.field("Token source", relay["bearer_token_source"])
     console.field("Token file", relay["bearer_token_file"])

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from airelays.commands.console import Console, escaped
 from airelays.commands.context import find_context
 from airelays.commands.table import Arguments
-from airelays.disk.inspection import Use, check, prune, use
+from airelays.disk.inspection import Check, Use, check, prune, use
 from airelays.disk.lock import FileLock, LockUnsupported
 from airelays.disk.state import State, storage_fault
+from airelays.disk.theirs import check_readable
 from airelays.errors import ConfigError, FlagError, RelayError
 from airelays.settings import Settings
 
@@ -58,10 +59,10 @@ def run_show(args: Arguments, console: Console) -> int:
 def run_check(args: Arguments, console: Console) -> int:
     """Compare every row with its bytes; exit 1 when something is wrong."""
     settings = find_context(args, console).settings
-    if not _exists(settings):
-        raise ConfigError(f"nothing is stored in {settings.data_dir}")
-    with _opened(settings) as (state, alone):
-        found = check(state, alone=alone)
+    found = Check()
+    if _exists(settings):
+        with _opened(settings) as (state, alone):
+            found = check(state, alone=alone)
     if args.has("--json"):
         names = ("files", "bytes", "conversations", "responses", "swept", "in_flight", "problems")
         console.json({"ok": not found.problems, **{name: getattr(found, name) for name in names}})
@@ -79,7 +80,8 @@ def run_check(args: Arguments, console: Console) -> int:
         console.section("Problems")
         for problem in found.problems:
             console.line(escaped(f"  {problem}"))
-        console.steps(["airelays storage prune"])
+        damaged = any(p.startswith("the database is damaged") for p in found.problems)
+        console.steps(["airelays docs troubleshooting" if damaged else "airelays storage prune"])
     return 1 if found.problems else 0
 
 
@@ -125,6 +127,8 @@ def _days(args: Arguments) -> float | None:
 
 
 def _exists(settings: Settings) -> bool:
+    """Whether anything was ever stored. Raises ConfigError when the folder may not be looked into."""
+    check_readable(settings.data_dir)
     return os.path.exists(os.path.join(settings.data_dir, "state.sqlite3"))
 
 

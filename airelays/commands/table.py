@@ -65,6 +65,7 @@ class Command(NamedTuple):
 GLOBAL_FLAGS = (
     Flag("--config", "Config file to read or write.", "PATH"),
     Flag("--help", "Show help and exit.", short="-h"),
+    Flag("--version", "Print the version and exit.", short="-V"),
 )
 JSON = Flag("--json", "Print JSON.")
 
@@ -182,6 +183,7 @@ COMMANDS = (
         "config check",
         "Check file, environment and flags; exit 1 if the relay would not start with them.",
         loaders.config_check,
+        "Warns of what would only make requests fail: certificates, keys, fallbacks that are not there.",
         flags=(JSON,),
     ),
     Command("config path", "Print where the config file is.", loaders.config_path),
@@ -217,6 +219,7 @@ COMMANDS = (
             Flag("--retention-days", "Save: keep files for so many days; 0: any age.", "NUMBER"),
             Flag("--max-total-mb", "Save: keep at most so many MiB.", "NUMBER"),
             Flag("--max-file-mb", "Save: begin a new file after so many MiB.", "NUMBER"),
+            Flag("--reset", "Forget the saved policy; the config counts again."),
         ),
     ),
     Command(
@@ -282,7 +285,8 @@ COMMANDS = (
         "service install",
         "Run the relay in the background whenever you are logged in.",
         loaders.service_install,
-        "Writes the file that `service print` shows, and starts the service.",
+        "Writes the file that `service print` shows, and starts the service. Flags that every command takes go into "
+        "the file; what the environment says does not.",
         (SYSTEM, PROGRAM, Flag("--no-start", "Only write the file.")),
     ),
     Command(
@@ -309,7 +313,7 @@ COMMANDS = (
         "Take over config, token, sign-in, files and conversations of an earlier AIRelays.",
         loaders.migrate,
         "Looks in the folders of earlier releases. Keeps what is there already; run again, it changes nothing. "
-        "Stop the earlier program first.",
+        "Exit 1 when a part could not be taken over; the others are. Stop the earlier program first.",
         (
             JSON,
             Flag("--from", "Data folder of the earlier program.", "PATH"),

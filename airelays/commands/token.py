@@ -32,7 +32,7 @@ def run_show(args: Arguments, console: Console) -> int:
                 "next_steps": [] if token else ["airelays init"],
             }
         )
-        return 0
+        return 0 if token else 1
     if token is None:
         raise ConfigError(f"there is no relay token in {context.token.path}; type: airelays init")
     _show(context, console, "Token", token)

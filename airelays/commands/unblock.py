@@ -11,8 +11,9 @@ from airelays.commands.console import Console
 from airelays.commands.context import find_context
 from airelays.commands.table import Arguments
 from airelays.disk.lock import FileLock, LockUnsupported, read_note
+from airelays.disk.theirs import check_readable, signal_as_owner
 from airelays.disk.unblock import ask, hears_unblock, read_answer, withdraw
-from airelays.errors import ConfigError
+from airelays.errors import ConfigError, FlagError
 
 __all__ = ["run"]
 
@@ -46,13 +47,14 @@ def _address(text: str) -> str:
     try:
         return str(ip_address(text.strip("[]")))
     except ValueError as error:
-        raise ConfigError(
+        raise FlagError(
             f"{text[:80]!r} is no IP address; give one such as 192.168.1.7, or none for all"
         ) from error
 
 
 def _is_running(data_dir: str) -> bool:
-    """Whether some relay holds the lock of the data folder."""
+    """Whether some relay holds the lock of the data folder. Raises ConfigError when that cannot be seen."""
+    check_readable(data_dir)
     if not os.path.exists(os.path.join(data_dir, "relay.lock")):
         return False
     lock = FileLock(os.path.join(data_dir, "relay.lock"))
@@ -77,7 +79,7 @@ def _tell(data_dir: str) -> None:
             raise ValueError(f"{pid} is no relay's")
         if read_note(os.path.join(data_dir, "relay.lock")) != hears_unblock(pid):
             raise ValueError(f"{pid} is another program's; restart that, which lifts all blocks")
-        os.kill(pid, signal.SIGUSR1)
+        signal_as_owner(data_dir, pid, signal.SIGUSR1)
     except (OSError, ValueError) as error:
         withdraw(data_dir)
         raise ConfigError(f"the relay of {path} cannot be told: {error}") from error

@@ -88,6 +88,11 @@ class FileLock:
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
         try:
+            if hasattr(os, "geteuid") and os.geteuid() == 0 and not os.path.lexists(self.path):
+                # A lock file of root's in the folder of another user would lock that user's relay out.
+                from airelays.disk.theirs import make_lock
+
+                make_lock(self.path)
             return os.open(self.path, flags | getattr(os, "O_NOINHERIT", 0), 0o600)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EMLINK):

@@ -20,6 +20,7 @@ from airelays.disk.secretfile import make_private_dir
 __all__ = [
     "LogFile",
     "UnsafeLog",
+    "check_folders",
     "hour_path",
     "list_files",
     "open_log",
@@ -129,6 +130,17 @@ def list_files(logs_dir: str, *, earlier: bool = False) -> list[LogFile]:
                 if about.st_nlink <= 1:
                     found.append(LogFile(hour, part, entry.path, about.st_size))
     return sorted(found)
+
+
+def check_folders(logs_dir: str) -> None:
+    """Raise ConfigError when the log's folder, or one in it, may not be looked into: it would look empty."""
+    from airelays.disk.theirs import check_readable
+
+    check_readable(logs_dir)
+    for year in _folders(logs_dir, _YEAR):
+        check_readable(year.path)
+        for month in _folders(year.path, _MONTH):
+            check_readable(month.path)
 
 
 def _folders(path: str, name: re.Pattern[str]) -> list[os.DirEntry[str]]:

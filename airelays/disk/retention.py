@@ -17,16 +17,22 @@ from airelays.disk.logfiles import LogFile, list_files
 from airelays.disk.secretfile import read_secret, write_private
 from airelays.errors import ConfigError
 from airelays.settings import Settings
+from airelays.values import shown
 
 __all__ = [
     "CLEANUP_SECONDS",
     "Policy",
+    "PolicyDamaged",
     "changed",
+    "forget_policy",
     "load_policy",
     "log_facts",
+    "overridden",
     "policy_path",
+    "policy_to_change",
     "prune",
     "save_policy",
+    "saved_policy",
 ]
 
 CLEANUP_SECONDS = 60
@@ -37,6 +43,10 @@ _BOUNDS = {
     "max_total_mb": (1, 1_048_576),
     "max_file_mb": (1, 10_240),
 }
+
+
+class PolicyDamaged(ConfigError):
+    """A policy is saved, and its content is none; saving another one mends that."""
 
 
 class Policy(NamedTuple):
@@ -69,7 +79,7 @@ def changed(policy: Policy, changes: Mapping[str, Any]) -> Policy:
         low, high = _BOUNDS[name]
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError(
-                f"{name} is {str(value)[:32]}; expected a whole number from {low:,} to {high:,}"
+                f"{name} is {shown(value)[:32]}; expected a whole number from {low:,} to {high:,}"
             )
     new = Policy(**{**policy.facts(), **changes})
     if new.max_file_mb > new.max_total_mb:
@@ -82,7 +92,7 @@ def changed(policy: Policy, changes: Mapping[str, Any]) -> Policy:
 def load_policy(logs_dir: str, configured: Policy) -> tuple[Policy, str]:
     """Return the policy in effect and its source, "saved" or "config".
 
-    Raises ConfigError when there is a saved one that cannot be used.
+    Raises PolicyDamaged when the saved one is none, ConfigError when it cannot be trusted or read.
     """
     path = policy_path(logs_dir)
     data = read_secret(path, warn=lambda _: None, max_bytes=4096)
@@ -94,10 +104,45 @@ def load_policy(logs_dir: str, configured: Policy) -> tuple[Policy, str]:
             raise ValueError("it is no table")
         return changed(configured, found), "saved"
     except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{path} holds no log policy ({error}); remove it, or save one with "
+        raise PolicyDamaged(
+            f"{path} holds no log policy ({error}); type: airelays logs --reset, or save one with "
             "airelays logs --retention-days N"
         ) from error
+
+
+def policy_to_change(logs_dir: str, configured: Policy) -> Policy:
+    """Return the policy in effect; of a damaged one nothing is left, so that another can be saved over it."""
+    try:
+        return load_policy(logs_dir, configured)[0]
+    except PolicyDamaged:
+        return configured
+
+
+def saved_policy(logs_dir: str) -> str:
+    """Return the path of a saved policy, "" when there is none."""
+    path = policy_path(logs_dir)
+    return path if logs_dir and os.path.lexists(path) else ""
+
+
+def overridden(logs_dir: str, configured: Policy) -> dict[str, int]:
+    """Return the numbers in effect that a saved policy has put in place of the configured ones. Raises ConfigError."""
+    policy, _ = load_policy(logs_dir, configured)
+    before = configured.facts()
+    return {name: value for name, value in policy.facts().items() if value != before[name]}
+
+
+def forget_policy(logs_dir: str) -> bool:
+    """Remove the saved policy, whatever is in it; return whether there was one. Raises ConfigError."""
+    path = policy_path(logs_dir)
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        from airelays.disk.theirs import denied
+
+        raise ConfigError(denied(path, error, "removed")) from error
+    return True
 
 
 def log_facts(logs_dir: str, configured: Policy) -> dict[str, Any]:
@@ -119,7 +164,8 @@ def log_facts(logs_dir: str, configured: Policy) -> dict[str, Any]:
 
 def save_policy(logs_dir: str, policy: Policy) -> None:
     """Save `policy` for everybody who uses the folder. Raises ConfigError."""
-    write_private(policy_path(logs_dir), json.dumps(policy.facts()).encode() + b"\n")
+    data = json.dumps(policy.facts()).encode() + b"\n"
+    write_private(policy_path(logs_dir), data, keep_owner=True)
 
 
 def prune(

@@ -4,7 +4,12 @@ Writing: a new file in the same folder (0600, O_EXCL, O_NOFOLLOW), fsync, rename
 that a crash at any point leaves the old content or the new one. Reading refuses a symbolic link, anything
 but a regular file, a file of somebody else, and one that others can write. One that others can only read
 is closed to them, with a warning. Modes and owners are POSIX; on Windows the user's profile folder
-protects them. Layer: I/O.
+protects them.
+
+Root, and nobody else, may also read a file whose owner is the owner of its folder, when no third user can change
+that folder: root shows or uses what that user could have told it anyway, and gives it to nobody. A link is not
+followed, and a hard link to somebody else's file has another owner than the folder. Writing there: theirs.py.
+Layer: I/O.
 """
 
 from __future__ import annotations
@@ -56,20 +61,46 @@ def read_secret(path: str, *, warn: Warn, max_bytes: int = MAX_BYTES) -> bytes |
     return data
 
 
-def write_private(path: str, data: bytes, *, backup: bool = False) -> None:
+def write_private(
+    path: str, data: bytes, *, backup: bool = False, keep_owner: bool = False
+) -> None:
     """Replace `path` by `data` in one step, mode 0600; its folder is made (0700) when missing.
 
-    With `backup` the previous content stays as `PATH.bak`. Raises ConfigError when nothing was changed.
+    With `backup` the previous content stays as `PATH.bak`. With `keep_owner` what root writes into the folder
+    of another user is that user's; only for content that is made for them. Raises ConfigError when nothing was
+    changed.
     """
-    _put(path, data, backup=backup, keep=False)
+    if not (keep_owner and _is_root()):
+        _put(path, data, backup=backup, keep=False)
+    elif backup:
+        raise ValueError("what another user may read is not copied")
+    else:
+        _put_as_root(path, data, keep=False)
 
 
-def create_private(path: str, data: bytes) -> bool:
+def create_private(path: str, data: bytes, *, keep_owner: bool = False) -> bool:
     """Like `write_private`, but leave an existing file alone; return whether this call made the file.
 
     Of several processes that try at once exactly one gets True.
     """
+    if keep_owner and _is_root():
+        return _put_as_root(path, data, keep=True)
     return _put(path, data, backup=False, keep=True)
+
+
+def _put_as_root(path: str, data: bytes, *, keep: bool) -> bool:
+    from airelays.disk.theirs import make_their_dir, opened, put
+
+    folder = os.path.dirname(path) or "."
+    try:
+        if not os.path.isdir(folder):
+            make_their_dir(folder)
+        with opened(folder) as their:
+            if their is not None:
+                return put(their, path, data, keep=keep)
+    except OSError as error:
+        raise ConfigError(_denied(path, error, "written")) from error
+    return _put(path, data, backup=False, keep=keep)
 
 
 def _put(path: str, data: bytes, *, backup: bool, keep: bool) -> bool:
@@ -91,7 +122,7 @@ def _put(path: str, data: bytes, *, backup: bool, keep: bool) -> bool:
             _remove_quietly(staged)
         _sync_folder(folder)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+        raise ConfigError(_denied(path, error, "written")) from error
     return True
 
 
@@ -107,8 +138,8 @@ def make_private_dir(path: str) -> None:
         found = os.stat(path)
         if found.st_uid != os.geteuid():
             raise ConfigError(
-                f"{path} belongs to user {found.st_uid}, the relay runs as {os.geteuid()}; "
-                "choose a folder of your own with --data-dir"
+                f"{path} belongs to user {found.st_uid}, you are {os.geteuid()}; run it as that user "
+                f"({_as_user(found.st_uid)}), or choose a folder of your own with --data-dir"
             )
         if found.st_mode & stat.S_ISVTX:
             raise ConfigError(f"{path} is a folder that everybody shares; choose one of your own")
@@ -152,7 +183,7 @@ def _open_failure(path: str, error: OSError) -> str:
         return f"{path} is a symbolic link; put the file itself there, or name its target"
     if error.errno == errno.ENXIO:
         return f"{path} is not a regular file; move it away, then try again"
-    return f"{path} cannot be read: {error.strerror}"
+    return _denied(path, error, "read")
 
 
 def _check_trusted(fd: int, path: str, warn: Warn) -> None:
@@ -161,11 +192,8 @@ def _check_trusted(fd: int, path: str, warn: Warn) -> None:
         raise ConfigError(f"{path} is not a regular file; move it away, then try again")
     if not _POSIX:
         return
-    if found.st_uid != os.geteuid():
-        raise ConfigError(
-            f"{path} belongs to user {found.st_uid}, the relay runs as {os.geteuid()}; "
-            f"type: chown {os.geteuid()} {_quoted(path)}"
-        )
+    if found.st_uid != os.geteuid() and not _is_owned_like_its_folder(found, path):
+        raise ConfigError(_wrong_owner(path, found.st_uid))
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o022:
         raise ConfigError(
@@ -174,6 +202,39 @@ def _check_trusted(fd: int, path: str, warn: Warn) -> None:
         )
     if mode & 0o077:
         _close_to_others(fd, path, mode, warn)
+
+
+def _denied(path: str, error: OSError, what: str) -> str:
+    from airelays.disk.theirs import denied
+
+    return denied(path, error, what)
+
+
+def _is_root() -> bool:
+    return _POSIX and os.geteuid() == 0
+
+
+def _is_owned_like_its_folder(found: os.stat_result, path: str) -> bool:
+    if not _is_root():
+        return False
+    folder = os.stat(os.path.dirname(path) or ".")
+    return folder.st_uid == found.st_uid and not folder.st_mode & 0o022
+
+
+def _wrong_owner(path: str, uid: int) -> str:
+    """Say whose the file is. Root is never told to make a file its own: it may have been put there for that."""
+    text = f"{path} belongs to user {uid}, you are {os.geteuid()}"
+    if _is_root():
+        return f"{text}; look at its content, then move it away"
+    if os.stat(os.path.dirname(path) or ".").st_uid == os.geteuid():
+        return f"{text}, as its folder is yours; type: sudo chown {os.geteuid()} {_quoted(path)}"
+    return f"{text}; run it as that user: {_as_user(uid)}"
+
+
+def _as_user(uid: int) -> str:
+    from airelays.disk.theirs import as_user
+
+    return as_user(uid)
 
 
 def _close_to_others(fd: int, path: str, mode: int, warn: Warn) -> None:

@@ -25,6 +25,11 @@ SCHEMA_VERSION = 1
 # Room that a full disk keeps for the database: deleting must go on working there.
 RESERVE_BYTES = 256 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DAMAGED = (
+    "the relay's database is damaged; stop the relay, move state.sqlite3* out of its data folder and start it "
+    "again: it makes a new one, without the files, conversations and answers; token, sign-in and logs stay "
+    "(airelays docs troubleshooting)"
+)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -214,8 +219,7 @@ def storage_fault(error: Exception) -> RelayError:
             should_retry=False,
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        text = "the relay's database is damaged; type: airelays storage check"
-        return RelayError(text, status=503, code="storage_damaged", should_retry=False)
+        return RelayError(_DAMAGED, status=503, code="storage_damaged", should_retry=False)
     if code == sqlite3.SQLITE_BUSY:
         text = "the relay's database is in use by another program; try again"
         return RelayError(text, status=503, code="storage_busy", retry_after_s=1.0)

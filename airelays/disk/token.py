@@ -56,6 +56,14 @@ class TokenSource:
     def __repr__(self) -> str:
         return f"TokenSource({self.path!r}, source={self.source!r})"
 
+    def lack(self) -> str:
+        """Return why there is no token now, "" while there is one. One `stat`."""
+        if self.current() is not None:
+            return ""
+        if self.problem:
+            return self.problem
+        return f"{self.path} is {'empty' if os.path.lexists(self.path) else 'missing'}"
+
     @property
     def source(self) -> str | None:
         """ "env", "file", or None when there is no token."""
@@ -70,9 +78,7 @@ class TokenSource:
         try:
             found = os.stat(self.path, follow_symlinks=False)
         except OSError as error:
-            self._forget(
-                "" if isinstance(error, FileNotFoundError) else f"{self.path}: {error.strerror}"
-            )
+            self._forget("" if isinstance(error, FileNotFoundError) else _denied(self.path, error))
             return None
         seen = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
         if seen != self._seen:
@@ -94,6 +100,12 @@ class TokenSource:
         self._cached, self._seen, self.problem = None, (), problem
 
 
+def _denied(path: str, error: OSError) -> str:
+    from airelays.disk.theirs import denied
+
+    return denied(path, error)
+
+
 def generate_token() -> str:
     """Return a new token: 32 random bytes as 43 characters of URL-safe base64."""
     import base64
@@ -103,7 +115,7 @@ def generate_token() -> str:
 
 def write_token(path: str, token: str) -> None:
     """Put `token` into its file, in one step. Raises ConfigError."""
-    write_private(path, token.encode() + b"\n")
+    write_private(path, token.encode() + b"\n", keep_owner=True)
 
 
 def create_token(path: str) -> bool:
@@ -111,9 +123,9 @@ def create_token(path: str) -> bool:
     token = generate_token().encode() + b"\n"
     present = read_secret(path, warn=lambda _: None)
     if present is not None and not present.strip():
-        write_private(path, token)
+        write_private(path, token, keep_owner=True)
         return True
-    return create_private(path, token)
+    return create_private(path, token, keep_owner=True)
 
 
 def fingerprint(token: bytes) -> str:
@@ -129,9 +141,10 @@ def checked_token(data: bytes, where: str) -> bytes | None:
     Raises ConfigError when no client could send it in a header field.
     """
     token = data.strip()
-    if len(token) > MAX_TOKEN_BYTES or any(byte <= 0x20 or byte == 0x7F for byte in token):
+    # What a header field can carry (RFC 9110 section 5.5) and every client library sends as it is.
+    if len(token) > MAX_TOKEN_BYTES or any(not 0x21 <= byte <= 0x7E for byte in token):
         raise ConfigError(
-            f"{where} does not hold one token; expected one line without spaces, "
+            f"{where} does not hold one token; expected one line of visible ASCII characters without spaces, "
             f"at most {MAX_TOKEN_BYTES:,} bytes; `airelays token rotate` makes a good one"
         )
     return token or None

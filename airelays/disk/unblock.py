@@ -36,7 +36,8 @@ def ask(data_dir: str, client: str) -> str:
     """Leave a wish for the relay and return its id. Raises ConfigError."""
     wish = Wish(os.urandom(8).hex(), client)
     _remove(os.path.join(data_dir, _ANSWER))
-    write_private(os.path.join(data_dir, _WISH), json.dumps(wish._asdict()).encode() + b"\n")
+    told = json.dumps(wish._asdict()).encode() + b"\n"
+    write_private(os.path.join(data_dir, _WISH), told, keep_owner=True)
     return wish.id
 
 

@@ -13,44 +13,62 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'completion' = @('bash', 'zsh', 'fish', 'powershell')
     }
     $flags = @{
-        'serve' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--help', '--host', '--i-know-this-is-open', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--ready-file')
-        'init' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--force', '--help', '--host', '--i-know-this-is-open', '--json', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--show-token')
-        'login' = @('--auth-storage', '--bearer-token-file', '--browser', '--ca-file', '--callback-port', '--config', '--data-dir', '--device', '--help', '--json', '--logs-dir', '--no-browser', '--offline', '--paste', '--workspace-id')
-        'logout' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
-        'status' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
-        'models' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
-        'usage' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--raw')
-        'doctor' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--self-test', '--skip-response')
-        'token show' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
-        'token rotate' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
-        'config show' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--origin')
-        'config check' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
-        'config path' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline')
-        'connect' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--undo', '--write')
-        'quirks' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
-        'logs' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--follow', '--help', '--json', '--lines', '--logs-dir', '--max-file-mb', '--max-total-mb', '--offline', '--retention-days')
-        'logs prune' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--dry-run', '--help', '--json', '--logs-dir', '--offline')
-        'explain' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
-        'unblock' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
-        'storage' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
-        'storage check' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
-        'storage prune' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--older-than')
-        'docs' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline')
-        'service install' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--no-start', '--offline', '--program', '--system')
-        'service uninstall' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--system')
-        'service status' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--system')
-        'service print' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--kind', '--logs-dir', '--offline', '--program', '--system')
-        'migrate' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--dry-run', '--from', '--from-config', '--help', '--json', '--logs-dir', '--offline')
-        'egress' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
-        'selfcheck' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
-        'completion' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline')
-        'manpage' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline')
-        'version' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline')
+        '' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
+        'token' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
+        'config' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
+        'service' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
+        'serve' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--help', '--host', '--i-know-this-is-open', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--ready-file', '--version')
+        'init' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--force', '--help', '--host', '--i-know-this-is-open', '--json', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--show-token', '--version')
+        'login' = @('--auth-storage', '--bearer-token-file', '--browser', '--ca-file', '--callback-port', '--config', '--data-dir', '--device', '--help', '--json', '--logs-dir', '--no-browser', '--offline', '--paste', '--version', '--workspace-id')
+        'logout' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'status' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'models' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'usage' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--raw', '--version')
+        'doctor' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--self-test', '--skip-response', '--version')
+        'token show' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'token rotate' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'config show' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--origin', '--version')
+        'config check' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'config path' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
+        'connect' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--undo', '--version', '--write')
+        'quirks' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'logs' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--follow', '--help', '--json', '--lines', '--logs-dir', '--max-file-mb', '--max-total-mb', '--offline', '--reset', '--retention-days', '--version')
+        'logs prune' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--dry-run', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'explain' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'unblock' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'storage' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'storage check' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'storage prune' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--older-than', '--version')
+        'docs' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
+        'service install' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--no-start', '--offline', '--program', '--system', '--version')
+        'service uninstall' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--system', '--version')
+        'service status' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--system', '--version')
+        'service print' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--kind', '--logs-dir', '--offline', '--program', '--system', '--version')
+        'migrate' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--dry-run', '--from', '--from-config', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'egress' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'selfcheck' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'completion' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
+        'manpage' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
+        'version' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
     }
+    $choices = @{
+        '--auth-storage' = @('file', 'keyring', 'auto')
+        '--network-scope' = @('loopback', 'private', 'any')
+        '--kind' = @('systemd', 'launchd', 'windows')
+    }
+    $valued = @('--auth-storage', '--bearer-token-file', '--ca-file', '--callback-port', '--config', '--data-dir', '--from', '--from-config', '--host', '--kind', '--lines', '--logs-dir', '--max-file-mb', '--max-total-mb', '--network-scope', '--older-than', '--port', '--program', '--ready-file', '--retention-days', '--workspace-id', '-n')
     $said = @($tree.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
     if ($word -ne '' -and $said.Count -gt 0) { $said = @($said | Select-Object -SkipLast 1) }
-    $path = (@($said | Where-Object { $_ -notlike '-*' })) -join ' '
-    $found = if ($word -like '-*') { $flags[$path] } else { $next[$path] }
+    $words = @()
+    $isValue = $false
+    foreach ($one in $said) {
+        if ($isValue) { $isValue = $false; continue }
+        if ($valued -ccontains $one) { $isValue = $true } elseif ($one -notlike '-*') { $words += $one }
+    }
+    $path = $words -join ' '
+    $found = if ($isValue) { $choices[$said[-1]] }
+        elseif ($word -like '-*') { $flags[$path] }
+        else { $next[$path] }
     $found | Where-Object { $_ -like "$word*" } | ForEach-Object {
         [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
     }
