@@ -224,7 +224,21 @@ def source_hash_of(data):
     return _imp.source_hash(0x41495231, data)
 
 
+def say_version():
+    """Print the version and end, past the modules and past taking apart what was read: 5 ms of 30."""
+    import os
+
+    try:
+        sys.stdout.write("airelays @VERSION@\n")
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        return  # the program itself says what is wrong with its output
+    os._exit(0)
+
+
 def main():
+    if sys.argv[1:] in (["--version"], ["-V"]):
+        say_version()
     path = globals().get("__file__")
     if path is None or path.startswith("<"):
         path = None

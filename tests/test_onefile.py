@@ -149,6 +149,25 @@ def test_only_what_it_carries_is_imported(alone: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_the_version_is_said_before_anything_is_imported(
+    alone: Path, tmp_path: Path, flag: str
+) -> None:
+    done = run([sys.executable, "-X", "importtime", str(alone), flag], tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"airelays {__version__}\n")
+    assert " airelays" not in done.stderr
+    done = run([sys.executable, str(alone), "status", flag], tmp_path)
+    assert done.stdout == f"airelays {__version__}\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_version_that_cannot_be_written_is_told(alone: Path, tmp_path: Path) -> None:
+    words = f"exec '{sys.executable}' '{alone}' --version > /dev/full"
+    done = run(["/bin/sh", "-c", words], tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "airelays: output cannot be written: No space left on device\n"
+
+
 def test_a_page_comes_out_of_the_file(alone: Path, tmp_path: Path) -> None:
     done = run([sys.executable, "-I", str(alone), "docs", "security"], tmp_path)
     assert done.stdout == (ROOT / "airelays" / "docs" / "security.md").read_text()
