@@ -38,6 +38,7 @@ from entry import Defence  # noqa: E402
 from journal import JOURNAL  # noqa: E402
 from limits import LIMITS  # noqa: E402
 from process import PROCESS  # noqa: E402
+from secretfiles import SECRET_FILES  # noqa: E402
 from signin import SIGN_IN  # noqa: E402
 from upstream import UPSTREAM  # noqa: E402
 from wire import WIRE  # noqa: E402
@@ -53,6 +54,7 @@ DEFENCES: tuple[Defence, ...] = (
     *JOURNAL,
     *UPSTREAM,
     *SIGN_IN,
+    *SECRET_FILES,
     *PROCESS,
 )
 TIMEOUT_S = 120.0
