@@ -527,3 +527,19 @@ def test_unblock_signals_no_program_that_does_not_say_that_it_hears_it(
     assert done.returncode == 1
     assert f"{other.pid} is another program's" in done.stderr
     assert not (data / "unblock.json").exists()
+
+
+@pytest.mark.parametrize("name", ["relay.pid", "relay.lock"])
+def test_unblock_waits_for_no_pipe(tmp_path: Path, name: str) -> None:
+    data = tmp_path / ".airelays"
+    data.mkdir(mode=0o700)
+    (data / "relay.pid").write_text("2\n")
+    lock = FileLock(str(data / "relay.lock"))
+    if name == "relay.pid":
+        (data / name).unlink()
+    os.mkfifo(data / name)
+    assert lock.acquire()
+    done = command(tmp_path, "unblock")
+    lock.release()
+    assert done.returncode == 1
+    assert "cannot be told" in done.stderr

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests import live
+from tests.fakes.secret_tool import put_secret_tool
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = "file-" + "a1" * 16
@@ -213,16 +214,6 @@ rate_limit_burst = 7
 models = [
   "claude:sonnet",
 ]
-"""
-SECRET_TOOL = """#!{python}
-import os, sys
-path = {folder!r} + "/entry"
-if os.path.exists({folder!r} + "/broken"):
-    sys.stderr.write("Cannot autolaunch D-Bus\\n"); sys.exit(1)
-if sys.argv[1] == "store": open(path, "wb").write(sys.stdin.buffer.read())
-elif not os.path.exists(path): sys.exit(1)
-elif sys.argv[1] == "lookup": sys.stdout.buffer.write(open(path, "rb").read())
-else: os.unlink(path)
 """
 
 
@@ -472,12 +463,7 @@ def test_a_keyring_that_this_system_lacks_is_no_surprise_later(home: Path) -> No
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    tool = folder / "secret-tool"
-    tool.write_text(SECRET_TOOL.format(python=sys.executable, folder=str(folder)))
-    tool.chmod(0o755)
-    return folder
+    return put_secret_tool(tmp_path / "tools")
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="secret-tool")

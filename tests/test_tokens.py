@@ -19,6 +19,7 @@ from airelays.upstream.chatgpt.store import SignInStore
 from tests.fakes.backend import FakeBackend
 from tests.fakes.issuer import ACCOUNT, jwt
 from tests.fakes.refresh_child import make_tokens, refresh
+from tests.fakes.secret_tool import put_secret_tool
 
 ROOT = Path(__file__).resolve().parent.parent
 posix_only = pytest.mark.skipif(os.name != "posix", reason="SIGKILL and fork")
@@ -498,25 +499,9 @@ def test_leftover_of_a_crash_is_finished_only_when_it_is_newer_and_ours(folder):
 # --- keyrings ---------------------------------------------------------------------------------------------
 
 
-SECRET_TOOL = """#!{python}
-import os, sys
-path = {folder!r} + "/entry"
-if os.path.exists({folder!r} + "/broken"):
-    sys.stderr.write("Cannot autolaunch D-Bus\\n"); sys.exit(1)
-if sys.argv[1] == "store": open(path, "wb").write(sys.stdin.buffer.read())
-elif not os.path.exists(path): sys.exit(1)
-elif sys.argv[1] == "lookup": sys.stdout.buffer.write(open(path, "rb").read())
-else: os.unlink(path)
-"""
-
-
 @pytest.fixture
 def secret_tool(tmp_path, monkeypatch):
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    tool = tools / "secret-tool"
-    tool.write_text(SECRET_TOOL.format(python=sys.executable, folder=str(tools)))
-    tool.chmod(0o755)
+    tools = put_secret_tool(tmp_path / "tools")
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     return tools
 

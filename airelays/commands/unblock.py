@@ -73,10 +73,10 @@ def _tell(data_dir: str) -> None:
         return
     path = os.path.join(data_dir, "relay.pid")
     try:
-        with open(path, "rb") as file:
-            pid = int(file.read(20))
+        text = read_note(path).strip()
+        pid = int(text) if text.isdigit() else 0
         if pid <= 1:
-            raise ValueError(f"{pid} is no relay's")
+            raise ValueError(f"it names no relay's process ({len(text)} bytes)")
         if read_note(os.path.join(data_dir, "relay.lock")) != hears_unblock(pid):
             raise ValueError(f"{pid} is another program's; restart that, which lifts all blocks")
         signal_as_owner(data_dir, pid, signal.SIGUSR1)

@@ -105,12 +105,13 @@ class FileLock:
 
 
 def read_note(path: str) -> bytes:
-    """Return what the last holder of the lock `path` noted in it, b"" for nothing."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(256)
-    except OSError:
-        return b""
+    """Return what the last holder of the lock `path` noted in it. Raises OSError.
+
+    A pipe that somebody has put there is not waited for, and a link is not followed.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with open(os.open(path, flags), "rb") as file:
+        return file.read(256) or b""
 
 
 class _Held:
