@@ -210,6 +210,7 @@ class StreamPump:
             self._timer.cancel()
         for probe in self._probes:
             probe.cancel()
+        self._probes.clear()  # those that have fired still refer to this pump
 
 
 async def collect(

@@ -81,10 +81,15 @@ class Connection(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
         self.lost = True
         self.deadline.close()
         self._stall.close()
+        if exc is not None:
+            exc.__traceback__ = (
+                None  # the reader keeps `exc`, and its frames would keep all of this
+            )
         super().connection_lost(exc)
         self._settle_linger()
         if self.on_gone is not None:
             self.on_gone()
+        self.writer = None  # it refers to this connection
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the loop puts what arrives."""

@@ -43,6 +43,7 @@ class Deadline:
     def close(self) -> None:
         """Do not expire, ever; the timer and what it refers to are let go."""
         self._at_s = None
+        self._on_expire = _nothing
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -57,3 +58,7 @@ class Deadline:
             return
         self._at_s = None
         self._on_expire()
+
+
+def _nothing() -> None:
+    """What a closed deadline calls: it must not keep its owner alive, which keeps it."""

@@ -89,6 +89,8 @@ class Session:
             if self._half_closed is not None:
                 self._half_closed.cancel()
             await self._close(linger)
+            # Nothing that refers to itself is left behind: the collector would have to find each client that went.
+            self._task = self.connection.on_gone = self.connection.on_eof = None
 
     def stop(self) -> None:
         """Serve no further request; an idle connection is closed now."""
