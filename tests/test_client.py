@@ -420,6 +420,51 @@ def test_abort_ends_the_pump_and_the_connection():
     play(script, act)
 
 
+@pytest.mark.parametrize("pieces", [0, 100], ids=["silent", "dripping"])
+def test_a_body_that_should_end_is_given_so_long_and_no_longer(pieces):
+    async def script(talk):
+        await talk.request()
+        await talk.send(CHUNKED + b"4\r\nlast\r\n")
+        for _ in range(pieces):
+            await asyncio.sleep(20 * MS)
+            await talk.send(b"1\r\n.\r\n")
+        await talk.gone()
+
+    async def act(client, server):
+        response = await client.request(method="GET", url=server.url)
+        started_s = asyncio.get_running_loop().time()
+        with pytest.raises(UpstreamFault) as caught:
+            await response.pump(lambda data: data == b"last" and response.end_within(150 * MS))
+        return caught.value, asyncio.get_running_loop().time() - started_s
+
+    fault, took_s = play(script, act)
+    assert fault.code == "aborted"
+    assert 0.14 < took_s < 1
+
+
+def test_a_body_that_ends_at_once_leaves_its_connection_to_the_next_request():
+    served = []
+
+    async def script(talk):
+        served.append(talk)
+        for _ in range(2):
+            await talk.request()
+            await asyncio.sleep(100 * MS)
+            await talk.send(CHUNKED + b"4\r\nlast\r\n0\r\n\r\n")
+        await talk.gone()
+
+    async def ask(client, server):
+        response = await client.request(method="GET", url=server.url)
+        await response.pump(lambda data: response.end_within(50 * MS))
+
+    async def act(client, server):
+        await ask(client, server)
+        await ask(client, server)
+
+    play(script, act)
+    assert len(served) == 1
+
+
 def test_cancelled_request_closes_its_connection():
     async def script(talk):
         await talk.request()

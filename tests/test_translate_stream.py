@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from airelays.errors import ClientFault, UpstreamFault
 from airelays.translate.chat import to_chat
+from airelays.translate.collector import MAX_KEPT
 from airelays.translate.completions import to_completion
 from airelays.translate.stream import (
     ChatStream,
@@ -279,6 +280,28 @@ def test_any_string_literal_means_the_same_both_ways(maker: str, literal: bytes)
     run(found, stream)
     run(other, stream)
     assert found.result() == other.result()
+
+
+@pytest.mark.parametrize("piece", [97, 1 << 20])
+@pytest.mark.parametrize("deltas", [MAX_KEPT - 1, MAX_KEPT, 3 * MAX_KEPT + 1])
+@pytest.mark.parametrize("closed", ["no item", "first item", "both items", "first item again"])
+def test_a_long_answer_is_collected_the_same_both_ways(
+    deltas: int, closed: str, piece: int
+) -> None:
+    events = [created()]
+    for at in (0, 1):
+        events += [delta(f"{number} ", at) for number in range(deltas)]
+        if closed == "both items" or (closed != "no item" and at == 0):
+            events.append(finished(message(f"item {at}"), at))
+    if closed == "first item again":
+        events.append(finished(message("another")))
+    stream = sse(*events, completed())
+    found, other = collector(), collector(fast=False)
+    pieces = [stream[at : at + piece] for at in range(0, len(stream), piece)]
+    run(found, *pieces)
+    run(other, *pieces)
+    assert found.result() == other.result()
+    assert str(deltas - 1) in json.dumps(found.result()) or closed != "no item"
 
 
 # Truth at the end.

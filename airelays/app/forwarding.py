@@ -206,5 +206,8 @@ class _Passed:
     def resume(self) -> None:
         self._response.resume()
 
+    def end_within(self, seconds: float) -> None:
+        self._response.end_within(seconds)
+
     def abort(self) -> None:
         self._response.abort()

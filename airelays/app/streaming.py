@@ -137,7 +137,7 @@ class StreamPump:
         if self._lost is not None or self.reply.stopped:
             self.answer.abort()
         else:
-            self._loop.call_later(AFTER_TERMINAL_SECONDS, self.answer.abort)
+            self.answer.end_within(AFTER_TERMINAL_SECONDS)
 
     def _end(self, fault: RelayError | None) -> None:
         """The upstream's body is over. Decide what that means for a client that has no terminal event yet."""
@@ -220,7 +220,6 @@ async def collect(
     tap: Callable[[bytes], None] | None = None,
 ) -> None:
     """Read `answer` to its terminal event. Raises the fault that the client gets as a status."""
-    loop = asyncio.get_running_loop()
     pace = Pace()
 
     def feed(data: bytes) -> None:
@@ -230,7 +229,7 @@ async def collect(
                 tap(data)
             collector.feed(data)
             if collector.terminal:
-                loop.call_later(AFTER_TERMINAL_SECONDS, answer.abort)
+                answer.end_within(AFTER_TERMINAL_SECONDS)
 
     fault: UpstreamFault | None = None
     try:

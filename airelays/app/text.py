@@ -7,7 +7,6 @@ or whole. Layer: app.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -71,7 +70,7 @@ async def _chat(relay: Relay, request: Request, route: Route, body: Body, target
     translated = from_chat(body, tools_allowed=not route.no_tools)
     options = translated.options
     if options.stream:
-        reply = ChatStream(options, now_s=time.time(), reply_id=_reply_id("chatcmpl-"))
+        reply = ChatStream(options, now_s=time.time(), reply_id=_reply_id("chatcmpl-", request))
         await _stream(relay, request, target, translated, reply)
     else:
         await _whole(relay, request, target, translated, lambda r: to_chat(r, options))
@@ -85,7 +84,7 @@ async def _completion(
     translated = from_completion(body)
     options = translated.options
     if options.stream:
-        reply = CompletionStream(options, now_s=time.time(), reply_id=_reply_id("cmpl-"))
+        reply = CompletionStream(options, now_s=time.time(), reply_id=_reply_id("cmpl-", request))
         await _stream(relay, request, target, translated, reply)
     else:
         await _whole(relay, request, target, translated, lambda r: to_completion(r, options))
@@ -102,7 +101,7 @@ async def _responses(
     keep = body.get("store") is not False and relay.settings.store_responses
     if translated.options.stream:
         reply = ResponsesStream(
-            translated.options, codex=codex, now_s=time.time(), reply_id=_reply_id("resp_")
+            translated.options, codex=codex, now_s=time.time(), reply_id=_reply_id("resp_", request)
         )
         await _stream(relay, request, target, translated, reply, keep=keep)
     else:
@@ -149,8 +148,9 @@ def is_codex(request: Request) -> bool:
     return originator.lower().startswith(b"codex")
 
 
-def _reply_id(prefix: str) -> str:
-    return prefix + os.urandom(12).hex()
+def _reply_id(prefix: str, request: Request) -> str:
+    """Return the id that an answer has until the upstream names one."""
+    return prefix + request.id[4:28]
 
 
 def _call(request: Request, translated: Translated) -> Call:
@@ -265,7 +265,7 @@ async def _whole(
     try:
         answer = await _open(relay, request, target, translated)
         model = translated.options.model
-        collector = Collector(now_s=time.time(), reply_id=_reply_id("resp_"), model=model)
+        collector = Collector(now_s=time.time(), reply_id=_reply_id("resp_", request), model=model)
         try:
             await collect(request, answer, collector, relay.recorder.tap(request))
         finally:

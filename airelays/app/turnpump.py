@@ -89,7 +89,7 @@ class TurnPump(StreamPump):
         if self.reply.stopped:
             self.answer.abort()
         else:
-            self._loop.call_later(AFTER_TERMINAL_SECONDS, self.answer.abort)
+            self.answer.end_within(AFTER_TERMINAL_SECONDS)
 
     def _end(self, fault: RelayError | None) -> None:
         if self._ending is not None:

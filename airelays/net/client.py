@@ -12,6 +12,7 @@ import os
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
+from time import monotonic
 from typing import Any
 
 from airelays.errors import RelayBug, UpstreamFault
@@ -126,14 +127,15 @@ class Client:
         head = self._encode(method, url, target, proxy, fields, extra, framing)
         head_s = self._head_s if head_s is None else head_s
         gap_s = self._gap_s if gap_s is None else gap_s
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
+        started_s = (
+            monotonic()
+        )  # the loop's clock: asking for the loop asks the system for our process id
         connection = self._take((target.origin, proxy), started_s)
         if connection is not None:
             try:
                 answer = await _exchange(connection, method, head, body, head_s, gap_s)
                 return Response(
-                    connection, answer, {"dial": 0.0, "head": _ms(loop.time() - started_s)}
+                    connection, answer, {"dial": 0.0, "head": _ms(monotonic() - started_s)}
                 )
             except UpstreamFault:
                 # RFC 9112 section 9.3.1: a kept connection may close at any time, also just now.
@@ -142,12 +144,12 @@ class Client:
         replaces = connection is not None
         try:
             connection = await self._dial(target, proxy)
-            dialled_s = loop.time()
+            dialled_s = monotonic()
             answer = await _exchange(connection, method, head, body, head_s, gap_s)
         except UpstreamFault as fault:
             fault.tried_twice = replaces
             raise
-        return Response(connection, answer, _times(connection, started_s, dialled_s, loop.time()))
+        return Response(connection, answer, _times(connection, started_s, dialled_s, monotonic()))
 
     async def upload(
         self,
@@ -291,11 +293,10 @@ class Client:
         if self._closed or len(connections) >= MAX_IDLE_PER_ORIGIN:
             connection.close()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since_s = loop.time()
+        connection.idle_since_s = monotonic()
         connections.append(connection)
         if self._sweeper is None:
-            self._sweeper = loop.call_later(IDLE_S, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(IDLE_S, self._sweep)
 
     def _forget(self, connection: Exchange) -> None:
         connections = self._idle.get(connection.key, [])
@@ -360,7 +361,7 @@ def _times(
 
 
 def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)
+    return seconds * 1000
 
 
 def _shrink_tls_buffer() -> None:

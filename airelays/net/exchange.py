@@ -49,7 +49,7 @@ class Exchange(Dialled):
 
     __slots__ = (
         "_blocked", "_closed_cleanly", "_decoder", "_done", "_due_s", "_early", "_early_bytes",
-        "_feed", "_gap_s", "_head_s", "_heard", "_interim", "_interim_bytes", "_keep_alive",
+        "_ending", "_feed", "_gap_s", "_head_s", "_heard", "_interim", "_interim_bytes", "_keep_alive",
         "_last_s", "_loop", "_lost", "_method", "_on_idle", "_on_lost", "_partial", "_paused",
         "_poll", "_raw", "_remaining", "_state", "_timer", "_view", "_waiter", "idle_since_s", "key",
         "lost_unheard", "place", "reusable", "transport",
@@ -86,6 +86,7 @@ class Exchange(Dialled):
         self._early: list[bytes] = []
         self._early_bytes = 0
         self._heard = self._keep_alive = self._paused = self._closed_cleanly = False
+        self._ending = False
         self._method = ""
         self._lost: Exception | None = None
         self._poll: select.poll | None = None
@@ -161,6 +162,14 @@ class Exchange(Dialled):
                 self._watch(self._last_s + self._gap_s)
             if not self.transport.is_closing():
                 self.transport.resume_reading()
+
+    def end_within(self, seconds: float) -> None:
+        """Give the rest of the body so long, counted from now; to be called by `feed`.
+
+        A body that ends in the same read, the usual case, costs no timer.
+        """
+        self._ending = True
+        self._due_s = monotonic() + seconds
 
     def abort(self) -> None:
         """Drop the connection at once; a waiting exchange ends with an UpstreamFault."""
@@ -289,6 +298,7 @@ class Exchange(Dialled):
         self._last_s = self._loop.time()
         self._watch(self._last_s + self._gap_s)
         self._keep_alive = head.keep_alive
+        self._ending = False
         self._decoder = ChunkDecoder() if head.chunked else None
         self._remaining = -1 if head.content_length is None else head.content_length
         self._feed = self._raw = self._done = self._lost = None
@@ -328,6 +338,8 @@ class Exchange(Dialled):
                     feed(payload)
                 if left <= 0 and self._state == _BODY:
                     self._complete(extra=left < 0)
+            if self._ending and self._state == _BODY:
+                self._watch(self._due_s)
         except ProtocolFault as fault:
             text = f"{{}} sent a malformed body: {fault.message}"
             self._fail(self._fault(text, "stream", code="upstream_malformed"))
@@ -401,7 +413,7 @@ class Exchange(Dialled):
     def _look_at_clock(self) -> None:
         self._timer = None
         now_s = self._loop.time()
-        if self._state == _HEAD:
+        if self._state == _HEAD or (self._state == _BODY and self._ending):
             due_s = self._due_s
         elif self._state == _BODY:
             due_s = (now_s if self._paused else self._last_s) + self._gap_s
@@ -412,6 +424,8 @@ class Exchange(Dialled):
         elif self._state == _HEAD:
             text = f"{{}} sent no complete response head within {self._head_s:g} s"
             self._fail(self._fault(text, "upstream", status=504, code="upstream_timeout"))
+        elif self._ending:
+            self.abort()
         else:
             text = f"{{}} sent nothing for {self._gap_s:g} s in the middle of its answer"
             self._fail(self._fault(text, "stream", status=504, code="upstream_stalled"))

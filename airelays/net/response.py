@@ -113,6 +113,12 @@ class Response:
         if connection is not None:
             connection.resume()
 
+    def end_within(self, seconds: float) -> None:
+        """Give the rest of the body so long, counted from now; to be called by `feed`."""
+        connection = self._own()
+        if connection is not None:
+            connection.end_within(seconds)
+
     def abort(self) -> None:
         """End the exchange and drop its connection. Safe to call at any time and twice."""
         connection = self._own()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from airelays.errors import ClientFault, RelayBug, RelayError
 from airelays.model import RequestHead
@@ -241,5 +241,16 @@ class Session:
 
 
 def new_request_id() -> str:
-    """Return "req_" and 32 hexadecimal digits."""
-    return "req_" + os.urandom(16).hex()
+    """Return "req_" and 32 hexadecimal digits, random."""
+    return next(_ids)
+
+
+def _make_ids() -> Iterator[str]:
+    """Yield ids; the system is asked for the random bytes of sixty-four at a time."""
+    while True:
+        digits = os.urandom(64 * 16).hex()
+        for at in range(0, len(digits), 32):
+            yield "req_" + digits[at : at + 32]
+
+
+_ids = _make_ids()

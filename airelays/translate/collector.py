@@ -6,12 +6,48 @@ import json
 from typing import Any
 
 from airelays.protocol.sse import MAX_EVENT_BYTES
-from airelays.translate.frames import Delta, EventMap, is_utf8, key_of, read_event, skippable
+from airelays.translate.frames import DELTA, EventMap, is_utf8, key_of, read_event
 from airelays.translate.responses_stream import ItemKeeper
 
 __all__ = ["Collector"]
 
-_ITEM_DONE = b'event: response.output_item.done\ndata: {"type":"response.output_item.done",'
+# So many finished items and text deltas are kept unread: most answers are over before, and then most are needless.
+MAX_KEPT = 256
+_ITEM_DONE = b"event: response.output_item.done"
+_TEXT_DELTA = b"event: response.output_text.delta"
+
+
+def _known() -> dict[bytes, tuple[bytes, bool]]:
+    """Return for the first line of an event how its data begins in the usual spelling, and whether it is kept."""
+    ignored = (
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.content_part.done",
+        "response.output_text.done",
+        "response.output_text.annotation.added",
+        "response.refusal.delta",
+        "response.refusal.done",
+        "response.reasoning_summary_part.added",
+        "response.reasoning_summary_part.done",
+        "response.reasoning_summary_text.delta",
+        "response.reasoning_summary_text.done",
+        "response.reasoning_text.delta",
+        "response.reasoning_text.done",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "response.custom_tool_call_input.delta",
+        "response.custom_tool_call_input.done",
+        "response.output_item.done",
+        "response.output_text.delta",
+    )
+    table = {}
+    for name in ignored:
+        line = b"event: " + name.encode()
+        start = b'data: {"type":"' + name.encode() + b'"'
+        table[line] = start, line in (_ITEM_DONE, _TEXT_DELTA)
+    return table
 
 
 class Collector(EventMap):
@@ -21,29 +57,9 @@ class Collector(EventMap):
     too, so that an upstream that never closes its items still gives the same answer as in a stream.
     """
 
-    skipped = skippable(
-        "response.created",
-        "response.in_progress",
-        "response.output_item.added",
-        "response.content_part.added",
-        "response.content_part.done",
-        "response.output_text.done",
-        "response.output_text.annotation.added",
-        "response.refusal.done",
-        "response.reasoning_summary_part.added",
-        "response.reasoning_summary_part.done",
-        "response.reasoning_summary_text.done",
-        "response.reasoning_text.done",
-        "response.function_call_arguments.done",
-        "response.custom_tool_call_input.done",
-    )
+    _known = _known()
 
-    __slots__ = (
-        "_items",
-        "_response",
-        "_texts",
-        "_unread",
-    )
+    __slots__ = ("_items", "_kept", "_response", "_texts")
 
     def __init__(
         self,
@@ -61,12 +77,11 @@ class Collector(EventMap):
             max_event_bytes=max_event_bytes,
             fast=fast,
         )
-        # Nothing goes out, so nothing is held back: announcements can be skipped from the first event on.
-        self.committed = True
+        self.committed = True  # nothing goes out, so nothing is held back
         self._items = ItemKeeper()
-        # Finished items in their usual spelling, unread, each with the texts that came since the one before: a
-        # terminal event that has them all makes them needless.
-        self._unread: list[tuple[bytes, dict[bytes, list[Any]]]] = []
+        # The data lines of finished items and text deltas in their usual spelling: a terminal event that has all
+        # items makes them needless.
+        self._kept: list[bytes] = []
         self._texts: dict[bytes, list[Any]] = {}
         self._response: dict[str, Any] = {}
 
@@ -88,7 +103,7 @@ class Collector(EventMap):
         response["status"] = self.terminal
         output = response.get("output")
         if not (isinstance(output, list) and output):
-            self._read_items()
+            self._read_kept()
             if not self._items.fill(response) and not output:
                 response["output"] = self._spoken()
         return response
@@ -96,7 +111,7 @@ class Collector(EventMap):
     def so_far(self) -> dict[str, Any]:
         """Return the Responses object of an answer that the relay itself ended: what had come by then."""
         done: dict[str, Any] = {"output": []}
-        self._read_items()
+        self._read_kept()
         self._items.fill(done)
         self.terminal = "completed"
         self._response["output"] = [*done["output"], *self._spoken()]
@@ -119,53 +134,64 @@ class Collector(EventMap):
             )
         return made
 
-    def _read_items(self) -> None:
-        unread, self._unread = self._unread, []
-        last, self._texts = self._texts, {}
-        for frame, texts in unread:
-            self._add_texts(texts)
-            event = read_event(frame[frame.index(b"\ndata: ") + 7 :])
-            if event is not None:
-                self._keep(event)
-        self._add_texts(last)
+    def _feed_frames(self, data: bytes, out: list[bytes]) -> None:
+        """As in EventMap, by lines: an event of two lines is passed over or kept by how they begin."""
+        lines = self._whole_frames(data).split(b"\n")
+        known, kept = self._known, self._kept
+        at, end = (
+            0,
+            len(lines) - 2,
+        )  # behind the last frame come its blank line and what split leaves
+        while at < end:
+            found = known.get(lines[at])
+            if found is not None and not lines[at + 2] and lines[at + 1].startswith(found[0]):
+                if found[1]:
+                    kept.append(lines[at + 1])
+                at += 3
+                continue
+            stop = lines.index(b"", at)
+            self._frame(lines[at:stop], out)
+            at = stop + 1
+            if self.done or self.stopped:
+                return
+        if len(kept) > MAX_KEPT:
+            self._read_kept()
 
-    def _add_texts(self, texts: dict[bytes, list[Any]]) -> None:
-        for key, pieces in texts.items():
-            self._texts.setdefault(key, []).extend(pieces)
+    def _read_kept(self) -> None:
+        """Read what was kept, in its order."""
+        kept = self._kept.copy()
+        self._kept.clear()
+        for data in kept:
+            found = DELTA.match(_TEXT_DELTA + b"\n" + data)
+            key = found and (found[5] or found[2])
+            if found is not None and key is not None and is_utf8(found[4]):
+                self._texts.setdefault(key, []).append(found[4])
+                continue
+            event = read_event(data[6:])
+            if event is None:
+                continue
+            if event.get("type") == "response.output_item.done":
+                self._keep(event)
+            else:
+                self._say(event)
 
     def _keep(self, event: dict[str, Any]) -> None:
         self._items.keep(event)
         self._texts.pop(key_of(event), None)
 
-    def _frame(self, frame: bytes, out: list[bytes]) -> None:
-        if frame.startswith(_ITEM_DONE) and frame.count(b"\n") == 1:
-            self.events += 1
-            self._unread.append((frame, self._texts))
-            self._texts = {}
-        else:
-            super()._frame(frame, out)
-
-    def _delta(self, found: Delta, frame: bytes, out: list[bytes]) -> bool:
-        if found[1] == b"response.output_text.delta":
-            key = found[5] or found[2]
-            if key is None or not is_utf8(found[4]):
-                return False
-            self._texts.setdefault(key, []).append(found[4])
-        self.first_text = True
-        return True
+    def _say(self, event: dict[str, Any]) -> None:
+        if isinstance(event.get("delta"), str):
+            self._texts.setdefault(key_of(event), []).append(event["delta"])
 
     def _event(
         self, kind: str, name: str, event: dict[str, Any], data: bytes, out: list[bytes]
     ) -> None:
         if kind == "response.output_item.done":
-            self._read_items()  # those that came before: of a repeated index the last counts
+            self._read_kept()  # those that came before: of a repeated index the last counts
             self._keep(event)
         elif kind == "response.output_text.delta":
-            self.first_text = True
-            if isinstance(event.get("delta"), str):
-                self._texts.setdefault(key_of(event), []).append(event["delta"])
-        elif kind.endswith(".delta"):
-            self.first_text = True
+            self._read_kept()
+            self._say(event)
 
     def _finish(
         self, kind: str, name: str, event: dict[str, Any], data: bytes, out: list[bytes]

@@ -248,19 +248,27 @@ class EventMap:
         """Return a comment that keeps an idle connection open."""
         return b": ping\n\n"
 
-    def _feed_frames(self, data: bytes, out: list[bytes]) -> None:
+    def _whole_frames(self, data: bytes) -> bytes:
+        """Return the frames that are complete with `data`, up to the last blank line; keep the rest for later."""
         tail = self._tail
-        if b"\n\n" not in data and not (data[:1] == b"\n" and tail and tail[-1][-1:] == b"\n"):
-            self._tail_size += len(data)
-            if self._tail_size > self._max_bytes:
-                raise too_large(self._max_bytes)
-            tail.append(data)
-            return
-        frames = (self._take_tail() + data if tail else data).split(b"\n\n")
-        rest = frames.pop()
-        if rest:
-            tail.append(rest)
-            self._tail_size = len(rest)
+        end = data.rfind(b"\n\n") + 2
+        if end < 2:
+            if not (data[:1] == b"\n" and tail and tail[-1][-1:] == b"\n"):
+                self._tail_size += len(data)
+                if self._tail_size > self._max_bytes:
+                    raise too_large(self._max_bytes)
+                tail.append(data)
+                return b""
+            end = 1
+        whole = self._take_tail() + data[:end] if tail else data[:end]
+        if end < len(data):
+            tail.append(data[end:])
+            self._tail_size = len(data) - end
+        return whole
+
+    def _feed_frames(self, data: bytes, out: list[bytes]) -> None:
+        frames = self._whole_frames(data).split(b"\n\n")
+        frames.pop()
         match, skipped = DELTA.match, self.skipped
         for frame in frames:
             found = match(frame)
@@ -276,13 +284,13 @@ class EventMap:
                 if start is not None and ignored and frame.startswith(start, line + 1):
                     self.events += 1
                     continue
-            self._frame(frame, out)
+            self._frame(frame.split(b"\n"), out)
             if self.done or self.stopped:
                 return
 
-    def _frame(self, frame: bytes, out: list[bytes]) -> None:
+    def _frame(self, lines: list[bytes], out: list[bytes]) -> None:
         name, data = b"", []
-        for line in frame.split(b"\n"):
+        for line in lines:
             field, _, value = line.partition(b":")
             if field == b"data":
                 data.append(value[1:] if value[:1] == b" " else value)

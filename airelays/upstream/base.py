@@ -39,6 +39,9 @@ class Answer(Protocol):
     def resume(self) -> None:
         """Read again."""
 
+    def end_within(self, seconds: float) -> None:
+        """Give the rest of the body so long, counted from now, then do as `abort`; to be called by `feed`."""
+
     def abort(self) -> None:
         """End the upstream request at once; a running `pump` raises UpstreamFault. Safe to call twice."""
 

@@ -92,6 +92,10 @@ class ChatGPTAnswer:
         """Read again."""
         self._response.resume()
 
+    def end_within(self, seconds: float) -> None:
+        """Give the rest of the body so long."""
+        self._response.end_within(seconds)
+
     def abort(self) -> None:
         """End the request at once."""
         self._response.abort()

@@ -164,6 +164,10 @@ class _DemoAnswer:
         """Go on."""
         self._free.set()
 
+    def end_within(self, seconds: float) -> None:
+        """Go on for so long at most."""
+        asyncio.get_running_loop().call_later(seconds, self.abort)
+
     def abort(self) -> None:
         """Stop; a running `pump` raises."""
         self._aborted.set()
