@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import json.encoder
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -12,8 +14,10 @@ from airelays.errors import ClientFault
 from airelays.protocol.jsonio import (
     LONG_BYTES,
     MAX_DEPTH,
+    decode_with,
     dumps,
     dumps_large,
+    encode_with,
     loads_object,
 )
 
@@ -235,3 +239,44 @@ def test_depth_is_bounded_in_short_and_long_bodies(count: int, good: bool, paddi
     else:
         with pytest.raises(ClientFault, match="nests arrays and objects deeper than 128 levels"):
             loads_object(raw, max_bytes=1 << 20)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=30,
+)
+
+
+def result_of(call: Callable[[], Any]) -> Any:
+    """Return what `call` returns, or how it fails."""
+    try:
+        return call()
+    except ValueError as error:
+        return type(error), str(error)
+
+
+@pytest.mark.parametrize("allow_nan", [True, False])
+@given(value=JSON_VALUES)
+def test_the_kept_encoder_writes_what_json_writes(allow_nan: bool, value: Any) -> None:
+    encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=allow_nan)
+    kept = encode_with(encoder)
+    assert result_of(lambda: "".join(kept(value, 0))) == result_of(lambda: encoder.encode(value))
+
+
+def test_without_the_c_encoder_json_itself_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json.encoder, "c_make_encoder", None)
+    kept = encode_with(json.JSONEncoder(separators=(",", ":")))
+    assert "".join(kept({"a": [1, "\u00e9"]}, 0)) == '{"a":[1,"\\u00e9"]}'
+
+
+@given(
+    value=JSON_VALUES,
+    before=st.sampled_from(["", " ", "\r\n\t", "\u00a0", "x"]),
+    after=st.sampled_from(["", "\n", " \t\r\n", "\u00a0", ",", "{}"]),
+)
+def test_the_short_way_reads_what_json_reads(value: Any, before: str, after: str) -> None:
+    decoder = json.JSONDecoder(parse_constant=str)
+    text = before + json.dumps(value) + after
+    short = decode_with(decoder)
+    assert result_of(lambda: short(text)) == result_of(lambda: decoder.decode(text))

@@ -18,7 +18,7 @@ __all__ = ["LONG_TOKEN_BYTES", "credentials", "fingerprint", "matches"]
 LONG_TOKEN_BYTES = 32
 
 # OpenAI SDKs send Authorization; Azure-style clients `api-key`; Continue sends `x-api-key` beside it.
-_KEY_FIELDS = (b"x-api-key", b"api-key")
+_CREDENTIAL_FIELDS = frozenset((b"authorization", b"x-api-key", b"api-key"))
 
 
 def credentials(head: RequestHead) -> list[bytes]:
@@ -27,17 +27,18 @@ def credentials(head: RequestHead) -> list[bytes]:
     Never looks at the target or at cookies. Raises ClientFault (400) when a credential field comes twice:
     which of the two counts must not be left to chance (RFC 9110 section 5.3).
     """
-    found: list[bytes] = []
-    authorization = _single(head, b"authorization")
-    if authorization is not None:
-        scheme, _, value = authorization.partition(b" ")
-        if scheme.lower() == b"bearer":
-            found.append(value.strip(b" \t"))
-    for name in _KEY_FIELDS:
-        key = _single(head, name)
-        if key is not None:
-            found.append(key)
-    return [value for value in found if value]
+    found: dict[bytes, bytes] = {}
+    for name, value in head.fields:
+        if name in _CREDENTIAL_FIELDS:
+            if name in found:
+                raise ClientFault(
+                    f"request has more than one {name.decode()} header field; send exactly one",
+                    code="duplicate_credential",
+                )
+            found[name] = value
+    scheme, _, token = found.pop(b"authorization", b"").partition(b" ")
+    bearer = token.strip(b" \t") if scheme.lower() == b"bearer" else b""
+    return [value for value in (bearer, *found.values()) if value]
 
 
 def matches(presented: list[bytes], token: bytes) -> bool:
@@ -55,13 +56,3 @@ def matches(presented: list[bytes], token: bytes) -> bool:
 def fingerprint(secret: bytes) -> str:
     """Return 12 hex digits by which two log lines can be told to be about the same wrong token."""
     return hashlib.sha256(secret).hexdigest()[:12]
-
-
-def _single(head: RequestHead, name: bytes) -> bytes | None:
-    values = head.get_all(name)
-    if len(values) > 1:
-        raise ClientFault(
-            f"request has {len(values)} {name.decode()} header fields; send exactly one",
-            code="duplicate_credential",
-        )
-    return values[0] if values else None

@@ -130,12 +130,13 @@ class Session:
             if not skipped and self._buffer[:2] == b"\r\n":
                 # RFC 9112 section 2.2: an empty line ahead of a request. One: more would be a way to stay for ever.
                 self._buffer, skipped = self._buffer[2:], True
-            end = find_head_end(self._buffer, looked)
-            if end >= 0:
-                raw, self._buffer = self._buffer[:end], self._buffer[end:]
-                return raw
-            check_partial_head(self._buffer)
-            looked = len(self._buffer)
+            if self._buffer:
+                end = find_head_end(self._buffer, looked)
+                if end >= 0:
+                    raw, self._buffer = self._buffer[:end], self._buffer[end:]
+                    return raw
+                check_partial_head(self._buffer)
+                looked = len(self._buffer)
             data = await self.connection.read(at_s)
             if not data:
                 if self._buffer:

@@ -99,8 +99,11 @@ class ChunkDecoder:
             start = line.end()
             size = int(line[1], 16)
             stop = start + size
-            if not size or buffer[stop : stop + 2] != b"\r\n":
+            if buffer[stop : stop + 2] != b"\r\n":
                 break
+            if not size:
+                self._state = self._END  # without trailers, as nearly every body ends
+                return stop + 2
             parts.append(buffer[start:stop])
             at = stop + 2
         return at

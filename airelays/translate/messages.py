@@ -51,7 +51,8 @@ class MessageMap:
         if not messages:
             raise fault("messages", "is empty; expected at least one message")
         for at, message in enumerate(messages):
-            self._add(want_object(message, f"messages[{at}]"), f"messages[{at}]")
+            path = f"messages[{at}]"
+            self._add(want_object(message, path), path)
         if not self.input:
             # Only system messages: the upstream wants an input, and this loses nothing.
             self.input = [_developer(text) for text in self.instructions]

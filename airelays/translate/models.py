@@ -6,10 +6,9 @@ OpenAI clients read `data`, JetBrains requires it, the Codex CLI reads `models` 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from airelays.errors import ClientFault
-from airelays.record import Record
 
 __all__ = ["IMAGE_MODEL", "FoundModel", "find", "list_body", "record"]
 
@@ -23,7 +22,7 @@ MAX_SUGGESTIONS = 5
 Entry = Mapping[str, Any]
 
 
-class FoundModel(Record):
+class FoundModel(NamedTuple):
     """What a client's word for a model means: the upstream's id, and its catalogue entry if there is one."""
 
     model: str
@@ -152,7 +151,7 @@ def find(
     """
     for entry in catalogue:
         # Spelled as the upstream spells it: what nearly every request does.
-        if isinstance(entry, Mapping) and entry.get("slug") == model:
+        if isinstance(entry, dict) and entry.get("slug") == model:
             return FoundModel(model, entry)
     known = _by_slug(catalogue)
     others = {name.casefold(): name for name in extra}

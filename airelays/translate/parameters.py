@@ -204,6 +204,8 @@ def conversation_of(body: dict[str, Any]) -> tuple[str | None, str | None]:
 
 def refuse_asked(body: dict[str, Any], names: Collection[str], why: str) -> None:
     """Refuse the first parameter of `names` that asks for something."""
+    if body.keys().isdisjoint(names):
+        return
     for name in names:
         value = body.get(name)
         # `logprobs: 0` of the completions API asks for the chosen token's own probability.

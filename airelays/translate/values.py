@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from airelays.record import Record
+from typing import Any, NamedTuple
 
 __all__ = ["FileRef", "Notes", "ReplyOptions", "Translated"]
 
 
-class ReplyOptions(Record):
+class ReplyOptions(NamedTuple):
     """What the reply maps need to know of the request.
 
     `model` is the client's own word for it, used until the upstream names one. `stop` sequences are
@@ -23,7 +21,7 @@ class ReplyOptions(Record):
     legacy_functions: bool = False
 
 
-class FileRef(Record):
+class FileRef(NamedTuple):
     """A part of the input that names a file by id, which the app must fill in.
 
     `part` is the very dict inside the request body: {"type": "input_image" | "input_file" | "input_text",
@@ -36,7 +34,7 @@ class FileRef(Record):
     part: dict[str, Any]
 
 
-class Translated(Record):
+class Translated(NamedTuple):
     """One client request as a Responses request.
 
     `body` is to be sent as it is, once `file_refs` and `item_refs` are dealt with: it streams and stores

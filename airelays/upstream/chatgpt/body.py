@@ -107,7 +107,12 @@ def _outline(value: Any, depth: int) -> Any:
     if isinstance(value, list):
         return [_outline(item, depth - 1) for item in value[:16]]
     if isinstance(value, dict):
-        return {key: _outline(item, depth - 1) for key, item in value.items()}
+        return {
+            key: item
+            if isinstance(item, str) and len(item) <= OUTLINE_CHARS
+            else _outline(item, depth - 1)
+            for key, item in value.items()
+        }
     return value
 
 
