@@ -262,19 +262,24 @@ class Exchange(Dialled):
     # --- inside ----------------------------------------------------------------------------------------
 
     def _take_head(self, data: bytes) -> None:
-        partial = self._partial
-        looked = max(0, len(partial) - 3)
-        partial += data
+        partial = self._partial  # empty for a head that comes in one read, as nearly every one does
+        if partial:
+            looked = max(0, len(partial) - 3)
+            partial += data
+            size = len(partial) + self._interim_bytes
+            if partial.find(b"\r\n\r\n", looked) < 0 and size <= MAX_HEAD_BYTES:
+                return None
+            data = bytes(partial)
+            partial.clear()
         while self._state == _HEAD:
-            end = partial.find(b"\r\n\r\n", looked) + 4
-            if (end if end >= 4 else len(partial)) + self._interim_bytes > MAX_HEAD_BYTES:
+            end = data.find(b"\r\n\r\n") + 4
+            if (end if end >= 4 else len(data)) + self._interim_bytes > MAX_HEAD_BYTES:
                 text = f"{{}} sent a response head of more than {MAX_HEAD_BYTES:,} bytes"
                 return self._fail(self._fault(text, "upstream", code="upstream_malformed"))
             if end < 4:
+                partial += data
                 return None
-            raw = bytes(partial[:end])
-            del partial[:end]
-            looked = 0
+            raw, data = data[:end], data[end:]
             try:
                 head = parse_response_head(raw, method=self._method)
             except UpstreamFault as fault:
@@ -283,7 +288,7 @@ class Exchange(Dialled):
             if head.status < 200:
                 self._skip_interim(head, end)
             else:
-                self._head_arrived(head)
+                self._head_arrived(head, data)
         return None
 
     def _skip_interim(self, head: ResponseHead, size: int) -> None:
@@ -293,7 +298,7 @@ class Exchange(Dialled):
             text = f"{{}} sent an interim answer {head.status} unasked, or more than {MAX_INFORMATIONAL}"
             self._fail(self._fault(text, "upstream", code="upstream_malformed"))
 
-    def _head_arrived(self, head: ResponseHead) -> None:
+    def _head_arrived(self, head: ResponseHead, rest: bytes) -> None:
         self._state = _BODY
         self._last_s = self._loop.time()
         self._watch(self._last_s + self._gap_s)
@@ -302,8 +307,6 @@ class Exchange(Dialled):
         self._decoder = ChunkDecoder() if head.chunked else None
         self._remaining = -1 if head.content_length is None else head.content_length
         self._feed = self._raw = self._done = self._lost = None
-        rest = bytes(self._partial)
-        self._partial.clear()
         if rest:
             self._keep_early(rest)
         waiter, self._waiter = self._waiter, None

@@ -52,7 +52,7 @@ class Response:
                 type="upstream_error",
             )
         # A stream can last an hour, and the 1.5 KiB of its head need not.
-        self.head = self.head._replace(fields=())
+        self.head = ResponseHead(self.head.status, (), *self.head[2:])
         await self._pump(feed)
 
     async def read(self, limit_bytes: int = MAX_JSON_BYTES, *, within_s: float = 60.0) -> bytes:

@@ -124,7 +124,8 @@ def parse_response_head(raw: bytes, *, method: str) -> ResponseHead:
         framed = _read_framing(raw[:line_end] + b"".join(framing) + b"\r\n\r\n", method)
     except ProtocolFault as fault:
         raise UpstreamFault(f"upstream sent a malformed response head: {fault.message}") from fault
-    return framed._replace(fields=fields)
+    # Not _replace, which costs five times as much.
+    return ResponseHead(framed.status, fields, *framed[2:])
 
 
 def encode_request_head(method: str, target: str, fields: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -7,6 +7,7 @@ Owns: which fields go out. Refuses to know: sockets, who asks. Pure.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from typing import Any
 
@@ -82,8 +83,6 @@ def session_id(sent: dict[str, Any], conversation: str) -> str:
     It comes from `conversation`, or the caller's cache key, or from what all requests of one conversation
     begin with: model, instructions, tools and the first item. The upstream keeps its prompt cache by it.
     """
-    import hashlib
-
     key: Any = conversation or sent.get("prompt_cache_key")
     if not key:
         items, tools = sent.get("input"), sent.get("tools")
