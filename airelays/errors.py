@@ -26,6 +26,7 @@ __all__ = [
     "UpstreamFault",
     "default_type",
     "error_body",
+    "forget_frames",
 ]
 
 
@@ -124,3 +125,10 @@ class FlagError(ConfigError):
 def error_body(error: RelayError) -> bytes:
     """Return the JSON body for `error`, ASCII only, ending in a newline."""
     return json.dumps({"error": error.to_object()}).encode() + b"\n"
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Drop the frames that `error` and its causes came through; kept with it, they keep all that a request held."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

@@ -325,9 +325,9 @@ class Client:
 async def _exchange(
     connection: Exchange, method: str, head: bytes, body: bytes, head_s: float, gap_s: float
 ) -> ResponseHead:
-    waiter = connection.begin(method, head, body, head_s=head_s, gap_s=gap_s)
     try:
-        return await waiter
+        # Not by a name: the future has the fault, and the fault this frame.
+        return await connection.begin(method, head, body, head_s=head_s, gap_s=gap_s)
     except BaseException:
         connection.abort()
         raise

@@ -19,7 +19,7 @@ from airelays.net.proxy import Proxy
 from airelays.protocol.http1 import encode_request_head, find_head_end, parse_response_head
 from airelays.tables import is_near
 
-__all__ = ["Dialled", "open_connection", "unreachable"]
+__all__ = ["Dialled", "let_go", "open_connection", "unreachable"]
 
 # RFC 8305 section 5: 250 ms between two attempts; the first family is not waited for longer.
 STAGGER_S = 0.25
@@ -34,6 +34,7 @@ class Dialled(asyncio.BufferedProtocol):
     tls_s = 0.0
 
 
+_NOBODY = Dialled()
 _ProtocolT = TypeVar("_ProtocolT", bound=Dialled)
 _Address = tuple[int, tuple[object, ...]]
 
@@ -48,6 +49,14 @@ def unreachable(message: str, hop: str, *, timeout: bool = False) -> UpstreamFau
         code="upstream_timeout" if timeout else "upstream_unreachable",
         type="upstream_error",
     )
+
+
+def let_go(transport: asyncio.Transport) -> None:
+    """Make a transport that is lost forget whom it served.
+
+    asyncio's TLS keeps its protocol's methods for ever, and through them itself with all its buffers: 90 KiB.
+    """
+    transport.set_protocol(_NOBODY)
 
 
 async def open_connection(

@@ -19,7 +19,7 @@ from time import monotonic
 
 from airelays.errors import UpstreamFault
 from airelays.model import ResponseHead
-from airelays.net.dial import Dialled
+from airelays.net.dial import Dialled, let_go
 from airelays.net.sharedread import read_view
 from airelays.protocol.chunked import ChunkDecoder
 from airelays.protocol.http1 import ProtocolFault, parse_response_head
@@ -85,8 +85,7 @@ class Exchange(Dialled):
         self._interim = 0
         self._early: list[bytes] = []
         self._early_bytes = 0
-        self._heard = self._keep_alive = self._paused = self._closed_cleanly = False
-        self._ending = False
+        self._heard = self._keep_alive = self._paused = self._closed_cleanly = self._ending = False
         self._method = ""
         self._lost: Exception | None = None
         self._poll: select.poll | None = None
@@ -258,6 +257,7 @@ class Exchange(Dialled):
         self._poll = None
         self.resume_writing()
         self._input_ended()
+        let_go(self.transport)
 
     # --- inside ----------------------------------------------------------------------------------------
 
@@ -354,9 +354,7 @@ class Exchange(Dialled):
         self._raw = None
         self._state = _IDLE
         self.resume()
-        broken = (
-            extra or self._closed_cleanly or self._lost is not None or self.transport.is_closing()
-        )
+        broken = extra or self._closed_cleanly or self._lost or self.transport.is_closing()
         # A reply that came before the whole request was sent leaves the connection out of step.
         if (
             self._keep_alive
@@ -401,6 +399,7 @@ class Exchange(Dialled):
         for future in (self._waiter, self._done):
             if future is not None and not future.done():
                 future.set_exception(error)
+                self._lost = None  # who waited has it, and its way up leads back here
         self._waiter = self._done = None
         if was_idle:
             self._on_lost(self)

@@ -88,7 +88,7 @@ class Response:
             await self._done
         finally:
             self.abort()
-            self._connection = None
+            self._connection = self._done = None
 
     def _own(self) -> Exchange | None:
         """Return the connection while it is ours: once the body is over it may serve somebody else."""

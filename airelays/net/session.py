@@ -11,7 +11,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
 
-from airelays.errors import ClientFault, RelayBug, RelayError
+from airelays.errors import ClientFault, RelayBug, RelayError, forget_frames
 from airelays.model import RequestHead
 from airelays.net.connection import Connection, TimedOut
 from airelays.net.request import ClientGone, Request
@@ -168,6 +168,7 @@ class Session:
             await self._handle(request)
         finally:
             self.request = None
+            forget_frames(request.outcome.error)
             self._on_done(request)
             self.connection.on_blocked = None
             if self._half_closed is not None:

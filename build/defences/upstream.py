@@ -258,8 +258,8 @@ UPSTREAM = (
         "U6",
         "bytes behind an answer close the connection",
         EXCHANGE,
-        "            extra or self._closed_cleanly or",
-        "            self._closed_cleanly or",
+        "broken = extra or self._closed_cleanly or",
+        "broken = self._closed_cleanly or",
         ("tests/test_client.py::test_connection_out_of_step_is_not_used_again",),
     ),
     Defence(
@@ -322,8 +322,8 @@ UPSTREAM = (
         "U8",
         "the upstream's connection goes with the request",
         CLIENT,
-        "        return await waiter\n    except BaseException:\n        connection.abort()\n        raise\n",
-        "        return await waiter\n    except BaseException:\n        raise\n",
+        "gap_s=gap_s)\n    except BaseException:\n        connection.abort()\n        raise\n",
+        "gap_s=gap_s)\n    except BaseException:\n        raise\n",
         ("tests/test_client.py::test_cancelled_request_closes_its_connection",),
     ),
     Defence(
