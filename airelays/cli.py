@@ -42,7 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         return 141
     except OSError as error:
         _drop_output()
-        sys.stderr.write(f"airelays: output cannot be written: {error.strerror}\n")
+        what = "output cannot be written" if error.filename is None else f"{error.filename!r}"
+        sys.stderr.write(f"airelays: {what}: {error.strerror}\n")
         return 1
     except ModuleNotFoundError as error:
         return _lacks(error)

@@ -183,3 +183,11 @@ def test_quirks_are_listed(tmp_path: Path) -> None:
     assert json.loads(airelays(tmp_path, "quirks", "--json").stdout) == QUIRKS
     shown = airelays(tmp_path, "quirks").stdout
     assert all(name in shown for name in QUIRKS)
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / ".codex").symlink_to(tmp_path / "gone")
+    done = airelays(tmp_path, "connect", "codex", "--write")
+    assert done.returncode == 1
+    assert f"{tmp_path}/.codex/config.toml cannot be written: File exists" in done.stderr
+    assert f"paste what is missing, or mend {tmp_path}/.codex" in done.stderr

@@ -258,27 +258,27 @@ async def _account(
     upstream: ChatGPTUpstream, reached: bool, skip_response: bool
 ) -> AsyncIterator[Check]:
     facts = await asyncio.to_thread(upstream.tokens.describe)
+    lack, model = "", ""
     if not facts["authenticated"]:
         text = facts.get("problem") or "no ChatGPT sign-in is stored"
         yield Check("openai_auth", "fail", text, ("airelays login",))
-        reached = False
+        lack = "the sign-in is not ready"
     elif not reached:
-        yield Check("openai_auth", "skip", "the upstream was not reached")
+        lack = "the upstream was not reached"
+        yield Check("openai_auth", "skip", lack)
     else:
         check = await _sign_in(upstream)
-        reached = check.status == "pass"
+        lack = "" if check.status == "pass" else "the sign-in is not ready"
         yield check
-    model = ""
-    if reached:
+    if lack:
+        yield Check("openai_models", "skip", lack)
+    else:
         check = await _models(upstream)
         model = check.data.get("selected_model", "")
+        lack = "" if model else "no model is known"
         yield check
-    else:
-        yield Check("openai_models", "skip", "the sign-in is not ready")
-    if skip_response or not model:
-        yield Check(
-            "openai_response", "skip", "not asked for" if skip_response else "no model to ask"
-        )
+    if skip_response or lack:
+        yield Check("openai_response", "skip", "not asked for" if skip_response else lack)
     else:
         yield await _response(upstream, model)
 

@@ -14,9 +14,9 @@ from typing import Any
 from airelays.config import parse_toml
 from airelays.errors import ConfigError
 
-__all__ = ["has_already", "refuse_clash"]
+__all__ = ["PASTE", "has_already", "refuse_clash"]
 
-_PASTE = "run the command without --write and paste what is missing"
+PASTE = "run the command without --write and paste what is missing"
 _KEY = re.compile(r"""("[^"]*"|'[^']*'|[A-Za-z0-9_.-]+)[ \t]*:(?:[ \t]+(.*))?$""")
 _CLOSED_BY = {"[": "]", "{": "}", '"': '"', "'": "'"}
 
@@ -37,7 +37,7 @@ def refuse_clash(path: str, kept: str, block: str, result: str) -> None:
         except ConfigError as error:
             name = block.partition("]")[0] + "]"
             raise ConfigError(
-                f"{path} has {name} already, with other values; take that table out, or {_PASTE}"
+                f"{path} has {name} already, with other values; take that table out, or {PASTE}"
             ) from error
     elif block.startswith("- "):
         _refuse_list(path, kept, block)
@@ -64,9 +64,9 @@ def _plain_lines(text: str) -> list[str]:
 def _refuse_list(path: str, kept: str, block: str) -> None:
     name = block.partition("\n")[0].removeprefix("- ")
     if re.search(rf"^[ -]*{re.escape(name)}[ \t]*(#.*)?$", kept, re.MULTILINE):
-        raise ConfigError(f"{path} has an entry {name} already; take it out, or {_PASTE}")
+        raise ConfigError(f"{path} has an entry {name} already; take it out, or {PASTE}")
     if any(not line.startswith("- ") for line in _plain_lines(kept)):
-        raise ConfigError(f"{path} is not a plain YAML list, so nothing is added to it; {_PASTE}")
+        raise ConfigError(f"{path} is not a plain YAML list, so nothing is added to it; {PASTE}")
 
 
 def _refuse_mapping(path: str, kept: str, block: str) -> None:
@@ -79,10 +79,10 @@ def _refuse_mapping(path: str, kept: str, block: str) -> None:
         value: Any = match and re.sub(r"(^|\s)#.*", "", match[2] or "").strip()
         if match is None or (value and not _is_closed(value)):
             raise ConfigError(
-                f"{path} is not a plain YAML table at {line[:40]!r}, so nothing is added to it; {_PASTE}"
+                f"{path} is not a plain YAML table at {line[:40]!r}, so nothing is added to it; {PASTE}"
             )
         if _spelled(match[1]) in ours:
-            raise ConfigError(f"{path} has {match[1]} already; take that line out, or {_PASTE}")
+            raise ConfigError(f"{path} has {match[1]} already; take that line out, or {PASTE}")
         listed = not value
 
 

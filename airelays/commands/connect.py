@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from airelays.commands.client import REVEAL
-from airelays.commands.clientfile import has_already, refuse_clash
+from airelays.commands.clientfile import PASTE, has_already, refuse_clash
 from airelays.commands.console import Console
 from airelays.commands.context import find_context
 from airelays.commands.snippets import CLIENTS, Client
@@ -116,8 +116,7 @@ def _write(client: Client, block: str, note: str, console: Console) -> int:
     kept = _without_block(old or "", path)
     if client.needs_new and kept.strip():
         raise ConfigError(
-            f"{path} has settings of its own, and the block cannot stand beside them; "
-            "run the command without --write and paste what is missing"
+            f"{path} has settings of its own, and the block cannot stand beside them; {PASTE}"
         )
     if has_already(path, kept, block):
         console.line(f"{path} has these settings already; nothing was written")
@@ -155,7 +154,12 @@ def _save(path: str, text: str, old: str | None) -> None:
         path = os.path.realpath(path)  # dotfiles are often links into a repository: the link stays
     if old is not None:
         write_private(f"{path}.airelays.bak", old.encode())
-    mode = os.stat(path).st_mode & 0o777 if old is not None else 0o600
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    write_private(path, text.encode())
-    os.chmod(path, mode)
+    try:
+        mode = os.stat(path).st_mode & 0o777 if old is not None else 0o600
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_private(path, text.encode())
+        os.chmod(path, mode)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror}; {PASTE}, or mend {error.filename or path}"
+        ) from error

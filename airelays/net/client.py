@@ -127,9 +127,8 @@ class Client:
         head = self._encode(method, url, target, proxy, fields, extra, framing)
         head_s = self._head_s if head_s is None else head_s
         gap_s = self._gap_s if gap_s is None else gap_s
-        started_s = (
-            monotonic()
-        )  # the loop's clock: asking for the loop asks the system for our process id
+        # The loop's clock; to ask for the loop is to ask the system for our process id.
+        started_s = monotonic()
         connection = self._take((target.origin, proxy), started_s)
         if connection is not None:
             try:

@@ -82,9 +82,8 @@ class Connection(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
         self.deadline.close()
         self._stall.close()
         if exc is not None:
-            exc.__traceback__ = (
-                None  # the reader keeps `exc`, and its frames would keep all of this
-            )
+            # The reader keeps `exc`, and the frames it came through would keep all of this.
+            exc.__traceback__ = None
         super().connection_lost(exc)
         self._settle_linger()
         if self.on_gone is not None:
