@@ -129,6 +129,9 @@ def error_body(error: RelayError) -> bytes:
 
 def forget_frames(error: BaseException | None) -> None:
     """Drop the frames that `error` and its causes came through; kept with it, they keep all that a request held."""
-    while error is not None:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and one.__traceback__ is not None:
+            one.__traceback__ = None
+            waiting += [one.__cause__, one.__context__]

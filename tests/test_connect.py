@@ -190,4 +190,4 @@ def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path) -
     done = airelays(tmp_path, "connect", "codex", "--write")
     assert done.returncode == 1
     assert f"{tmp_path}/.codex/config.toml cannot be written: File exists" in done.stderr
-    assert f"paste what is missing, or mend {tmp_path}/.codex" in done.stderr
+    assert f"look at {tmp_path}/.codex, or edit the file by hand" in done.stderr

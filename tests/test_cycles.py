@@ -9,17 +9,25 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import pytest
 
 from airelays.app.process import listen
 from airelays.app.relay import Relay
+from airelays.app.streaming import collect
 from airelays.disk.token import TokenSource
-from airelays.errors import RelayError, UpstreamFault
+from airelays.errors import RelayError, UpstreamFault, forget_frames
+from airelays.model import Outcome
 from airelays.net.client import Client
 from airelays.net.listener import bind
+from airelays.net.request import Request
+from airelays.net.response import Response
 from airelays.net.trust import Trust
 from airelays.settings import Settings
+from airelays.translate.collector import Collector
+from airelays.upstream.base import Answer
 from tests.fakes.authority import Authority
 from tests.fakes.scripted import ScriptedServer, Talk
 
@@ -91,17 +99,33 @@ VISITS = [
 ]
 
 
-async def left_behind(visit: object, home: Path) -> Counter[str]:
+class Garbage:
+    """Inside the block nothing is collected; `found` are then the objects that only the collector finds."""
+
+    def __enter__(self) -> Garbage:
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        return self
+
+    def found(self, wanted: Callable[[object], bool]) -> Counter[str]:
+        gc.collect()
+        return Counter(type(one).__qualname__ for one in gc.garbage if wanted(one))
+
+    def __exit__(self, *_: object) -> None:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+async def left_behind(visit: Callable[[int], Awaitable[None]], home: Path) -> Counter[str]:
     """Return the relay's own objects that only the collector finds after clients came and went."""
-    assert callable(visit)
     settings = Settings(
         data_dir=str(home),
         logs_dir="",
         upstream_kind="demo",
         rate_limit_burst=10_000,
         failed_auth_max_attempts=10_000,
-        concurrent_requests_per_ip=100,
-        rate_limit_per_minute=10_000,
         demo_pace_ms=5,
     )
     token = TokenSource(str(home / "token"), {"AIRELAYS_BEARER_TOKEN": "t" * 40})
@@ -111,26 +135,19 @@ async def left_behind(visit: object, home: Path) -> Counter[str]:
     relay.start()
     listener.start()
 
-    async def clients_gone() -> None:
+    async def come_and_go(clients: int) -> None:
+        for _ in range(clients):
+            await visit(relay.port)
         await listener.drain(5.0, THE_END)
         assert not listener.sessions
         await asyncio.sleep(0.05)
 
     try:
-        await visit(relay.port)  # what is made once
-        await clients_gone()
-        gc.collect()
-        gc.disable()
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        for _ in range(CLIENTS):
-            await visit(relay.port)
-        await clients_gone()
-        gc.collect()
-        found = Counter(type(one).__qualname__ for one in gc.garbage if _is_ours(one))
+        await come_and_go(1)  # what is made once
+        with Garbage() as garbage:
+            await come_and_go(CLIENTS)
+            found = garbage.found(_is_ours)
     finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
         await listener.stop_accepting()
         await listener.drain(0.1, THE_END)
         await relay.close()
@@ -146,7 +163,9 @@ def _is_ours(one: object) -> bool:
 
 
 @pytest.mark.parametrize("visit", VISITS, ids=lambda visit: visit.__name__)
-def test_a_client_that_is_gone_leaves_no_cycle(visit: object, tmp_path: Path) -> None:
+def test_a_client_that_is_gone_leaves_no_cycle(
+    visit: Callable[[int], Awaitable[None]], tmp_path: Path
+) -> None:
     assert asyncio.run(left_behind(visit, tmp_path)) == Counter()
 
 
@@ -158,15 +177,16 @@ def far_script(act: str) -> Callable[[Talk], Awaitable[None]]:
         await talk.request()
         if act == "no head":
             talk.drop()
-            return
-        await talk.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n")
-        if act == "cut":
-            talk.drop()
-            return
-        if act == "closed":
-            await talk.send(b"0\r\n\r\n")
-            return
-        await talk.gone()
+        elif act == "until close":
+            await talk.send(b"HTTP/1.1 200 OK\r\n\r\nok")
+        else:
+            await talk.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n")
+            if act == "cut":
+                talk.drop()
+            elif act == "closed":
+                await talk.send(b"0\r\n\r\n")
+            else:
+                await talk.gone()
 
     return script
 
@@ -174,37 +194,82 @@ def far_script(act: str) -> Callable[[Talk], Awaitable[None]]:
 async def far_side_left_behind(act: str, authority: Authority) -> Counter[str]:
     """Return what only the collector finds after upstream connections that ended."""
     context = authority.server_context("127.0.0.1")
+    troubles: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, trouble: troubles.append(trouble))
     async with ScriptedServer(far_script(act), tls=context, host="127.0.0.1") as server:
         client = Client([server.url], trust=Trust(authority.ca_file))
 
         async def visit() -> None:
             with suppress(UpstreamFault):
                 response = await client.request(method="GET", url=server.url)
-                await response.pump(lambda _: act == "given up" and response.abort())
+                await collect_as(act, response)
             await asyncio.sleep(0.05)
 
         try:
             await visit()
-            gc.collect()
-            gc.disable()
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            for _ in range(5):
-                await visit()
-            await asyncio.sleep(0.1)
-            gc.collect()
-            return Counter(type(one).__qualname__ for one in gc.garbage if is_far(one))
+            with Garbage() as garbage:
+                for _ in range(5):
+                    await visit()
+                await asyncio.sleep(0.1)
+                found = garbage.found(is_far)
         finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
             await client.close()
+    assert troubles == []
+    return found
+
+
+async def collect_as(act: str, response: Response) -> None:
+    """Read the answer: as one that is given up, as one whose body does not end, or to its end."""
+    if act == "unended":
+        await response.pump(lambda _: response.end_within(0.01))
+    else:
+        await response.pump(lambda _: act == "given up" and response.abort())
 
 
 def is_far(one: object) -> bool:
     return isinstance(one, SSLProtocol | Exception) or type(one).__module__.startswith(OWN)
 
 
-@pytest.mark.parametrize("act", ["no head", "cut", "closed", "given up"])
+@pytest.mark.parametrize("act", ["no head", "cut", "closed", "until close", "given up", "unended"])
 def test_an_upstream_connection_that_is_gone_leaves_no_cycle(act: str, tmp_path: Path) -> None:
     found = asyncio.run(far_side_left_behind(act, Authority(tmp_path)))
     assert found == Counter()
+
+
+class EndlessAnswer:
+    """An upstream's answer that says all of it and does not end before it is given up."""
+
+    timings_ms: ClassVar[dict[str, float]] = {}
+
+    async def pump(self, feed: Callable[[bytes], None]) -> None:
+        feed(b'event: response.completed\ndata: {"type":"response.completed","response":{}}\n\n')
+        raise UpstreamFault("given up")
+
+    def end_within(self, seconds: float) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+
+def test_an_answer_that_does_not_end_leaves_no_cycle() -> None:
+    async def visit() -> None:
+        request = SimpleNamespace(outcome=Outcome(), started_s=0.0)
+        collector = Collector(now_s=0, reply_id="r")
+        await collect(cast(Request, request), cast(Answer, EndlessAnswer()), collector)
+        assert collector.terminal == "completed"
+
+    with Garbage() as garbage:
+        asyncio.run(visit())
+        assert garbage.found(is_far) == Counter()
+
+
+def test_the_way_of_an_error_is_forgotten_however_its_causes_lie() -> None:
+    first, second, third = RelayError("a"), RelayError("b"), RelayError("c")
+    for error in (first, second, third):
+        with suppress(RelayError):
+            raise error
+    first.__cause__, first.__context__, second.__context__ = second, third, first
+    forget_frames(first)
+    assert [error.__traceback__ for error in (first, second, third)] == [None] * 3
+    forget_frames(None)

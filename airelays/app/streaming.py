@@ -51,7 +51,7 @@ class StreamPump:
         self._loop = request.connection.loop
         self._timer: asyncio.TimerHandle | None = None
         self._probes: list[asyncio.TimerHandle] = []
-        self._lost: ClientGone | None = None
+        self._lost = False
         self._pace = Pace()
         self._tap = tap
 
@@ -90,8 +90,8 @@ class StreamPump:
             pace()
             try:
                 request.send_raw(data)
-            except ClientGone as gone:
-                self._lost = gone
+            except ClientGone:
+                self._lost = True
                 self.answer.abort()
             return True
 
@@ -117,8 +117,8 @@ class StreamPump:
             self._keep(out)
         try:
             self.request.send(out)
-        except ClientGone as gone:
-            self._lost = gone
+        except ClientGone:
+            self._lost = True
             self.answer.abort()
 
     def _terminal(self, out: bytes) -> None:
@@ -132,17 +132,17 @@ class StreamPump:
         self._keep(last)
         try:
             self.request.send_last(last)
-        except ClientGone as gone:
-            self._lost = gone
-        if self._lost is not None or self.reply.stopped:
+        except ClientGone:
+            self._lost = True
+        if self._lost or self.reply.stopped:
             self.answer.abort()
         else:
             self.answer.end_within(AFTER_TERMINAL_SECONDS)
 
     def _end(self, fault: RelayError | None) -> None:
         """The upstream's body is over. Decide what that means for a client that has no terminal event yet."""
-        if self._lost is not None:
-            raise self._lost
+        if self._lost:
+            raise ClientGone
         if self.request.finished:
             return
         # An upstream may leave out the blank line behind its last event: `end` still reads that event.
@@ -231,16 +231,14 @@ async def collect(
             if collector.terminal:
                 answer.end_within(AFTER_TERMINAL_SECONDS)
 
-    fault: UpstreamFault | None = None
     try:
         await answer.pump(feed)
-    except UpstreamFault as cut:
-        fault = cut
+    except UpstreamFault:
+        if not collector.done:
+            raise
     finally:
         pace.note(request.outcome, request.started_s, answer)
         answer.abort()
-    if fault is not None and not collector.done:
-        raise fault
     collector.end()
     if collector.failure is not None:
         raise collector.failure

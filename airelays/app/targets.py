@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airelays.errors import UpstreamFault
+from airelays.errors import UpstreamFault, forget_frames
 from airelays.model import Route
 from airelays.net.request import Request
 from airelays.translate.parameters import model_of
@@ -51,6 +51,7 @@ async def try_targets(
             if number == len(targets) or request.head_sent or cause not in target.causes:
                 raise
             _disclose_fallback(relay, request, target, targets[number], cause)
+            forget_frames(fault)
 
 
 def cause_of(fault: UpstreamFault) -> str:

@@ -71,8 +71,8 @@ class TurnPump(StreamPump):
         finally:
             if self._ending is not None:
                 self._ending.cancel()
-        if self._lost is not None:
-            raise self._lost
+        if self._lost:
+            raise ClientGone
 
     def _feed(self, data: bytes) -> None:
         if self._ending is not None:
@@ -94,7 +94,7 @@ class TurnPump(StreamPump):
     def _end(self, fault: RelayError | None) -> None:
         if self._ending is not None:
             return
-        if fault is None and self._lost is None and not self.request.finished:
+        if fault is None and not self._lost and not self.request.finished:
             out = self.reply.end()
             if self.reply.failure is None:
                 self._hold(out)
@@ -114,13 +114,13 @@ class TurnPump(StreamPump):
             self.request.outcome.error = error
             self.reply.terminal, self.reply.done = "", False
             last = self.reply.fail(error)
-        if self.request.finished or self._lost is not None:
+        if self.request.finished or self._lost:
             return
         self._keep(last)
         try:
             self.request.send_last(last)
-        except ClientGone as gone:
-            self._lost = gone
+        except ClientGone:
+            self._lost = True
 
     def _response(self) -> dict[str, Any]:
         if isinstance(self.reply, ResponsesStream):

@@ -161,5 +161,6 @@ def _save(path: str, text: str, old: str | None) -> None:
         os.chmod(path, mode)
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be written: {error.strerror}; {PASTE}, or mend {error.filename or path}"
+            f"{path} cannot be written: {error.strerror}; look at {error.filename or path}, or edit the "
+            "file by hand"
         ) from error

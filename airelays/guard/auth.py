@@ -31,8 +31,9 @@ def credentials(head: RequestHead) -> list[bytes]:
     for name, value in head.fields:
         if name in _CREDENTIAL_FIELDS:
             if name in found:
+                count = len(head.get_all(name))
                 raise ClientFault(
-                    f"request has more than one {name.decode()} header field; send exactly one",
+                    f"request has {count} {name.decode()} header fields; send exactly one",
                     code="duplicate_credential",
                 )
             found[name] = value

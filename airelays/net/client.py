@@ -360,7 +360,7 @@ def _times(
 
 
 def _ms(seconds: float) -> float:
-    return seconds * 1000
+    return round(seconds * 1000, 3)
 
 
 def _shrink_tls_buffer() -> None:

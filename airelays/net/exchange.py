@@ -163,7 +163,7 @@ class Exchange(Dialled):
                 self.transport.resume_reading()
 
     def end_within(self, seconds: float) -> None:
-        """Give the rest of the body so long, counted from now; to be called by `feed`.
+        """Give the rest of the body so long, counted from now, then do as `abort`; to be called by `feed`.
 
         A body that ends in the same read, the usual case, costs no timer.
         """
@@ -179,7 +179,8 @@ class Exchange(Dialled):
         """Close an idle connection properly."""
         self._state = _CLOSED
         self._stop_timer()
-        self.transport.close()
+        if not self.transport.is_closing():  # asyncio's TLS breaks by the second time
+            self.transport.close()
 
     def is_usable(self) -> bool:
         """Whether an idle connection may carry another request: open, and nothing waits to be read.

@@ -114,7 +114,7 @@ class Response:
             connection.resume()
 
     def end_within(self, seconds: float) -> None:
-        """Give the rest of the body so long, counted from now; to be called by `feed`."""
+        """Give the rest of the body so long, counted from now, then do as `abort`; to be called by `feed`."""
         connection = self._own()
         if connection is not None:
             connection.end_within(seconds)

@@ -17,10 +17,10 @@ from airelays.errors import ClientFault
 __all__ = [
     "LONG_BYTES",
     "MAX_DEPTH",
+    "compact_encoder",
     "decode_with",
     "dumps",
     "dumps_large",
-    "encode_with",
     "loads_object",
 ]
 
@@ -81,19 +81,19 @@ def decode_with(decoder: json.JSONDecoder) -> Callable[[str], Any]:
     return decode
 
 
-def encode_with(encoder: json.JSONEncoder) -> Callable[[Any, int], Iterable[str]]:
-    """Return what gives the pieces of `encoder.encode(value)`, called with a value and 0.
+def compact_encoder(*, allow_nan: bool) -> Callable[[Any, int], Iterable[str]]:
+    """Return an encoder of compact ASCII JSON: called with a value and 0, it gives the pieces of its text.
 
     JSONEncoder makes such an encoder anew for each value, which takes a third of the time for a small one; one that
     is kept does the same (json.encoder.c_make_encoder, CPython). Circular values end in RecursionError.
     """
+    encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=allow_nan)
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     if make is None:
         return lambda value, _: (encoder.encode(value),)
-    marks = encoder.key_separator, encoder.item_separator
     form = json.encoder.encode_basestring_ascii
     made: Callable[[Any, int], Iterable[str]] = make(
-        None, encoder.default, form, None, *marks, False, False, encoder.allow_nan
+        None, encoder.default, form, None, ":", ",", False, False, allow_nan
     )
     return made
 
@@ -249,6 +249,5 @@ def _finite(text: str) -> float:
     return number
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-_decode = decode_with(_DECODER)
-_encode = encode_with(json.JSONEncoder(separators=(",", ":"), allow_nan=False))
+_decode = decode_with(json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite))
+_encode = compact_encoder(allow_nan=False)

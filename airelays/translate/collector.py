@@ -17,9 +17,9 @@ _ITEM_DONE = b"event: response.output_item.done"
 _TEXT_DELTA = b"event: response.output_text.delta"
 
 
-def _known() -> dict[bytes, tuple[bytes, bool]]:
+def _make_table() -> dict[bytes, tuple[bytes, bool]]:
     """Return for the first line of an event how its data begins in the usual spelling, and whether it is kept."""
-    ignored = (
+    names = (
         "response.created",
         "response.in_progress",
         "response.output_item.added",
@@ -43,7 +43,7 @@ def _known() -> dict[bytes, tuple[bytes, bool]]:
         "response.output_text.delta",
     )
     table = {}
-    for name in ignored:
+    for name in names:
         line = b"event: " + name.encode()
         start = b'data: {"type":"' + name.encode() + b'"'
         table[line] = start, line in (_ITEM_DONE, _TEXT_DELTA)
@@ -54,10 +54,11 @@ class Collector(EventMap):
     """Reads a stream to its end and puts nothing out; `result` is the answer.
 
     `failure` is set when there is none. Items come from `output_item.done`; text that came by deltas only is kept
-    too, so that an upstream that never closes its items still gives the same answer as in a stream.
+    too, so that an upstream that never closes its items still gives the same answer as in a stream. Events that are
+    passed over or kept are not counted.
     """
 
-    _known = _known()
+    _table = _make_table()
 
     __slots__ = ("_items", "_kept", "_response", "_texts")
 
@@ -137,11 +138,9 @@ class Collector(EventMap):
     def _feed_frames(self, data: bytes, out: list[bytes]) -> None:
         """As in EventMap, by lines: an event of two lines is passed over or kept by how they begin."""
         lines = self._whole_frames(data).split(b"\n")
-        known, kept = self._known, self._kept
-        at, end = (
-            0,
-            len(lines) - 2,
-        )  # behind the last frame come its blank line and what split leaves
+        known, kept = self._table, self._kept
+        # Behind the last frame come its blank line and what split leaves.
+        at, end = 0, len(lines) - 2
         while at < end:
             found = known.get(lines[at])
             if found is not None and not lines[at + 2] and lines[at + 1].startswith(found[0]):

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NoReturn
 
 from airelays.errors import RelayError, UpstreamFault
 from airelays.model import Usage
-from airelays.protocol.jsonio import decode_with, encode_with
+from airelays.protocol.jsonio import compact_encoder, decode_with
 from airelays.protocol.sse import Parser, too_large
 from airelays.translate.failure import classify, in_band, incomplete_stream
 from airelays.translate.usage import read_usage
@@ -89,7 +89,7 @@ def _finite(text: str) -> float:
 
 # No NaN and no infinity: what is read here may be written again.
 _decode = decode_with(json.JSONDecoder(parse_constant=_refuse, parse_float=_finite))
-_encode = encode_with(json.JSONEncoder(separators=(",", ":")))
+_encode = compact_encoder(allow_nan=True)
 
 
 def encode(value: Any) -> bytes:

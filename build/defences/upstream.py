@@ -46,9 +46,10 @@ UPSTREAM = (
         "U1",
         "a stream without its last event is no answer: whole",
         STREAMING,
-        "    if fault is not None and not collector.done:\n        raise fault\n    collector.end()\n"
-        "    if collector.failure is not None:\n        raise collector.failure\n",
-        "",
+        "        if not collector.done:\n            raise\n    finally:\n"
+        "        pace.note(request.outcome, request.started_s, answer)\n        answer.abort()\n"
+        "    collector.end()\n    if collector.failure is not None:\n        raise collector.failure\n",
+        "        pass\n    finally:\n        answer.abort()\n",
         (f"{CUT_STREAM}[chat]", f"{CUT_STREAM}[responses]"),
     ),
     Defence(
