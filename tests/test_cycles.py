@@ -125,6 +125,8 @@ async def left_behind(visit: Callable[[int], Awaitable[None]], home: Path) -> Co
         logs_dir="",
         upstream_kind="demo",
         rate_limit_burst=10_000,
+        rate_limit_per_minute=10_000,
+        concurrent_requests_per_ip=10 * CLIENTS,
         failed_auth_max_attempts=10_000,
         demo_pace_ms=5,
     )
