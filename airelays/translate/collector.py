@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from airelays.protocol.sse import MAX_EVENT_BYTES
-from airelays.translate.frames import DELTA, EventMap, is_utf8, key_of, read_event
+from airelays.translate.frames import DELTA, EventMap, is_utf8, key_of, read_event, skippable
 from airelays.translate.responses_stream import ItemKeeper
 
 __all__ = ["Collector"]
@@ -42,12 +42,9 @@ def _make_table() -> dict[bytes, tuple[bytes, bool]]:
         "response.output_item.done",
         "response.output_text.delta",
     )
-    table = {}
-    for name in names:
-        line = b"event: " + name.encode()
-        start = b'data: {"type":"' + name.encode() + b'"'
-        table[line] = start, line in (_ITEM_DONE, _TEXT_DELTA)
-    return table
+    kept = (_ITEM_DONE, _TEXT_DELTA)
+    lines = {b"event: " + name: start for name, start in skippable(*names).items()}
+    return {line: (start, line in kept) for line, start in lines.items()}
 
 
 class Collector(EventMap):

@@ -125,7 +125,7 @@ def is_utf8(literal: bytes) -> bool:
 
 
 def skippable(*names: str) -> dict[bytes, bytes]:
-    """Return a table from event names to the beginning of their data, for `EventMap.skipped`."""
+    """Return a table from event names to the beginning of their data, for those that a map passes over."""
     return {name.encode(): b'data: {"type":"' + name.encode() + b'"' for name in names}
 
 
