@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from airelays.app.recording import Pace
 from airelays.errors import RelayError, UpstreamFault
 from airelays.net.request import MAX_KEPT_BYTES, ClientGone, Request
-from airelays.translate.stream import Collector, ReplyMap, ResponsesStream
+from airelays.translate.stream import Collector, ReplyMap
 from airelays.upstream.base import Answer
 
 __all__ = ["STREAM_FIELDS", "StreamPump", "collect"]
@@ -75,21 +75,22 @@ class StreamPump:
             await self.request.connection.drain()
 
     def _offer_raw(self) -> None:
-        """Let a pass-through take whole chunks as they came, where both sides speak chunks and nobody looks on."""
-        reply, request = self.reply, self.request
-        offer = getattr(self.answer, "offer_raw", None)
-        if offer is None or not isinstance(reply, ResponsesStream) or not request.chunked:
+        """Let reads that are one whole chunk go on by themselves, where both sides speak chunks and nobody looks on."""
+        request = self.request
+        offer, raw = getattr(self.answer, "offer_raw", None), getattr(self.reply, "raw", None)
+        if offer is None or raw is None or not request.chunked:
             return
         if self._tap is not None or request.outcome.sent is not None:
             return
-        takes, pace = reply.takes_raw, self._pace.read
+        pace = self._pace.read
 
         def take(data: bytes) -> bool:
-            if not request.head_sent or not takes(data):
+            out = raw(data) if request.head_sent else b""
+            if not out:
                 return False
             pace()
             try:
-                request.send_raw(data)
+                request.send_raw(out)
             except ClientGone:
                 self._lost = True
                 self.answer.abort()

@@ -74,6 +74,10 @@ class TurnPump(StreamPump):
         if self._lost:
             raise ClientGone
 
+    def _offer_raw(self) -> None:
+        if self._watched is None:
+            super()._offer_raw()
+
     def _feed(self, data: bytes) -> None:
         if self._ending is not None:
             return

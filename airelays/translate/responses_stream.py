@@ -14,7 +14,7 @@ from typing import Any
 from airelays.errors import RelayError
 from airelays.protocol.sse import MAX_EVENT_BYTES
 from airelays.translate.failure import classify
-from airelays.translate.frames import Delta, EventMap, encode, is_raw_delta, is_utf8, key_of
+from airelays.translate.frames import Delta, EventMap, encode, is_utf8, key_of, raw_delta
 from airelays.translate.values import ReplyOptions
 
 __all__ = ["ItemKeeper", "ResponsesStream"]
@@ -112,19 +112,15 @@ class ResponsesStream(EventMap):
             return b'event: keepalive\ndata: {"type":"keepalive"}\n\n'
         return super().ping()
 
-    def takes_raw(self, data: bytes) -> bool:
-        """Whether the read `data`, with its chunk framing, may go to the client as it is; noted if so.
-
-        The fast lane of a paced stream. Only between frames, after the first text, and not for what has to be
-        rewritten for the Codex CLI. `feed` would have put out the same bytes.
-        """
-        if not self.first_text or self.done or self._tail or self._parser is not None:
-            return False
-        if not is_raw_delta(data) or (self._codex and b"response.refusal." in data):
-            return False
+    def raw(self, data: bytes) -> bytes:
+        """Return `data` as it is if `feed` would change nothing in it. Not for what the Codex CLI gets rewritten."""
+        if not self.first_text or self.done or self._tail or self._parser:
+            return b""
+        if raw_delta(data) is None or (self._codex and b"response.refusal." in data):
+            return b""
         self._last = data
         self.events += 1
-        return True
+        return data
 
     def _open(self, out: list[bytes]) -> None:
         out += self._held
