@@ -91,6 +91,32 @@ def test_a_stop_sequence_is_searched_the_plain_way() -> None:
     assert laned(reads, "chat, stop")[1] == 0
 
 
+def test_nothing_takes_the_lane_behind_a_stop_sequence() -> None:
+    item = {"type": "function_call", "call_id": "c", "name": "f"}
+    call = event("response.function_call_arguments.delta", output_index=1, delta="{")
+    text = event("response.output_text.delta", output_index=0, delta="a needle")
+    added = event("response.output_item.added", output_index=1, item=item)
+    reads = [encode_chunk(sent) for sent in (added, call, text, call)]
+    assert laned(reads[:2], "chat, stop")[1] == 1
+    assert laned(reads, "chat, stop") == (plain(reads, "chat, stop"), 1)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_nothing_takes_the_lane_behind_half_an_event(dialect: str, end: bytes) -> None:
+    half = b"event: response.output_text.delta" + end + b'data: {"type'
+    reads = [encode_chunk(sent) for sent in (DELTA, half, DELTA, DELTA)]
+    assert laned(reads, dialect)[0] == plain(reads, dialect)
+
+
+def test_the_first_text_is_measured_the_plain_way() -> None:
+    reply = map_of("chat")
+    item = {"type": "message", "content": []}
+    assert reply.feed(event("response.output_item.added", output_index=0, item=item))
+    assert reply.committed
+    assert not reply.raw(encode_chunk(DELTA))
+
+
 @pytest.mark.parametrize(
     ("kind", "facts", "item"),
     [
@@ -165,10 +191,15 @@ EVENTS = st.one_of(
 def test_generated_streams_come_out_alike(chunks: list[tuple[bytes, int]], dialect: str) -> None:
     opening = event("response.created", response={}) + DELTA
     reads = [encode_chunk(opening)]
-    for chunk, cut in chunks:
-        read = encode_chunk(chunk)
-        # Most reads are one chunk; some are cut.
-        reads += [read] if cut > 60 else [part for part in (read[:cut], read[cut:]) if part]
+    for sent, cut in chunks:
+        whole = encode_chunk(sent)
+        # Most reads are one chunk with one event; some chunks are cut, and some events are of two chunks.
+        if cut > 80:
+            reads.append(whole)
+        elif cut > 40:
+            reads += [encode_chunk(part) for part in (sent[: cut - 40], sent[cut - 40 :]) if part]
+        else:
+            reads += [part for part in (whole[:cut], whole[cut:]) if part]
     assert laned(reads, dialect)[0] == plain(reads, dialect)
 
 

@@ -85,7 +85,7 @@ class StreamPump:
         pace = self._pace.read
 
         def take(data: bytes) -> bool:
-            out = raw(data) if request.head_sent else b""
+            out = raw(data)  # nothing before the first text, and with that the head went out
             if not out:
                 return False
             pace()
