@@ -7,7 +7,7 @@ import threading
 
 from airelays.model import Peer
 from airelays.net.connection import Connection
-from airelays.net.sharedread import BULK_READ_BYTES, READ_BYTES, read_view
+from airelays.net.sharedread import READ_BYTES, read_view
 
 
 def put(connection: Connection, data: bytes) -> None:
@@ -22,25 +22,21 @@ def test_a_thread_has_one_buffer_and_another_thread_another() -> None:
     worker = threading.Thread(target=lambda: found.append(read_view()))
     worker.start()
     worker.join()
-    assert read_view().obj is read_view(BULK_READ_BYTES).obj
+    assert read_view().obj is read_view().obj
     assert found[0].obj is not read_view().obj
     assert len(found[0]) == len(read_view()) == READ_BYTES
-    assert len(read_view(BULK_READ_BYTES)) == BULK_READ_BYTES
 
 
 def test_what_was_read_does_not_change_with_the_next_read() -> None:
-    async def go() -> tuple[bytes, list[bytes]]:
+    async def go() -> list[bytes]:
         loop = asyncio.get_running_loop()
-        one, other = (Connection(loop, Peer("127.0.0.1", 1), "127.0.0.1", 1.0) for _ in range(2))
-        kept: list[bytes] = []
-        other.divert(kept.append, None)
-        put(one, b"first")
-        put(other, b"SECOND")
-        put(one, b" and third")
-        put(other, b"FOURTH")
-        data = await one.read(loop.time() + 1)
-        for connection in (one, other):
+        both = [Connection(loop, Peer("127.0.0.1", 1), "127.0.0.1", 1.0) for _ in range(2)]
+        for data in (b"first", b" and third"):
+            put(both[0], data)
+            put(both[1], data.upper())
+        got = [await one.read(loop.time() + 1) for one in both]
+        for connection in both:
             connection.deadline.close()
-        return data, kept
+        return got
 
-    assert asyncio.run(go()) == (b"first and third", [b"SECOND", b"FOURTH"])
+    assert asyncio.run(go()) == [b"first and third", b"FIRST AND THIRD"]

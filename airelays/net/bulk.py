@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable
 
 from airelays.net.connection import Connection, TimedOut
-from airelays.net.sharedread import BULK_READ_BYTES
 
 __all__ = ["Bulk"]
 
@@ -39,7 +38,7 @@ class Bulk:
         self._paused = False
         self._ended = False
         self._waiter: asyncio.Future[None] | None = None
-        connection.divert(self._take, self._end, BULK_READ_BYTES)
+        connection.divert(self._take, self._end)
         connection.deadline.set(deadline_at(left))
 
     async def batch(self) -> list[bytes]:

@@ -27,6 +27,34 @@ class TimedOut(Exception):
     """What was waited for did not come before the deadline."""
 
 
+class _Diverted(asyncio.Protocol):
+    """In the place of a connection while `sink` gets what arrives, in pieces that nobody has to copy."""
+
+    def __init__(self, connection: Connection, sink: Callable[[bytes], None]) -> None:
+        self._connection = connection
+        self._sink = sink
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on one read, of up to asyncio's 256 KiB."""
+        self._sink(data)
+
+    def eof_received(self) -> bool:
+        """As the connection does."""
+        return self._connection.eof_received()
+
+    def pause_writing(self) -> None:
+        """As the connection does."""
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        """As the connection does."""
+        self._connection.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As the connection does."""
+        self._connection.connection_lost(exc)
+
+
 class Connection(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
     """The client's side. Made by the listener for an accepted socket.
 
@@ -35,7 +63,7 @@ class Connection(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_expired", "_fed", "_on_end", "_over", "_sink", "_stall", "_stalled_bytes", "_view",
+        "_expired", "_fed", "_on_end", "_over", "_stall", "_stalled_bytes", "_view",
         "_write_stall_s", "blocked", "bytes_in", "deadline", "here", "loop", "lost", "on_blocked",
         "on_eof", "on_gone", "peer", "reader", "transport", "writer",
     )  # fmt: skip
@@ -60,7 +88,6 @@ class Connection(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
         self.bytes_in = 0
         self._expired = False
         self._fed = 0
-        self._sink: Callable[[bytes], None] | None = None
         self._on_end: Callable[[], None] | None = None
         self._over: asyncio.Future[None] | None = None
         self._write_stall_s = write_stall_s
@@ -95,25 +122,20 @@ class Connection(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Hand what came to whoever reads: the stream reader, or a bulk body."""
-        if self._sink is None:
-            self._fed += nbytes
-            self.reader.feed_data(self._view[:nbytes])
-        else:
-            self._sink(bytes(self._view[:nbytes]))
+        """Hand what came to the stream reader."""
+        self._fed += nbytes
+        self.reader.feed_data(self._view[:nbytes])
 
     def divert(
-        self,
-        sink: Callable[[bytes], None] | None,
-        on_end: Callable[[], None] | None,
-        read_bytes: int = READ_BYTES,
+        self, sink: Callable[[bytes], None] | None, on_end: Callable[[], None] | None
     ) -> None:
         """Give what arrives to `sink` from now on, past the reader, which must be empty; None ends that.
 
         `on_end` is called when the client will send nothing more, and when the deadline has passed.
         """
-        self._sink, self._on_end = sink, on_end
-        self._view = read_view(read_bytes)
+        self._on_end = on_end
+        if self.transport is not None and not self.lost:
+            self.transport.set_protocol(self if sink is None else _Diverted(self, sink))
 
     def pause_reading(self) -> None:
         """Take nothing from the client for now."""

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import threading
 
-__all__ = ["BULK_READ_BYTES", "READ_BYTES", "read_view"]
+__all__ = ["READ_BYTES", "read_view"]
 
 READ_BYTES = 64 * 1024
-BULK_READ_BYTES = 256 * 1024
 
 
 class _Own(threading.local):
     def __init__(self) -> None:
-        self.view = memoryview(bytearray(BULK_READ_BYTES))
+        self.view = memoryview(bytearray(READ_BYTES))
 
 
 _OWN = _Own()
 
 
-def read_view(size: int = READ_BYTES) -> memoryview:
-    """Return the first `size` bytes of this thread's buffer, which has BULK_READ_BYTES."""
-    return _OWN.view[:size]
+def read_view() -> memoryview:
+    """Return this thread's buffer, of READ_BYTES."""
+    return _OWN.view
