@@ -134,7 +134,7 @@ _TABLE = (
     Option("server.write_stall_seconds", "A client that takes nothing for so long is cut.",
            low=0.1, high=3600),
     Option("server.ping_seconds", "Silence in a stream after which a keep-alive comment is sent.",
-           low=0.1, high=3600),
+           low=0.05, high=3600),
     Option("server.drain_seconds", "Time that running answers get when the relay is stopped.",
            low=0, high=3600),
     Option("paths.data_dir", "Folder for the relay's own files; `~/.airelays` if unset.", kind="path", oldest_env=True,

@@ -35,7 +35,7 @@ from airelays.translate.chat_events import ChatEvents  # noqa: E402
 from airelays.translate.completions import from_completion  # noqa: E402
 from airelays.translate.passing import PassedChunks  # noqa: E402
 from airelays.translate.responses import from_responses  # noqa: E402
-from airelays.translate.stream import ChatStream, ResponsesStream  # noqa: E402
+from airelays.translate.stream import ChatStream, ReplyMap, ResponsesStream  # noqa: E402
 from airelays.translate.values import ReplyOptions  # noqa: E402
 
 MAX_INPUT_BYTES = 8192
@@ -154,24 +154,28 @@ def reply_maps(data: bytes) -> None:
             ResponsesStream(OPTIONS, codex=codex, now_s=1, reply_id="r", fast=way)
             for way in (True, False)
         )
-        if fast.feed(data) + fast.end() != plain.feed(data) + plain.end():
+        if _told(fast, data) != _told(plain, data):
             raise AssertionError("the ways of the Responses map disagree")
     chat_fast, chat_plain = (
         ChatStream(OPTIONS, now_s=1, reply_id="r", fast=way) for way in (True, False)
     )
-    out = chat_fast.feed(data) + chat_fast.end()
-    if out != chat_plain.feed(data) + chat_plain.end():
+    out = _told(chat_fast, data)
+    if out != _told(chat_plain, data):
         raise AssertionError("the ways of the chat map disagree")
     told = b"response.completed" in data or b"response.incomplete" in data or b"STOP" in data
     if out.endswith(b"data: [DONE]\n\n") and not told and b"\\u" not in data:
         raise AssertionError("a stream without its end was ended well")
 
 
+def _told(reply: ReplyMap, data: bytes) -> bytes:
+    out = reply.feed(data) + reply.end()
+    return out + reply.fail(reply.failure) if reply.failure else out
+
+
 def chat_streams(data: bytes) -> None:
     """Any chat stream is passed on or translated without an exception."""
     reply = PassedChunks(model="m")
-    reply.feed(data)
-    reply.end()
+    _told(reply, data)
     events = ChatEvents(model="m", ids="x", now_s=1)
     events.feed(data)
     events.end()

@@ -110,7 +110,9 @@ def failed(code: str, message: str = "It broke.", **more: Any) -> dict[str, Any]
 
 
 def run(reply: ReplyMap, *pieces: bytes) -> bytes:
-    return b"".join(reply.feed(piece) for piece in pieces) + reply.end()
+    """Return what a client gets for `pieces` and the end of the body, with the one event of a failure."""
+    out = b"".join(reply.feed(piece) for piece in pieces) + reply.end()
+    return out + reply.fail(reply.failure) if reply.failure and reply.committed else out
 
 
 def read(stream: bytes) -> list[Any]:
@@ -500,9 +502,10 @@ def test_an_event_beyond_the_bound_is_a_typed_failure() -> None:
     for fast in (True, False):
         reply = ChatStream(PLAIN, now_s=0, reply_id="r", max_event_bytes=1000, fast=fast)
         reply.feed(sse(created(), delta("Hi")))
-        out = reply.feed(b"data: " + b"x" * 2000)
-        assert read(out)[0]["error"]["code"] == "upstream_event_too_large"
+        assert reply.feed(b"data: " + b"x" * 2000) == b""
+        assert reply.failure is not None and reply.failure.code == "upstream_event_too_large"
         assert reply.terminal == "failed"
+        assert read(reply.fail(reply.failure))[0]["error"]["code"] == "upstream_event_too_large"
 
 
 # Chat.
@@ -746,7 +749,8 @@ def test_after_a_stop_sequence_nothing_more_is_read() -> None:
 def test_text_held_back_is_not_lost_when_the_stream_is_cut() -> None:
     reply = chat(ReplyOptions(model="m", stream=True, stop=("END",)))
     reply.feed(sse(created(), delta("Go EN")))
-    out = read(reply.end())
+    assert reply.end() == b"" and reply.failure is not None
+    out = read(reply.fail(reply.failure))
     assert joined(out[:-1], "content") == "EN"
     assert out[-1]["error"]["code"] == "incomplete_stream"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from airelays.app.recording import Pace
 from airelays.errors import RelayError, UpstreamFault
-from airelays.net.request import MAX_KEPT_BYTES, ClientGone, Request
+from airelays.net.request import ClientGone, Request
 from airelays.translate.stream import Collector, ReplyMap
 from airelays.upstream.base import Answer
 
@@ -56,23 +56,29 @@ class StreamPump:
         self._tap = tap
 
     async def run(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Stream until the terminal event. Raises what becomes a status when nothing was sent yet."""
-        self.request.begin_stream([*STREAM_FIELDS, *fields])
-        self.request.connection.on_blocked = self._blocked
-        self.request.on_eof = self._probe
+        """Stream until the terminal event.
+
+        Raises the fault of an answer that failed before anything was sent: it becomes a status. Whatever else is
+        raised from here, a bug or a shutdown, the session ends the stream with: `say_error` is set.
+        """
+        request = self.request
+        request.begin_stream([*STREAM_FIELDS, *fields])
+        request.say_error = self.reply.fail
+        request.connection.on_blocked = self._blocked
+        request.on_eof = self._probe
         self._timer = self._loop.call_later(self._ping_s, self._tick)
         self._offer_raw()
         try:
-            await self.answer.pump(self._feed)
-            self._end(None)
-        except UpstreamFault as fault:
-            self._end(fault)
-        except asyncio.CancelledError:
-            self._interrupt()
+            try:
+                await self.answer.pump(self._feed)
+            except UpstreamFault as fault:
+                self._body_ended(fault)
+            else:
+                self._body_ended(None)
         finally:
             self._stop()
-        if self.request.connection.blocked:
-            await self.request.connection.drain()
+        if request.connection.blocked:
+            await request.connection.drain()
 
     def _offer_raw(self) -> None:
         """Let reads that are one whole chunk go on by themselves, where both sides speak chunks and nobody looks on."""
@@ -108,39 +114,28 @@ class StreamPump:
         out = reply.feed(data)
         if reply.first_text:
             self._pace.token()
-        if reply.terminal or reply.stopped:
-            self._terminal(out)
+        if reply.done or reply.stopped:
+            self._last_event(out)
         elif out:
             self._send(out)
 
     def _send(self, out: bytes) -> None:
-        if self.request.outcome.sent is not None:
-            self._keep(out)
         try:
             self.request.send(out)
         except ClientGone:
             self._lost = True
             self.answer.abort()
 
-    def _terminal(self, out: bytes) -> None:
+    def _last_event(self, out: bytes) -> None:
         """The upstream has said its last word, or a stop sequence was met: end the stream with this write."""
-        failed = self.reply.failure is not None
-        if failed and not self.request.head_sent and not self.reply.committed:
-            self.answer.abort()  # becomes a status in `_end`
-            return
-        self.request.outcome.error = self.reply.failure
-        last = out if failed else out + self.reply.end()
-        self._keep(last)
-        try:
-            self.request.send_last(last)
-        except ClientGone:
-            self._lost = True
-        if self._lost or self.reply.stopped:
+        failure = self.reply.failure
+        self._finish(out if failure is not None else out + self.reply.end(), failure)
+        if self.reply.stopped or failure is not None:
             self.answer.abort()
         else:
             self.answer.end_within(AFTER_TERMINAL_SECONDS)
 
-    def _end(self, fault: RelayError | None) -> None:
+    def _body_ended(self, fault: RelayError | None) -> None:
         """The upstream's body is over. Decide what that means for a client that has no terminal event yet."""
         if self._lost:
             raise ClientGone
@@ -148,36 +143,13 @@ class StreamPump:
             return
         # An upstream may leave out the blank line behind its last event: `end` still reads that event.
         out = self.reply.end() if fault is None else b""
-        error = self.reply.failure or fault
-        if error is None:
-            self.request.send_last(out)
-            return
-        if not self.request.head_sent:
+        self._finish(out, self.reply.failure or fault)
+
+    def _finish(self, out: bytes, error: RelayError | None) -> None:
+        """End the stream; raise `error` while it can still become a status."""
+        if error is not None and not (self.request.head_sent or self.reply.committed):
             raise error
-        self.request.outcome.error = error
-        last = out or self.reply.fail(error)
-        self._keep(last)
-        self.request.send_last(last)
-
-    def _keep(self, out: bytes) -> None:
-        """Gather the beginning of what the client got, when bodies are logged."""
-        sent = self.request.outcome.sent
-        if sent is not None and len(sent) < MAX_KEPT_BYTES:
-            sent += out
-
-    def _interrupt(self) -> None:
-        """Cancelled: the client left, or the relay shuts down and owes the client a last word."""
-        self.answer.abort()
-        error = self.request.interrupted
-        if error is None or self.request.connection.lost or not self.request.head_sent:
-            raise asyncio.CancelledError
-        task = asyncio.current_task()
-        if task is not None:
-            task.uncancel()
-        if not self.request.finished:
-            self.request.keep_alive = False
-            self.request.outcome.error = error
-            self.request.send_last(self.reply.fail(error))
+        self.request.end_stream(out, error)
 
     def _blocked(self, blocked: bool) -> None:
         if blocked:

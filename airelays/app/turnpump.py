@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from airelays.app.streaming import AFTER_TERMINAL_SECONDS, StreamPump
+from airelays.app.streaming import StreamPump
 from airelays.app.turns import Turn
 from airelays.errors import RelayError
 from airelays.net.request import ClientGone, Request
@@ -23,19 +23,14 @@ class KeepingPump(StreamPump):
 
     keep: Keep | None = None
 
-    def _terminal(self, out: bytes) -> None:
-        self._remember(len(out))
-        super()._terminal(out)
-
-    def _end(self, fault: RelayError | None) -> None:
-        super()._end(fault)
-        self._remember(0)
+    def _finish(self, out: bytes, error: RelayError | None) -> None:
+        if error is None:
+            self._remember(len(out))
+        super()._finish(out, error)
 
     def _remember(self, size: int) -> None:
         keep, reply = self.keep, self.reply
-        if keep is None or reply.failure is not None or not isinstance(reply, ResponsesStream):
-            return
-        if reply.response is not None:
+        if keep is not None and isinstance(reply, ResponsesStream) and reply.response is not None:
             self.keep = None
             keep(reply.response, size)
 
@@ -85,46 +80,26 @@ class TurnPump(StreamPump):
             self._watched.feed(data)
         super()._feed(data)
 
-    def _terminal(self, out: bytes) -> None:
-        if self.reply.failure is not None:
-            super()._terminal(out)
-            return
-        self._hold(out + self.reply.end())
-        if self.reply.stopped:
-            self.answer.abort()
-        else:
-            self.answer.end_within(AFTER_TERMINAL_SECONDS)
+    def _finish(self, out: bytes, error: RelayError | None) -> None:
+        """A success waits until the turn is stored; the upstream's body may end meanwhile."""
+        if error is not None:
+            super()._finish(out, error)
+        elif self._ending is None:
+            self._hold(out)
 
-    def _end(self, fault: RelayError | None) -> None:
-        if self._ending is not None:
-            return
-        if fault is None and not self._lost and not self.request.finished:
-            out = self.reply.end()
-            if self.reply.failure is None:
-                self._hold(out)
-                return
-        super()._end(fault or self.reply.failure)
+    def _body_ended(self, fault: RelayError | None) -> None:
+        if self._ending is None:
+            super()._body_ended(fault)
 
     def _hold(self, last: bytes) -> None:
+        # Nothing has been said yet: if the turn cannot be stored, or the relay stops, the stream ends with that.
+        self.reply.terminal, self.reply.done = "", False
         self._ending = self._loop.create_task(self._store(last), name="turn")
 
     async def _store(self, last: bytes) -> None:
-        try:
-            await self._turn.commit(self._response(), len(last))
-        except RelayError as error:
-            if not self.request.head_sent:
-                raise
-            # The answer was whole, but what the client asked for beside it did not happen: no success is said.
-            self.request.outcome.error = error
-            self.reply.terminal, self.reply.done = "", False
-            last = self.reply.fail(error)
-        if self.request.finished or self._lost:
-            return
-        self._keep(last)
-        try:
-            self.request.send_last(last)
-        except ClientGone:
-            self._lost = True
+        await self._turn.commit(self._response(), len(last))
+        if not self._lost:
+            self.request.end_stream(last)
 
     def _response(self) -> dict[str, Any]:
         if isinstance(self.reply, ResponsesStream):

@@ -7,6 +7,10 @@ a reader that takes nothing, the lingering close. Refuses to know: heads, routes
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import struct
+import sys
 from collections.abc import Callable
 
 from airelays.model import Peer
@@ -21,6 +25,8 @@ READ_AHEAD_BYTES = 32 * 1024
 WRITE_HIGH_WATER_BYTES = 64 * 1024
 LINGER_SECONDS = 1.0
 LINGER_BYTES = 256 * 1024
+# SO_LINGER on with no time: closing the socket sends a RST.
+_LINGER_NOT = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class TimedOut(Exception):
@@ -260,6 +266,19 @@ class Connection(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def reset(self) -> None:
+        """Drop the connection with a RST, so that nobody takes what has arrived for a whole answer.
+
+        An answer without chunks or length ends with the connection: there a FIN would say that it is complete.
+        """
+        if self.transport is None or self.lost:
+            return
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        self.transport.abort()
+
     def _expire(self) -> None:
         self._expired = True
         self.reader.feed_eof()
@@ -272,7 +291,7 @@ class Connection(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
             return
         waiting = self.transport.get_write_buffer_size()
         if waiting >= self._stalled_bytes:
-            self.transport.abort()
+            self.reset()
             return
         self._stalled_bytes = waiting
         self._stall.set(self.loop.time() + self._write_stall_s)

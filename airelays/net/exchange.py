@@ -91,8 +91,6 @@ class Exchange(Dialled):
         self._poll: select.poll | None = None
         self._blocked: asyncio.Future[None] | None = None
 
-    # --- what the client calls -------------------------------------------------------------------------
-
     def begin(
         self, method: str, head: bytes, body: bytes, *, head_s: float, gap_s: float
     ) -> asyncio.Future[ResponseHead]:
@@ -163,10 +161,7 @@ class Exchange(Dialled):
                 self.transport.resume_reading()
 
     def end_within(self, seconds: float) -> None:
-        """Give the rest of the body so long, counted from now, then do as `abort`; to be called by `feed`.
-
-        A body that ends in the same read, the usual case, costs no timer.
-        """
+        """Give the rest of the body so long, then do as `abort`; called by `feed`. Most bodies end in the same read."""
         self._ending = True
         self._due_s = monotonic() + seconds
 
@@ -193,8 +188,6 @@ class Exchange(Dialled):
             return not self._poll.poll(0)
         sock = self.transport.get_extra_info("socket")
         return not select.select([sock], [], [], 0)[0]
-
-    # --- what the loop calls ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -259,8 +252,6 @@ class Exchange(Dialled):
         self.resume_writing()
         self._input_ended()
         let_go(self.transport)
-
-    # --- inside ----------------------------------------------------------------------------------------
 
     def _take_head(self, data: bytes) -> None:
         partial = self._partial  # empty for a head that comes in one read, as nearly every one does
@@ -345,10 +336,19 @@ class Exchange(Dialled):
             if self._ending and self._state == _BODY:
                 self._watch(self._due_s)
         except ProtocolFault as fault:
-            text = f"{{}} sent a malformed body: {fault.message}"
-            self._fail(self._fault(text, "stream", code="upstream_malformed"))
+            self._fail(self._malformed(feed, fault))
         except Exception as error:
             self._fail(error)
+
+    def _malformed(self, feed: Callable[[bytes], None], fault: ProtocolFault) -> Exception:
+        """The framing is broken. What stood before that in the read counts: it may hold the answer's end."""
+        try:
+            if self._decoder is not None and self._decoder.before_fault:
+                feed(self._decoder.before_fault)
+        except Exception as error:
+            return error
+        text = f"{{}} sent a malformed body: {fault.message}"
+        return self._fault(text, "stream", code="upstream_malformed")
 
     def _complete(self, *, extra: bool) -> None:
         done, self._done, self._feed, self._decoder = self._done, None, None, None

@@ -158,7 +158,7 @@ class Listener:
             session.interrupt(last_word)
         await self._wait(2.0)
         for session in list(self.sessions):
-            session.connection.abort()
+            session.connection.reset()
         for task in list(self._tasks):
             task.cancel()
         await self._wait(1.0)
@@ -214,7 +214,7 @@ class Listener:
         except Exception as bug:  # a defect of ours must neither leak the socket nor go unseen
             self._on_bug("connection", bug)
             if connection is not None:
-                connection.abort()
+                connection.reset()
             else:
                 client.close()
         finally:

@@ -40,6 +40,8 @@ class Request:
     way and read by the journal. `body_done` says that the whole body was read, `head_sent` that the
     client has seen a status, `finished` that the answer is complete. `interrupted` is set before the
     coroutine is cancelled because the relay shuts down; `on_eof` is called when the client will send no more.
+    `say_error` makes the last event of a stream that fails, in the client's dialect; an answer of any other
+    kind has none.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Request:
         self.last_sent_s = self.started_s
         self.interrupted: RelayError | None = None
         self.on_eof: Callable[[], None] | None = None
+        self.say_error: Callable[[RelayError], bytes] | None = None
         self._body_gap_s = body_gap_s
         self._continue_due = head.expects_continue and head.has_body
         self._stream_head = b""
@@ -234,6 +237,8 @@ class Request:
         """Send stream bytes now, in one write. Raises ClientGone when nobody is there to take them."""
         if not data:
             return
+        if self.outcome.sent is not None:
+            self._keep(data)
         framed = encode_chunk(data) if self._chunked else data
         if self._stream_head:
             framed, self._stream_head = self._stream_head + framed, b""
@@ -267,7 +272,31 @@ class Request:
         if self.connection.lost:
             raise ClientGone
 
+    def end_stream(self, last: bytes = b"", error: RelayError | None = None) -> None:
+        """End a begun answer, with `last` and then `error` if there is one. Every stream ends here, once.
+
+        An error becomes the one typed event that `say_error` makes of it, before the last chunk. Where nothing
+        can say it the connection is reset. Raises ClientGone when nobody takes it, and after a reset.
+        """
+        if self.finished:
+            return
+        if error is not None:
+            self.outcome.error = error
+            said = b"" if self.say_error is None else self.say_error(error)
+            if not said:
+                self.connection.reset()
+                raise ClientGone
+            last += said
+        self._keep(last)
+        self.send_last(last)
+
     # ---- inside
+
+    def _keep(self, data: bytes) -> None:
+        """Gather the beginning of what the client got, when bodies are logged."""
+        sent = self.outcome.sent
+        if sent is not None and len(sent) < MAX_KEPT_BYTES:
+            sent += data
 
     def _write(self, data: bytes) -> None:
         # connection.write, written out: this runs for each event of each stream.

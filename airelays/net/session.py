@@ -167,6 +167,8 @@ class Session:
                 self._client_half_closed()
             await self._handle(request)
         finally:
+            if request.head_sent and not request.finished:
+                self.connection.reset()
             self.request = None
             forget_frames(request.outcome.error)
             self._on_done(request)
@@ -200,10 +202,11 @@ class Session:
             await self._answer(request, RelayBug(text, code="relay_bug"))
 
     async def _answer(self, request: Request, error: RelayError) -> None:
-        """Say `error` if the head has not gone out; a stream whose handler raised is cut, never ended."""
+        """Say `error`: as a status before the head, as the last event of a stream after it."""
         request.outcome.error = error
         if request.head_sent:
-            self.connection.abort()
+            request.keep_alive = False
+            request.end_stream(error=error)
             return
         if not request.body_done:
             request.keep_alive = False
@@ -213,7 +216,7 @@ class Session:
         try:
             await self.connection.close(linger=linger)
         except (ConnectionError, asyncio.CancelledError):
-            self.connection.abort()
+            self.connection.reset()
 
     # ---- what the client does meanwhile
 

@@ -22,7 +22,8 @@ def encode_chunk(data: bytes) -> bytes:
 class ChunkDecoder:
     """Decode one chunked body. RFC 9112 section 7.1, strict: CRLF only, bounded in every dimension.
 
-    `feed` returns the payload in what it was given and raises ProtocolFault; then the connection is lost.
+    `feed` returns the payload in what it was given and raises ProtocolFault; then the connection is lost, and
+    `before_fault` is the payload that stood before the fault in the same read.
     When `done` is True the body was complete and `rest` holds the bytes that came behind it.
     """
 
@@ -32,7 +33,7 @@ class ChunkDecoder:
     MAX_TRAILER_BYTES = 8 * 1024
     MAX_TRAILER_FIELDS = 32
 
-    __slots__ = ("_buffer", "_extensions", "_need", "_state", "done", "rest")
+    __slots__ = ("_buffer", "_extensions", "_need", "_state", "before_fault", "done", "rest")
 
     _SIZE, _DATA, _DATA_END, _TRAILER, _END = range(5)
     _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})([ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
@@ -47,6 +48,7 @@ class ChunkDecoder:
         self._extensions = 0
         self.done = False
         self.rest = b""
+        self.before_fault = b""
 
     @property
     def at_chunk(self) -> bool:
@@ -66,9 +68,16 @@ class ChunkDecoder:
         if self.done:
             self.rest += data
             return b""
-        buffer = self._buffer + data if self._buffer else data
-        at, end = 0, len(buffer)
         parts: list[bytes] = []
+        try:
+            self._decode(self._buffer + data if self._buffer else data, parts)
+        except ProtocolFault:
+            self.before_fault = b"".join(parts)
+            raise
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _decode(self, buffer: bytes, parts: list[bytes]) -> None:
+        at, end = 0, len(buffer)
         while at < end and self._state != self._END:
             if self._state == self._DATA:
                 take = min(self._need, end - at)
@@ -90,7 +99,6 @@ class ChunkDecoder:
             self.done, self.rest, self._buffer = True, buffer[at:], b""
         else:
             self._buffer = buffer[at:]
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _take_whole(self, buffer: bytes, at: int, parts: list[bytes]) -> int:
         """Take all plain chunks that stand whole at `at`, as a busy stream's read is full of; return where they end."""

@@ -43,7 +43,7 @@ class Parser:
 
     Lines are never split at U+2028, U+2029, U+0085, VT or FF (the flaw of `str.splitlines`). Comments, `id`
     and `retry` are dropped. An event without data is not an event. Raises UpstreamFault once the line
-    being read, or the data of the event being read, is larger than `max_event_bytes`.
+    being read, or the data of the event being read, is larger than `max_event_bytes`; then it holds nothing.
     """
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
@@ -108,7 +108,7 @@ class Parser:
         self._parts.append(data)
         self._size += len(data)
         if self._size + self._data_size > self._max_bytes:
-            raise too_large(self._max_bytes)
+            raise self._outgrown()
 
     def _lines(self, data: bytes) -> list[Event]:
         if b"\r" in data:
@@ -135,7 +135,7 @@ class Parser:
             self._data.append(value)
             self._data_size += len(value) + 1
             if self._data_size > self._max_bytes:
-                raise too_large(self._max_bytes)
+                raise self._outgrown()
         elif name == b"event":
             self._name = value.decode("utf-8", "replace")
 
@@ -147,3 +147,10 @@ class Parser:
         self._data = []
         self._data_size = 0
         return [Event(name, data[0] if len(data) == 1 else b"\n".join(data))]
+
+    def _outgrown(self) -> UpstreamFault:
+        """Let go of everything; return the fault."""
+        self._parts.clear()
+        self._data = []
+        self._size = self._data_size = 0
+        return too_large(self._max_bytes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from airelays.errors import UpstreamFault
 from airelays.protocol.sse import MAX_EVENT_BYTES, Parser
 from airelays.translate.to_chat import CUSTOM_INPUT
 
@@ -44,9 +45,15 @@ class ChatEvents:
     """
 
     def __init__(
-        self, *, model: str, ids: str, now_s: float, custom: frozenset[str] = frozenset()
+        self,
+        *,
+        model: str,
+        ids: str,
+        now_s: float,
+        custom: frozenset[str] = frozenset(),
+        max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
-        self._parser = Parser(MAX_EVENT_BYTES)
+        self._parser = Parser(max_event_bytes)
         self._model = model
         self._ids = ids
         self._created_s = int(now_s)
@@ -64,8 +71,12 @@ class ChatEvents:
 
     def feed(self, data: bytes) -> bytes:
         """Return the events for the chunks that `data` completes. Raises UpstreamFault for an endless one."""
-        for event in self._parser.feed(data):
-            self._take(event.data)
+        try:
+            for event in self._parser.feed(data):
+                self._take(event.data)
+        except UpstreamFault:
+            self._let_go()
+            raise
         return self._taken()
 
     def end(self) -> bytes:
@@ -283,8 +294,16 @@ class ChatEvents:
             response["incomplete_details"] = {"reason": reason}
         self._emit(f"response.{status}", response=response)
 
-    def _failed(self, error: Any) -> None:
+    def _let_go(self) -> None:
+        """An answer that failed is not put together any more."""
         self._ended = True
+        self._items.clear()
+        self._calls.clear()
+        self._done_items.clear()
+        self._open = None
+
+    def _failed(self, error: Any) -> None:
+        self._let_go()
         found = error if isinstance(error, dict) else {"message": str(error)}
         response = self._response("failed")
         code = found.get("code") or found.get("type") or "server_error"

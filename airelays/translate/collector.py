@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from airelays.errors import UpstreamFault
 from airelays.protocol.sse import MAX_EVENT_BYTES
 from airelays.translate.frames import DELTA, EventMap, is_utf8, key_of, read_event, skippable
 from airelays.translate.responses_stream import ItemKeeper
@@ -134,7 +135,7 @@ class Collector(EventMap):
 
     def _feed_frames(self, data: bytes, out: list[bytes]) -> None:
         """As in EventMap, by lines: an event of two lines is passed over or kept by how they begin."""
-        lines = self._whole_frames(data).split(b"\n")
+        lines = self._framing.whole(data).split(b"\n")
         known, kept = self._table, self._kept
         # Behind the last frame come its blank line and what split leaves.
         at, end = 0, len(lines) - 2
@@ -152,6 +153,12 @@ class Collector(EventMap):
                 return
         if len(kept) > MAX_KEPT:
             self._read_kept()
+
+    def _fail(self, fault: UpstreamFault) -> None:
+        super()._fail(fault)
+        self._kept.clear()
+        self._texts.clear()
+        self._items = ItemKeeper()
 
     def _read_kept(self) -> None:
         """Read what was kept, in its order."""

@@ -105,6 +105,8 @@ def error_of(event: dict[str, Any]) -> dict[str, Any]:
         error = response.get("error") if isinstance(response, dict) else None
     if not isinstance(error, dict):
         error = {key: event[key] for key in ("code", "message", "param") if key in event}
+        if isinstance(event.get("error"), str):
+            error.setdefault("message", event["error"])
     return error
 
 

@@ -18,8 +18,9 @@ from airelays.errors import RelayError, UpstreamFault
 from airelays.model import Usage
 from airelays.protocol.chunked import encode_chunk
 from airelays.protocol.jsonio import compact_encoder, decode_with
-from airelays.protocol.sse import Parser, too_large
+from airelays.protocol.sse import Parser
 from airelays.translate.failure import classify, in_band, incomplete_stream
+from airelays.translate.framing import Framing
 from airelays.translate.usage import read_usage
 
 __all__ = [
@@ -155,16 +156,32 @@ class EventMap:
     `committed` turns True with the first event beyond the announcements; until then nothing is put out, so
     that an early failure can still be answered with a status. `terminal` is "", "completed", "incomplete"
     or "failed"; with "failed" comes `failure`. `stopped` says that a stop sequence was met: the caller
-    aborts the upstream and calls `end`. Once `done`, nothing is put out any more.
+    aborts the upstream and calls `end`. Once `done`, `feed` and `end` put out nothing any more.
+
+    Neither of them ever puts out an error event: that is `fail` alone, called by whoever ends the stream.
     """
 
     # Events that the map ignores once it is committed, and `response.in_progress` before.
     skipped: ClassVar[dict[bytes, bytes]] = {}
 
     __slots__ = (
-        "_failed_in_band", "_fresh", "_max_bytes", "_parser", "_tail", "_tail_size", "committed",
-        "created_s", "done", "events", "failure", "first_text", "model", "response_id", "stopped",
-        "terminal", "usage",
+        "_framing",
+        "_fresh",
+        "_max_bytes",
+        "_parser",
+        "_said",
+        "_tail",
+        "committed",
+        "created_s",
+        "done",
+        "events",
+        "failure",
+        "first_text",
+        "model",
+        "response_id",
+        "stopped",
+        "terminal",
+        "usage",
     )  # fmt: skip
 
     def __init__(
@@ -183,9 +200,9 @@ class EventMap:
         self.events = 0
         self._max_bytes = max_event_bytes
         self._parser = None if fast else Parser(max_event_bytes)
-        self._tail: list[bytes] = []
-        self._tail_size = 0
-        self._failed_in_band = False
+        self._framing = Framing(max_event_bytes)
+        self._tail = self._framing.held
+        self._said = False  # the error event
         self._fresh = True
 
     def feed(self, data: bytes) -> bytes:
@@ -197,7 +214,7 @@ class EventMap:
             if self._parser is None and (b"\r" in data or (self._fresh and data[:1] == b"\xef")):
                 # Not LF alone, or perhaps a byte order mark: only the full parser reads these.
                 self._parser = Parser(self._max_bytes)
-                data = self._take_tail() + data
+                data = self._framing.take() + data
             self._fresh = False
             if self._parser is None:
                 self._feed_frames(data, out)
@@ -205,9 +222,9 @@ class EventMap:
                 for event in self._parser.feed(data):
                     self._read(event.name, event.data, out)
         except UpstreamFault as fault:
-            self._fail(fault, out)
+            self._fail(fault)
         except RecursionError:
-            self._fail(_too_deep(), out)
+            self._fail(_too_deep())
         return b"".join(out)
 
     def raw(self, data: bytes) -> bytes:
@@ -226,66 +243,49 @@ class EventMap:
         return encode_chunk(b"".join(out))
 
     def end(self) -> bytes:
-        """Say that the upstream's body has ended; return whatever closes the client's stream.
+        """Say that the upstream's body has ended; return whatever closes the client's stream after a success.
 
-        Without a terminal event that is the error event `incomplete_stream`, or nothing and `failure` when
-        nothing was committed yet.
+        Without a terminal event the stream has failed: `failure` is `incomplete_stream` then.
         """
         out: list[bytes] = []
         if not self.done and not self.stopped:
             parser = self._parser or Parser(self._max_bytes)
             try:
-                events = parser.feed(self._take_tail()) + parser.finish()
+                events = parser.feed(self._framing.take()) + parser.finish()
                 for event in events:
                     self._read(event.name, event.data, out)
             except UpstreamFault as fault:
-                self._fail(fault, out)
+                self._fail(fault)
             except RecursionError:
-                self._fail(_too_deep(), out)
+                self._fail(_too_deep())
         if self.stopped and not self.done:
             self.terminal = "completed"
             self.done = True
             self._close({"status": "completed"}, out)
         if not self.done:
-            self._fail(incomplete_stream(), out)
+            self._fail(incomplete_stream())
         return b"".join(out)
 
     def fail(self, fault: RelayError) -> bytes:
-        """Return the error event of this dialect, once; after a success or an error event nothing.
+        """Return the error event of this dialect, once; b"" after a success.
 
-        Also for a failure that came before anything was committed, in case the head had to go out early.
+        Whatever was held back for an answer that might still have been a status goes out before it.
         """
-        if self._failed_in_band or (self.done and self.terminal != "failed"):
+        if self._said or (self.done and self.terminal != "failed"):
             return b""
         out: list[bytes] = []
-        self.committed = True
-        self._fail(in_band(fault), out)
+        self._said = self.committed = True
+        self._error(in_band(fault), out)
+        if not self.done:
+            self._fail(in_band(fault))
         return b"".join(out)
 
     def ping(self) -> bytes:
         """Return a comment that keeps an idle connection open."""
         return b": ping\n\n"
 
-    def _whole_frames(self, data: bytes) -> bytes:
-        """Return the frames that are complete with `data`, up to the last blank line; keep the rest for later."""
-        tail = self._tail
-        end = data.rfind(b"\n\n") + 2
-        if end < 2:
-            if not (data[:1] == b"\n" and tail and tail[-1][-1:] == b"\n"):
-                self._tail_size += len(data)
-                if self._tail_size > self._max_bytes:
-                    raise too_large(self._max_bytes)
-                tail.append(data)
-                return b""
-            end = 1
-        whole = self._take_tail() + data[:end] if tail else data[:end]
-        if end < len(data):
-            tail.append(data[end:])
-            self._tail_size = len(data) - end
-        return whole
-
     def _feed_frames(self, data: bytes, out: list[bytes]) -> None:
-        frames = self._whole_frames(data).split(b"\n\n")
+        frames = self._framing.whole(data).split(b"\n\n")
         frames.pop()
         match, skipped = DELTA.match, self.skipped
         for frame in frames:
@@ -319,12 +319,6 @@ class EventMap:
         if data:
             self._read(name.decode("utf-8", "replace"), b"\n".join(data), out)
 
-    def _take_tail(self) -> bytes:
-        whole = b"".join(self._tail)
-        self._tail.clear()
-        self._tail_size = 0
-        return whole
-
     def _read(self, name: str, data: bytes, out: list[bytes]) -> None:
         """Take one event the plain way. What is no JSON object is dropped, as the Codex CLI does."""
         if self.done or self.stopped:
@@ -335,7 +329,8 @@ class EventMap:
         self.events += 1
         kind = event.get("type")
         if not isinstance(kind, str):
-            kind = name
+            # Some servers say what went wrong in an object that is not an event of the protocol.
+            kind = "error" if event.get("error") else name
         if kind == "response.created":
             self._created(event)
         if kind in _SILENT:
@@ -386,15 +381,15 @@ class EventMap:
     def _upstream_failed(
         self, kind: str, name: str, event: dict[str, Any], data: bytes, out: list[bytes]
     ) -> None:
-        self._fail(classify(event), out)
+        self._fail(classify(event))
 
-    def _fail(self, fault: UpstreamFault, out: list[bytes]) -> None:
+    def _fail(self, fault: UpstreamFault) -> None:
+        """Note the failure, and let go of what was held for an answer: it can be as large as an event may be."""
         self.terminal = "failed"
         self.failure = fault
         self.done = True
-        if self.committed and not self._failed_in_band:
-            self._failed_in_band = True
-            self._error(fault, out)
+        self._framing.clear()
+        self._parser = None
 
     # What a subclass says.
 

@@ -14,19 +14,21 @@ from typing import Any
 
 from airelays.errors import RelayError, UpstreamFault
 from airelays.model import Usage
-from airelays.protocol.sse import MAX_EVENT_BYTES, too_large
+from airelays.protocol.sse import MAX_EVENT_BYTES
 from airelays.translate.failure import classify, in_band, incomplete_stream
+from airelays.translate.framing import BLANK, Framing
 from airelays.translate.usage import read_usage
 
 __all__ = ["PassedChunks"]
 
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
-_DONE = re.compile(rb"(?:^|\n)data: ?\[DONE\]")
-_BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
+_USED = re.compile(rb'"usage"\s*:\s*\{')
 
 
 class PassedChunks:
-    """A reply map (see `stream.ReplyMap`) that changes nothing."""
+    """A reply map (see `stream.ReplyMap`) that changes nothing. An event is parsed at most once, and only if it
+    names an error or the usage."""
 
     def __init__(self, *, model: str, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self.committed = False
@@ -39,44 +41,42 @@ class PassedChunks:
         self.response_id = ""
         self.first_text = False
         self.events = 0
-        self._max_bytes = max_event_bytes
-        self._tail = b""
+        self._framing = Framing(max_event_bytes)
         self._finished = False
+        self._said = False
 
     def feed(self, data: bytes) -> bytes:
         """Return the whole frames that `data` completes."""
         if self.done:
             return b""
-        buffer = self._tail + data
-        end = 0
-        for match in _BLANK.finditer(buffer):
-            end = match.end()
-        if not end:
-            self._tail = buffer
-            if len(buffer) > self._max_bytes:
-                return self._fail(too_large(self._max_bytes))
+        try:
+            frames = self._framing.whole(data)
+        except UpstreamFault as fault:
+            self._fail(fault)
             return b""
-        whole, self._tail = buffer[:end], buffer[end:]
-        return self._look(whole)
+        return self._look(frames) if frames else b""
 
     def end(self) -> bytes:
-        """The body has ended; add the `[DONE]` that some servers leave out, or say that the answer is cut."""
+        """The body has ended; add the `[DONE]` that some servers leave out, or note that the answer is cut."""
         if self.done:
             return b""
-        out = self._look(self._tail + b"\n\n") if self._tail.strip() else b""
-        return out if self.terminal else out + self._finish()
-
-    def _finish(self) -> bytes:
+        rest = self._framing.take()
+        out = self._look(rest + b"\n\n") if rest.strip() else b""
+        if self.terminal:
+            return out
         if not self._finished:
-            return self._fail(incomplete_stream())
+            self._fail(incomplete_stream())
+            return out
         self._succeed()
-        return b"data: [DONE]\n\n"
+        return out + b"data: [DONE]\n\n"
 
     def fail(self, fault: RelayError) -> bytes:
         """Return the error chunk, once; nothing after an end."""
-        if self.done and self.terminal != "failed":
+        if self._said or (self.done and self.terminal != "failed"):
             return b""
-        self.done, self.terminal, self.committed = True, "failed", True
+        self._said = self.committed = True
+        if not self.done:
+            self._fail(in_band(fault))
         return b"data: " + json.dumps({"error": in_band(fault).to_object()}).encode() + b"\n\n"
 
     def ping(self) -> bytes:
@@ -84,67 +84,74 @@ class PassedChunks:
         return b": ping\n\n"
 
     def _look(self, frames: bytes) -> bytes:
+        """Note what `frames` say of the answer's state; return what of them goes out."""
+        if not self.committed:
+            frames = _from_first_event(frames)
+            if not frames:
+                return b""
         self.events += frames.count(b"data:")
-        if b'"error"' in frames and (cut := self._error(frames)) is not None:
-            return cut
+        if b'"error"' in frames or _USED.search(frames) is not None:
+            before = self._read(frames)
+            if self.done:
+                self.committed = self.committed or bool(before)
+                return before
         self.committed = self.first_text = True
-        if b'"usage"' in frames:
-            self._read_usage(frames)
         if _FINISHED.search(frames):
             self._finished = True
         if b"[DONE]" in frames and (found := _DONE.search(frames)) is not None:
-            end = _BLANK.search(frames, found.end())
+            end = BLANK.search(frames, found.end())
             self._succeed()
             return frames[: end.end()] if end is not None else frames + b"\n\n"
         return frames
 
-    def _error(self, frames: bytes) -> bytes | None:
-        """Return what goes out for frames that hold an error chunk, None when none of them does."""
-        before = b""
-        for frame in _split(frames):
-            error = _chunk_of(frame).get("error")
-            if error:
-                fault = classify(
-                    {
-                        "type": "error",
-                        "error": error if isinstance(error, dict) else {"message": str(error)},
-                    }
-                )
-                self.failure, self.done, self.terminal = fault, True, "failed"
-                if before:
-                    self.committed = True
-                return before + frame if self.committed else b""
-            before += frame
-        return None
+    def _read(self, frames: bytes) -> bytes:
+        """Take usage and the first error out of `frames`; return those before the error."""
+        start = 0
+        for end in _ends(frames):
+            frame = frames[start:end]
+            if b'"error"' in frame or b'"usage"' in frame:
+                chunk = _chunk_of(frame)
+                if error := chunk.get("error"):
+                    known = error if isinstance(error, dict) else {"message": str(error)}
+                    self._fail(classify({"type": "error", "error": known}))
+                    return frames[:start]
+                self._note(chunk.get("usage"))
+            start = end
+        return frames
 
-    def _read_usage(self, frames: bytes) -> None:
-        for frame in _split(frames):
-            usage = _chunk_of(frame).get("usage")
-            if isinstance(usage, dict):
-                self.usage = read_usage(
-                    {
-                        "input_tokens": usage.get("prompt_tokens"),
-                        "output_tokens": usage.get("completion_tokens"),
-                        "total_tokens": usage.get("total_tokens"),
-                    }
-                )
+    def _note(self, usage: Any) -> None:
+        if isinstance(usage, dict):
+            self.usage = read_usage(
+                {
+                    "input_tokens": usage.get("prompt_tokens"),
+                    "output_tokens": usage.get("completion_tokens"),
+                    "total_tokens": usage.get("total_tokens"),
+                }
+            )
 
     def _succeed(self) -> None:
         self.done, self.terminal = True, "completed"
 
-    def _fail(self, fault: UpstreamFault) -> bytes:
-        self.failure = fault
-        committed = self.committed
-        self.done, self.terminal = True, "failed"
-        return self.fail(fault) if committed else b""
+    def _fail(self, fault: UpstreamFault) -> None:
+        self.failure, self.done, self.terminal = fault, True, "failed"
+        self._framing.clear()
 
 
-def _split(frames: bytes) -> Iterator[bytes]:
-    """Yield each frame with the blank line behind it."""
+def _from_first_event(frames: bytes) -> bytes:
+    """Return `frames` without what stands before the first event: comments and nonsense begin no answer."""
     start = 0
-    for match in _BLANK.finditer(frames):
-        yield frames[start : match.end()]
-        start = match.end()
+    for end in _ends(frames):
+        frame = frames[start:end]
+        if _chunk_of(frame) or _DONE.search(frame):
+            return frames[start:]
+        start = end
+    return b""
+
+
+def _ends(frames: bytes) -> Iterator[int]:
+    """Yield where each frame ends, its blank line included."""
+    for match in BLANK.finditer(frames):
+        yield match.end()
 
 
 def _chunk_of(frame: bytes) -> dict[str, Any]:

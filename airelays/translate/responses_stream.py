@@ -75,6 +75,7 @@ class ResponsesStream(EventMap):
         "_held",
         "_items",
         "_last",
+        "_own_words",
         "extra",
         "options",
         "response",
@@ -102,6 +103,8 @@ class ResponsesStream(EventMap):
         self._items = ItemKeeper()
         self._held: list[bytes] = []
         self._last = b""
+        # The failure event of an upstream that has begun, which goes out as it came.
+        self._own_words = b""
         self.response: dict[str, Any] | None = None
         # What the finished object says of the relay's own state, in place of what the upstream said.
         self.extra: dict[str, Any] = {}
@@ -175,15 +178,16 @@ class ResponsesStream(EventMap):
     ) -> None:
         if self._codex:
             self._commit(out)
-        passes = kind == "response.failed" and self.committed
-        if passes:
-            out.append(_frame(name or kind, data))
-            self._failed_in_band = True
+        if kind == "response.failed" and self.committed:
+            self._own_words = _frame(name or kind, data)
         self._last = data
-        self._fail(classify(event), out)
+        self._fail(classify(event))
 
     def _error(self, fault: RelayError, out: list[bytes]) -> None:
         self._open(out)
+        if self._own_words:
+            out.append(self._own_words)
+            return
         numbers = _SEQUENCE.findall(self._last)
         number = int(numbers[-1]) + 1 if numbers else 0
         if self._codex:

@@ -28,7 +28,7 @@ UPSTREAM = (
         "U1",
         "a stream without its last event is no answer: streamed",
         "airelays/translate/frames.py",
-        "            self._fail(incomplete_stream(), out)\n",
+        "            self._fail(incomplete_stream())\n",
         "            pass\n",
         ("tests/test_live_hell.py::test_a_stream_that_ends_properly_but_too_early_is_no_answer",),
     ),
@@ -36,7 +36,7 @@ UPSTREAM = (
         "U1",
         "a stream that is passed on is no answer without its last event",
         "airelays/translate/passing.py",
-        "            return self._fail(incomplete_stream())\n",
+        "            self._fail(incomplete_stream())\n            return out\n",
         "            pass\n",
         (
             "tests/test_translate_passing.py::test_a_cut_at_every_byte_is_an_error_until_the_answer_was_finished",
@@ -55,19 +55,17 @@ UPSTREAM = (
     Defence(
         "U1",
         "a cut answer ends typed, its chunks properly",
-        STREAMING,
-        "        last = out or self.reply.fail(error)\n"
-        "        self._keep(last)\n"
-        "        self.request.send_last(last)\n",
-        "        raise error\n",
+        "airelays/net/request.py",
+        "            last += said\n",
+        "            pass\n",
         (f"{CUT_STREAM}[chat stream]",),
     ),
     Defence(
         "U1",
         "before the first byte a failure is a status",
         STREAMING,
-        "        if not self.request.head_sent:\n            raise error\n        self.request.outcome",
-        "        self.request.outcome",
+        "            raise error\n        self.request.end_stream(out, error)",
+        "            pass\n        self.request.end_stream(out, error)",
         ("tests/test_live_hell.py::test_a_failure_before_the_first_byte_is_a_status",),
     ),
     Defence(
