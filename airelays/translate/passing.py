@@ -16,6 +16,7 @@ from airelays.errors import RelayError, UpstreamFault
 from airelays.model import Usage
 from airelays.protocol.sse import MAX_EVENT_BYTES
 from airelays.translate.failure import classify, in_band, incomplete_stream
+from airelays.translate.frames import encode
 from airelays.translate.framing import BLANK, Framing
 from airelays.translate.usage import read_usage
 
@@ -77,7 +78,7 @@ class PassedChunks:
         self._said = self.committed = True
         if not self.done:
             self._fail(in_band(fault))
-        return b"data: " + json.dumps({"error": in_band(fault).to_object()}).encode() + b"\n\n"
+        return b"data: " + encode({"error": in_band(fault).to_object()}) + b"\n\n"
 
     def ping(self) -> bytes:
         """Return a comment that keeps an idle connection open."""
