@@ -15,11 +15,12 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
+from airelays.disk.regular import NotRegular, check_regular
 from airelays.disk.secretfile import make_private_dir
 from airelays.errors import ConfigError, RelayError
 from airelays.guard.uploads import is_file_id
 
-__all__ = ["SCHEMA_VERSION", "State", "storage_fault", "sweep_staged"]
+__all__ = ["SCHEMA_VERSION", "State", "check_database", "storage_fault", "sweep_staged"]
 
 SCHEMA_VERSION = 1
 # Room that a full disk keeps for the database: deleting must go on working there.
@@ -80,6 +81,7 @@ class State:
         try:
             for folder in (self.uploads, self.staging):
                 make_private_dir(folder)
+            check_database(self.path)
             _make_private(self.path)
             self.db = sqlite3.connect(self.path, isolation_level=None, timeout=5.0)
             try:
@@ -229,6 +231,20 @@ def storage_fault(error: Exception) -> RelayError:
 
 def _unusable(text: str) -> RelayError:
     return RelayError(text, status=503, code="storage_unavailable", should_retry=False)
+
+
+def check_database(path: str) -> bool:
+    """Return whether there is a database; SQLite would wait for a FIFO in place of one of its files. Raises OSError."""
+    there = False
+    for end in ("-wal", "-shm", "-journal", ""):
+        try:
+            there = check_regular(path + end, follow=False)
+        except OSError as error:
+            if isinstance(error, NotRegular | IsADirectoryError):
+                name = os.path.basename(path + end)
+                error.strerror = f"{name} is not a regular file; move it away, then try again"
+            raise
+    return there
 
 
 def _make_private(path: str) -> None:
