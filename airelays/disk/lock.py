@@ -94,7 +94,7 @@ class FileLock:
                 from airelays.disk.theirs import make_lock
 
                 make_lock(self.path)
-            check_regular(self.path, follow=False)
+            check_regular(self.path)
             return os.open(self.path, flags | getattr(os, "O_NOINHERIT", 0), 0o600)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EMLINK):

@@ -23,7 +23,7 @@ _KINDS = {
     stat.S_IFSOCK: "socket",
     stat.S_IFCHR: "device",
     stat.S_IFBLK: "device",
-    stat.S_IFLNK: "link",
+    stat.S_IFLNK: "symbolic link",
 }
 
 
@@ -73,5 +73,5 @@ def _refuse(found: os.stat_result, path: str) -> None:
     if kind == "folder":
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if kind:
-        number = errno.ELOOP if kind == "link" else errno.EINVAL
+        number = errno.ELOOP if kind == "symbolic link" else errno.EINVAL
         raise NotRegular(number, f"it is a {kind}, not a regular file", path)

@@ -117,17 +117,17 @@ class State:
 
     def _migrate(self) -> None:
         """From nothing, or from the state of an AIRelays before this one, in one transaction."""
-        with self.write() as db:
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                db.execute(statement)
-            for table, columns in _COLUMNS.items():
-                there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
-                for name, kind in columns:
-                    if name not in there:
-                        db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
-            self._carry_conversations(db)
-            self._carry_files(db)
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        moved: list[tuple[str, str]] = []
+        try:
+            with self.write() as db:
+                _make_tables(db)
+                self._carry_conversations(db)
+                self._carry_files(db, moved)
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        except BaseException:
+            for there, here in moved:
+                os.replace(here, there)
+            raise
 
     def _carry_conversations(self, db: sqlite3.Connection) -> None:
         """The older program kept all items of a conversation in one text."""
@@ -150,14 +150,16 @@ class State:
                 (len(items), sum(map(len, bodies)), conversation),
             )
 
-    def _carry_files(self, db: sqlite3.Connection) -> None:
-        """Very early versions named the bytes otherwise than the row."""
+    def _carry_files(self, db: sqlite3.Connection, moved: list[tuple[str, str]]) -> None:
+        """Very early versions named the bytes otherwise than the row. What is renamed goes into `moved`."""
         found = "SELECT id, storage_path FROM files WHERE deleted_at IS NULL"
         for file_id, stored in db.execute(found).fetchall():
-            there = os.path.join(self.uploads, os.path.basename(stored))
-            if is_file_id(file_id) and not os.path.exists(self.path_of(file_id)):
-                with contextlib.suppress(FileNotFoundError):
-                    os.replace(there, self.path_of(file_id))
+            there = os.path.join(self.uploads, os.path.basename(str(stored or "")))
+            if not is_file_id(str(file_id)) or not os.path.isfile(there):
+                continue
+            if not os.path.exists(self.path_of(file_id)):
+                os.replace(there, self.path_of(file_id))
+                moved.append((there, self.path_of(file_id)))
 
     def path_of(self, file_id: str) -> str:
         """Return where the bytes of a file are; the id must have passed `is_file_id`."""
@@ -233,6 +235,16 @@ def _unusable(text: str) -> RelayError:
     return RelayError(text, status=503, code="storage_unavailable", should_retry=False)
 
 
+def _make_tables(db: sqlite3.Connection) -> None:
+    for statement in filter(str.strip, _SCHEMA.split(";")):
+        db.execute(statement)
+    for table, columns in _COLUMNS.items():
+        there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        for name, kind in columns:
+            if name not in there:
+                db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+
+
 def check_database(path: str) -> bool:
     """Return whether there is a database; SQLite would wait for a FIFO in place of one of its files. Raises OSError."""
     there = False
@@ -261,6 +273,6 @@ def _make_private(path: str) -> None:
 def _list_of(text: str) -> list[object]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         return []
     return found if isinstance(found, list) else []

@@ -17,6 +17,7 @@ from airelays.errors import ConfigError
 __all__ = [
     "TOKEN_ENV",
     "TokenSource",
+    "checked_token",
     "create_token",
     "fingerprint",
     "generate_token",
