@@ -12,6 +12,7 @@ from typing import Any
 
 from airelays.commands.console import Console
 from airelays.commands.context import Context
+from airelays.commands.weaktoken import check_strength, weak_warning
 from airelays.config import check_listener
 from airelays.errors import ConfigError, UpstreamFault
 from airelays.model import Call
@@ -108,9 +109,21 @@ def _relay_token(context: Context) -> Check:
     if not context.settings.require_bearer_auth:
         return Check("relay_token", "skip", "open mode: clients need no token")
     if context.token.current() is not None:
-        return Check("relay_token", "pass", f"there is one, from the {context.token.source}")
+        return _strength(context)
     text = context.token.problem or f"there is none in {context.settings.bearer_token_file}"
     return Check("relay_token", "fail", text, ("airelays init",))
+
+
+def _strength(context: Context) -> Check:
+    steps = ("airelays token rotate",) if context.token.source == "file" else ()
+    try:
+        check_strength(context)
+    except ConfigError as error:
+        return Check("relay_token", "fail", str(error), steps)
+    warning = weak_warning(context)
+    if warning:
+        return Check("relay_token", "warn", warning, steps)
+    return Check("relay_token", "pass", f"there is one, from the {context.token.source}")
 
 
 async def upstream_checks(

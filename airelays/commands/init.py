@@ -11,6 +11,7 @@ from airelays.commands.console import Console
 from airelays.commands.context import Context, find_context, find_places
 from airelays.commands.table import Arguments
 from airelays.commands.token import token_text
+from airelays.commands.weaktoken import check_strength, weak_warning
 from airelays.config import check_listener, parse_toml
 from airelays.disk.outside import find_target, write_outside
 from airelays.disk.secretfile import make_private_dir
@@ -41,6 +42,7 @@ def run(args: Arguments, console: Console) -> int:
             "edit the file, or add --force to write it again"
         )
     before = token_text(context)
+    check_strength(context)
     config_created = not exists or args.has("--force")
     if config_created:
         _write_config(context, console)
@@ -49,6 +51,9 @@ def run(args: Arguments, console: Console) -> int:
     if context.settings.require_bearer_auth and before is None:
         make_private_dir(context.settings.data_dir)
         token_created = create_token(context.settings.bearer_token_file)
+    warning = weak_warning(context)
+    if warning:
+        console.note(warning)
     token = token_text(context) if token_created or args.has("--show-token") else None
     facts = _facts(context, config_created, token_created, token)
     if args.has("--json"):

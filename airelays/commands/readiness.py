@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from airelays.commands.context import Context
 from airelays.commands.serve import needs_new_token
+from airelays.commands.weaktoken import check_strength, weak_warning
 from airelays.errors import ConfigError, UpstreamFault
 from airelays.net.trust import Trust
 from airelays.settings import Settings, UpstreamSettings
@@ -23,6 +24,7 @@ def check_start(context: Context) -> None:
     settings = context.settings
     _check_folder(settings.data_dir)
     needs_new_token(context)
+    check_strength(context)
     if settings.upstream_kind == "compatible":
         Compatible(settings.main_upstream)
 
@@ -41,8 +43,12 @@ def _check_folder(path: str) -> None:
         )
 
 
-def doubts(settings: Settings) -> Iterator[str]:
-    """Tell what lets the relay start and its requests fail."""
+def doubts(context: Context) -> Iterator[str]:
+    """Tell what lets the relay start and is wrong all the same: a weak token, requests that will fail."""
+    warning = weak_warning(context)
+    if warning:
+        yield warning
+    settings = context.settings
     every = (settings.main_upstream, *settings.upstreams)
     stores: set[str] = set()
     for one in every:

@@ -11,6 +11,7 @@ from airelays.commands.client import ROTATE, program_words
 from airelays.commands.console import Console, escaped
 from airelays.commands.context import Context, find_context
 from airelays.commands.table import Arguments
+from airelays.commands.weaktoken import check_strength, is_refused, weak_warning
 from airelays.config import Settings, check_listener, is_loopback_host
 from airelays.disk.lock import FileLock, LockUnsupported
 from airelays.disk.outside import write_outside
@@ -123,11 +124,17 @@ def needs_new_token(context: Context) -> bool:
 
 
 def _ensure_token(context: Context, console: Console) -> None:
-    """Make a token where that was asked for, or refuse to start without one."""
+    """Make a token where that was asked for, or refuse to start without one, or with one that can be guessed."""
     if not needs_new_token(context):
+        check_strength(context)
+        warning = weak_warning(context)
+        if warning:
+            console.note(warning)
+        context.token.weak_is = "refused" if is_refused(context.settings) else "told"
         return
     path = context.settings.bearer_token_file
     context.token.created = create_token(path)
+    context.token.weak_is = "refused" if is_refused(context.settings) else "told"
     console.note(f"made a relay token in {path}; `airelays token show{_where(context)}` shows it")
 
 
