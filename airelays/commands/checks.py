@@ -168,7 +168,7 @@ async def _network(upstream: ChatGPTUpstream) -> AsyncIterator[Check]:
     try:
         proxy = upstream.client.proxy_for(upstream.settings.upstream_base_url)
     except UpstreamFault as fault:
-        yield Check("proxy", "fail", fault.message)
+        yield Check("proxy", "fail", fault.local)
         return
     if proxy is None:
         yield Check("proxy", "pass", "direct connection, no proxy applies")
@@ -228,7 +228,7 @@ async def _reach(upstream: ChatGPTUpstream, place: str, scheme: str) -> AsyncIte
         )
     except UpstreamFault as fault:
         name = fault.hop if fault.hop in ("proxy", "dns") else "tls"
-        yield Check(name, "fail", fault.message, data={"hop": fault.hop})
+        yield Check(name, "fail", fault.local, data={"hop": fault.hop})
         return
     issuer = response.tls_issuer()
     date = response.head.get(b"date")
@@ -300,7 +300,7 @@ async def _sign_in(upstream: ChatGPTUpstream) -> Check:
     try:
         sign_in = await upstream.tokens.current()
     except UpstreamFault as fault:
-        return Check("openai_auth", "fail", fault.message, ("airelays login",))
+        return Check("openai_auth", "fail", fault.local, ("airelays login",))
     who = sign_in.email or sign_in.account_id or "an account without a name"
     plan = f", plan {sign_in.plan_type}" if sign_in.plan_type else ""
     return Check("openai_auth", "pass", f"signed in as {who}{plan}")
@@ -310,7 +310,7 @@ async def _models(upstream: ChatGPTUpstream) -> Check:
     try:
         models = await upstream.models(refresh=True)
     except UpstreamFault as fault:
-        return Check("openai_models", "fail", fault.message, data={"hop": fault.hop})
+        return Check("openai_models", "fail", fault.local, data={"hop": fault.hop})
     slugs = [model["slug"] for model in models if isinstance(model.get("slug"), str)]
     if not slugs or not upstream.catalogue_certain:
         return Check(
@@ -345,7 +345,7 @@ async def _response(upstream: ChatGPTUpstream, model: str) -> Check:
         )
     except UpstreamFault as fault:
         return Check(
-            "openai_response", "fail", fault.message, data={"hop": fault.hop, "code": fault.code}
+            "openai_response", "fail", fault.local, data={"hop": fault.hop, "code": fault.code}
         )
     seconds = time.monotonic() - started_s
     if b'"response.completed"' not in b"".join(parts):

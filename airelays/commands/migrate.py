@@ -102,7 +102,7 @@ def _steps(plan: Plan, state: Prepared, console: Console) -> Iterator[Step]:
         except ConfigError as error:
             step = Step(name, FAILED, problem=str(error))
         except RelayError as error:
-            step = Step(name, FAILED, problem=error.message)
+            step = Step(name, FAILED, problem=error.local)
         except OSError as error:
             step = Step(name, FAILED, problem=f"it could not be taken over: {error}")
         if step is not None:
@@ -125,7 +125,8 @@ def _take_config_and_state(plan: Plan, state: Prepared) -> Step:
             if made:
                 os.rmdir(folder)
         raise ConfigError(
-            f"the files and conversations cannot be put into {plan.data} ({error}); nothing was taken over"
+            f"the files and conversations cannot be put into {plan.data} ({getattr(error, 'local', error)}); "
+            "nothing was taken over"
         ) from error
     return step
 

@@ -70,19 +70,21 @@ def _fault_of_store(upstream: UpstreamSettings) -> Iterator[str]:
     try:
         Trust(upstream.ca_file).context_now()
     except UpstreamFault as fault:
-        yield f"requests to the upstream {upstream.name} will fail: {fault.message}"
+        yield f"requests to the upstream {upstream.name} will fail: {fault.local}"
 
 
 def _fault_of_key(upstream: UpstreamSettings) -> Iterator[str]:
     try:
         Compatible(upstream).key()
     except (ConfigError, UpstreamFault) as error:
-        yield f"requests to the upstream {upstream.name} will fail: {error}"
+        reason = error.local if isinstance(error, UpstreamFault) else error
+        yield f"requests to the upstream {upstream.name} will fail: {reason}"
 
 
 def _fault_of_fallback(settings: Settings, name: str, model: str) -> Iterator[str]:
     """A compatible server may itself have names with a slash; ChatGPT and the demo have none."""
-    far, slash, rest = model.partition("/")
+    alias = next((a for a in settings.aliases if a.name.casefold() == model.casefold()), None)
+    far, slash, rest = (model if alias is None else alias.model).partition("/")
     known = {settings.upstream_kind, *(one.name for one in settings.upstreams)}
     if not slash or not rest or far in known or settings.upstream_kind == "compatible":
         return

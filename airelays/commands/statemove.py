@@ -131,7 +131,7 @@ def sweep(folder: str) -> None:
 def _sentence(path: str, error: Exception) -> str:
     """Say why the state cannot be taken over. SQLite's word for it is more use here than the relay's to a client."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError | sqlite3.Error) else error
-    reason = cause.strerror if isinstance(cause, OSError) else str(cause)
+    reason = cause.strerror if isinstance(cause, OSError) else str(getattr(cause, "local", cause))
     return (
         f"{path} cannot be brought up to date ({reason}), so nothing was taken over; to go on without its files "
         "and conversations, move it away, then try again"

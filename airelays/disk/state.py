@@ -94,7 +94,8 @@ class State:
         except (OSError, sqlite3.Error) as error:
             raise storage_fault(error) from error
         except ConfigError as error:
-            raise _unusable(str(error)) from error
+            text = "the relay's data folder cannot be used; `airelays storage check` says why"
+            raise _unusable(text, local=str(error)) from error
         self.seen_version = self.data_version()
 
     def _prepare(self) -> None:
@@ -108,10 +109,11 @@ class State:
         db.execute("PRAGMA secure_delete = ON")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            raise _unusable(
-                f"{self.path} was written by a newer AIRelays (schema {version}, this one knows "
-                f"{SCHEMA_VERSION}); use that one, or another --data-dir"
+            found = (
+                f"was written by a newer AIRelays (schema {version}, this one knows {SCHEMA_VERSION}); "
+                "use that one, or another --data-dir"
             )
+            raise _unusable(f"the relay's database {found}", local=f"{self.path} {found}")
         if version < SCHEMA_VERSION:
             self._migrate()
 
@@ -231,8 +233,8 @@ def storage_fault(error: Exception) -> RelayError:
     return _unusable(f"the relay's data folder cannot be used: {reason}")
 
 
-def _unusable(text: str) -> RelayError:
-    return RelayError(text, status=503, code="storage_unavailable", should_retry=False)
+def _unusable(text: str, local: str = "") -> RelayError:
+    return RelayError(text, status=503, code="storage_unavailable", should_retry=False, local=local)
 
 
 def _make_tables(db: sqlite3.Connection) -> None:

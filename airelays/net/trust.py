@@ -145,9 +145,10 @@ def _unusable(store: Store, error: Exception) -> UpstreamFault:
     place = {"settings": "upstream.ca_file", "environment": "SSL_CERT_FILE"}.get(
         store.kind, "the system's store"
     )
+    advice = "name a PEM file with the trusted certificates, or unset it to use the system's store"
     return UpstreamFault(
-        f"the certificate file {store.path} ({place}) {found}; name a PEM file with the trusted"
-        " certificates, or unset it to use the system's store",
+        f"the certificate file of the relay ({place}) {found}; {advice}",
+        local=f"the certificate file {store.path} ({place}) {found}; {advice}",
         hop="tls",
         sent=False,
         code="ca_file_unusable",
