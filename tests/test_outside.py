@@ -42,6 +42,12 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
+def identity(path: Path) -> tuple[int, ...]:
+    """What a write would change, and reading would not."""
+    found = path.lstat()
+    return found.st_ino, found.st_mode, found.st_uid, found.st_size, found.st_mtime_ns
+
+
 class Person:
     """Somebody who is not root, with a home folder; commands run as that user."""
 
@@ -176,16 +182,11 @@ def test_what_is_not_a_file_is_neither_written_nor_removed(tmp_path: Path, kind:
     path = tmp_path / "it"
     sentence = f"{path} is a {kind}, not a regular file; move it away, then try again"
     with special(path, kind):
-        before = path.lstat()
+        before = identity(path)
         assert refused(lambda: write_outside(str(path), b"x")) == sentence
         assert refused(lambda: remove_outside(str(path))) == sentence
         assert refused(lambda: find_target(str(path), str(tmp_path))) == sentence
-        after = path.lstat()
-        assert (before.st_ino, before.st_mode, before.st_mtime_ns) == (
-            after.st_ino,
-            after.st_mode,
-            after.st_mtime_ns,
-        )
+        assert identity(path) == before
     assert os.listdir(tmp_path) == ["it"]
 
 
@@ -382,7 +383,7 @@ UNIT = ".config/systemd/user/airelays.service"
 @pytest.mark.parametrize("mask", ["a link to /dev/null", "empty"])
 def test_a_masked_unit_is_reported_as_masked(person: Person, manager: str, mask: str) -> None:
     unit = person.put(UNIT, "") if mask == "empty" else person.link(UNIT, "/dev/null")
-    null, before = os.stat("/dev/null"), unit.lstat()
+    null, before = os.stat("/dev/null"), identity(unit)
     done = person.run("service", "install", PATH=manager)
     assert (done.returncode, done.stderr) == (
         1,
@@ -395,7 +396,7 @@ def test_a_masked_unit_is_reported_as_masked(person: Person, manager: str, mask:
     assert done.stdout == (
         "Not installed: airelays.service is masked; systemctl --user unmask airelays.service allows it again\n"
     )
-    assert unit.lstat() == before
+    assert identity(unit) == before
     assert os.stat("/dev/null").st_mode == null.st_mode
     assert "enable" not in (person.home / "told").read_text()
 
