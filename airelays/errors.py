@@ -49,6 +49,7 @@ class RelayError(Exception):
     `retry_after_s` is the true wait; it is sent as whole seconds, rounded up, at least 1.
     `should_retry=False` tells SDKs that trying again cannot help. `upstream` is an error object of
     the far side that is passed on with all its keys, under our own message, type, param and code.
+    `local` is the sentence for this machine's own eyes, its log and terminal: only there are files named.
     """
 
     default_status = 500
@@ -65,8 +66,10 @@ class RelayError(Exception):
         should_retry: bool | None = None,
         headers: Mapping[str, str] | None = None,
         upstream: Mapping[str, Any] | None = None,
+        local: str = "",
     ) -> None:
         super().__init__(message)
+        self._local = local
         self.message = message
         self.status = self.default_status if status is None else status
         self.code = code
@@ -76,6 +79,11 @@ class RelayError(Exception):
         self.should_retry = should_retry
         self.headers = dict(headers or {})
         self.upstream = dict(upstream) if upstream else None
+
+    @property
+    def local(self) -> str:
+        """What is said on this machine: with the paths that a client is not told."""
+        return self._local or self.message
 
     def to_object(self) -> dict[str, Any]:
         """Return the OpenAI error object: message, type, param, code, then the upstream's own keys."""

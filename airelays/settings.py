@@ -118,6 +118,7 @@ class Settings(Record):
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     allow_open_network: bool = False
+    allow_weak_token: bool = False
     # [uploads]
     max_upload_bytes: int = 32 * MIB
     max_total_upload_bytes: int = 256 * MIB

@@ -22,6 +22,7 @@ from airelays.commands.line import UsageError, flags_of, help_for, parse
 from airelays.commands.retired import retire
 from airelays.commands.table import COMMANDS
 from airelays.disk.pages import PAGES, page_text, page_title
+from tests.live import TOKEN
 
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE_S = 20.0
@@ -604,7 +605,7 @@ def test_config_check_says_what_is_set_and_what_is_ignored(user: User) -> None:
     user.config.parent.mkdir(parents=True)
     user.config.write_text("[providers.claude]\nbin = 'x'\n[server]\nport = 7\n")
     user.token_file.parent.mkdir(mode=0o700)
-    user.token_file.write_text("t" * 43)
+    user.token_file.write_text(TOKEN)
     user.token_file.chmod(0o600)
     assert user.out("config", "check", AIRELAYS_HSOT="x").splitlines() == [
         f"note: {user.config}: providers.claude.bin has no effect here",
@@ -621,7 +622,7 @@ def test_config_check_wants_the_token_that_serve_wants(user: User) -> None:
     assert user.refused("serve", "--port", "0").startswith(sentence)
     assert user.out("config", "check", AIRELAYS_AUTO_GENERATE_BEARER_TOKEN="1").startswith("ok: ")
     assert user.out("config", "check", AIRELAYS_REQUIRE_BEARER_AUTH="0").startswith("ok: ")
-    assert user.out("config", "check", AIRELAYS_BEARER_TOKEN="t" * 43).startswith("ok: ")
+    assert user.out("config", "check", AIRELAYS_BEARER_TOKEN=TOKEN).startswith("ok: ")
     assert user.out("config", "check", AIRELAYS_UPSTREAM_KIND="demo").startswith("ok: ")
 
 
@@ -643,7 +644,7 @@ def test_config_check_warns_of_what_only_makes_requests_fail(user: User) -> None
         "[upstreams.other]\nbase_url = 'http://127.0.0.1:9/v1'\napi_key_env = 'NO_KEY'\n"
         "ca_file = '~/no.pem'\n"
     )
-    lines = user.out("config", "check", AIRELAYS_BEARER_TOKEN="t" * 43).splitlines()
+    lines = user.out("config", "check", AIRELAYS_BEARER_TOKEN=TOKEN).splitlines()
     assert [line.partition(": ")[0] for line in lines] == ["warning"] * 5 + ["ok"]
     told = "\n".join(lines)
     assert f"the certificate file {user.home}/none.pem (upstream.ca_file) does not exist" in told
@@ -654,7 +655,7 @@ def test_config_check_warns_of_what_only_makes_requests_fail(user: User) -> None
         "the fallback gone/x of chatgpt names the upstream gone, which is not configured; "
         "add [upstreams.gone], or name one of: chatgpt, near, other" in told
     )
-    said = user.json("config", "check", AIRELAYS_BEARER_TOKEN="t" * 43)
+    said = user.json("config", "check", AIRELAYS_BEARER_TOKEN=TOKEN)
     assert said["ok"] is True and len(said["warnings"]) == 5  # type: ignore[arg-type]  # a list
 
 
@@ -890,7 +891,7 @@ def test_a_python_without_parts_of_its_library_is_named(tmp_path: Path, module: 
     code += "sys.exit(main(['serve', '--demo']))"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "AIRELAYS_BEARER_TOKEN": "t" * 40},
+        env={"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "AIRELAYS_BEARER_TOKEN": TOKEN},
         capture_output=True,
         text=True,
         timeout=60,

@@ -189,5 +189,5 @@ def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path) -
     (tmp_path / ".codex").symlink_to(tmp_path / "gone")
     done = airelays(tmp_path, "connect", "codex", "--write")
     assert done.returncode == 1
-    assert f"{tmp_path}/.codex/config.toml cannot be written: File exists" in done.stderr
-    assert f"look at {tmp_path}/.codex, or edit the file by hand" in done.stderr
+    assert f"{tmp_path}/.codex/config.toml cannot be written: No such file" in done.stderr
+    assert f"look at {tmp_path}/gone, or edit the file by hand" in done.stderr

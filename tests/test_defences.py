@@ -22,6 +22,8 @@ ROWS = [
     for letter, last in (("W", 16), ("A", 13), ("B", 6), ("L", 6), ("U", 15), ("P", 6))
     for number in range(1, last + 1)
 ]
+# Of the second table (N1 to N12) those that are built.
+ROWS += ["N7"]
 IDS = [f"{d.row} {d.name}" for d in DEFENCES]
 
 

@@ -290,6 +290,36 @@ def test_a_listed_cause_falls_back_and_says_so(
             assert reply.headers["x-airelays-fallback"] == f"compatible:{cause}"
 
 
+@pytest.mark.parametrize("where", ["upstream", "alias"])
+def test_an_alias_in_fallback_is_resolved(tmp_path: Path, server: OpenAIServer, where: str) -> None:
+    refusal = {"error": {"code": "usage_limit_reached", "message": "m"}}
+    server.answers["/chat/completions"] = (429, "application/json", json.dumps(refusal).encode())
+    with openai_server(*ALL) as other:
+        fallback = 'fallback = ["Spare", "again", "local/never"]\nfallback_on = ["quota"]\n'
+        tables = f"{named(other)}[aliases]\nspare = 'local/real'\nagain = 'tiny'\n"
+        if where == "alias":
+            listed = fallback.strip().replace("\n", ", ")
+            tables += f"best = {{ model = 'tiny', {listed} }}\n"
+        more = (fallback if where == "upstream" else "") + tables
+        with relaying(tmp_path, server.url, more) as relay:
+            model = "tiny" if where == "upstream" else "best"
+            reply = relay.send("POST", "/v1/chat/completions", {**chat("x"), "model": model})
+            assert reply.status == 200, reply.body
+            assert reply.headers["x-airelays-upstream"] == "local/real"
+            assert other.last("/chat/completions").json()["model"] == "real"
+
+
+def test_an_alias_of_what_has_just_failed_is_not_asked_again(
+    tmp_path: Path, server: OpenAIServer
+) -> None:
+    refusal = {"error": {"code": "usage_limit_reached", "message": "m"}}
+    server.answers["/chat/completions"] = (429, "application/json", json.dumps(refusal).encode())
+    more = 'fallback = ["same"]\nfallback_on = ["quota"]\n[aliases]\nsame = "tiny"\n'
+    with relaying(tmp_path, server.url, more) as relay:
+        assert relay.send("POST", "/v1/chat/completions", chat("x")).status == 429
+        assert len([one for one in server.seen if one.path == "/chat/completions"]) == 1
+
+
 def test_a_cause_that_is_not_listed_does_not_fall_back(
     tmp_path: Path, server: OpenAIServer
 ) -> None:

@@ -83,5 +83,5 @@ def test_a_pipe_in_the_place_of_the_file_holds_nothing_up(tmp_path: Path) -> Non
     with running(tmp_path, "--config", str(config)) as relay:
         config.unlink()
         os.mkfifo(config)
-        assert "is no regular file, so it is not read again" in hang_up(relay)
+        assert f"{config} cannot be read: it is a FIFO, not a regular file" in hang_up(relay)
         assert relay.get("/v1/models").status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -533,13 +534,10 @@ def test_unblock_signals_no_program_that_does_not_say_that_it_hears_it(
 def test_unblock_waits_for_no_pipe(tmp_path: Path, name: str) -> None:
     data = tmp_path / ".airelays"
     data.mkdir(mode=0o700)
-    (data / "relay.pid").write_text("2\n")
-    lock = FileLock(str(data / "relay.lock"))
-    if name == "relay.pid":
-        (data / name).unlink()
     os.mkfifo(data / name)
-    assert lock.acquire()
-    done = command(tmp_path, "unblock")
-    lock.release()
+    with contextlib.ExitStack() as stack:
+        if name == "relay.pid":
+            stack.enter_context(FileLock(str(data / "relay.lock")).held(0.0))
+        done = command(tmp_path, "unblock")
     assert done.returncode == 1
-    assert "cannot be told" in done.stderr
+    assert "it is a FIFO, not a regular file" in done.stderr

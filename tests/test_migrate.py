@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import fcntl
 import json
+import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airelays.disk.state import State
+from airelays.errors import RelayError
 from tests import live
 from tests.fakes.secret_tool import put_secret_tool
 
@@ -545,3 +549,177 @@ def test_a_deleted_file_is_not_counted(home: Path) -> None:
     db.commit()
     db.close()
     assert step(answer(home), "state")["detail"].startswith("1 files and 1 conversations, ")
+
+
+# ---- whole or nothing
+
+
+def newer(database: Path) -> None:
+    db = sqlite3.connect(database)
+    db.execute("PRAGMA user_version = 99")
+    db.commit()
+    db.close()
+
+
+def not_one(database: Path) -> None:
+    database.write_bytes(b"this was never a database\n" * 99)
+
+
+def torn(database: Path) -> None:
+    """A page in the middle is overwritten: the header and the schema are whole."""
+    db = sqlite3.connect(database)
+    rows = [(f"conv_{i:032x}", "{}", "[]", None, 1, 1) for i in range(2000)]
+    db.executemany("INSERT INTO conversations VALUES (?,?,?,?,?,?)", rows)
+    db.commit()
+    db.close()
+    data = bytearray(database.read_bytes())
+    data[8 * 4096 : 12 * 4096] = b"\xff" * 4 * 4096
+    database.write_bytes(bytes(data))
+
+
+def other_shape(database: Path) -> None:
+    """A table of ours under which something else is stored: the upgrade fails in its midst."""
+    db = sqlite3.connect(database)
+    db.execute("CREATE TABLE items (other TEXT)")
+    db.commit()
+    db.close()
+
+
+def a_pipe(database: Path) -> None:
+    database.unlink()
+    os.mkfifo(database)
+
+
+BROKEN = {
+    newer: "it was written by a newer AIRelays",
+    not_one: "file is not a database",
+    torn: "",
+    other_shape: "no such column: conversation_id",
+    a_pipe: "state.sqlite3 is not a regular file; move it away, then try again",
+}
+
+
+def everything(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file and folder below, whatever it is named."""
+    return {
+        str(p.relative_to(folder)): (
+            p.lstat().st_mode,
+            p.read_bytes() if p.is_file() else b"",
+        )
+        for p in folder.rglob("*")
+    }
+
+
+@pytest.mark.parametrize("breaks", BROKEN, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("target", ["new", "empty", "the same", "dry"])
+def test_a_database_that_cannot_be_upgraded_leaves_nothing_behind(
+    home: Path, breaks: Callable[[Path], None], target: str
+) -> None:
+    old = old_program(home, ".airelays" if target == "the same" else ".airelay")
+    breaks(old / "state.sqlite3")
+    if target == "empty":
+        (home / ".airelays").mkdir(mode=0o700)
+        (home / ".airelays" / "relay.lock").touch(0o600)
+    if target == "the same":
+        old.chmod(0o700)
+        (old / "relay.lock").touch(0o600)
+    before = everything(home)
+    found = answer(home, *(["--dry-run"] if target == "dry" else []), code=1)
+    assert {s["result"] for s in found["steps"]} == {"not taken over"}
+    problem = step(found, "state")["problem"]
+    assert problem.startswith(f"{old}/state.sqlite3 cannot be brought up to date (")
+    assert BROKEN[breaks] in problem
+    assert problem.endswith(
+        "so nothing was taken over; to go on without its files and conversations, move it away, then try again"
+    )
+    assert everything(home) == before
+
+
+def test_what_was_refused_can_be_taken_over_once_it_is_repaired(home: Path) -> None:
+    old = old_program(home)
+    newer(old / "state.sqlite3")
+    answer(home, code=1)
+    db = sqlite3.connect(old / "state.sqlite3")
+    db.execute("PRAGMA user_version = 0")
+    db.commit()
+    db.close()
+    assert set(results(home).values()) == {"taken over"}
+    assert sorted(os.listdir(home)) == [".airelay", ".airelays", ".config"]
+    assert sorted(os.listdir(home / ".airelays")) == [
+        *("auth.json", "auth.json.lock", "relay-token", "relay.lock", "state.sqlite3", "uploads"),
+    ]
+
+
+def test_a_state_that_cannot_be_put_in_its_place_takes_the_config_back(home: Path) -> None:
+    old_program(home)
+    (home / ".airelays").mkdir(mode=0o700)
+    (home / ".airelays" / "uploads").write_text("in the way")
+    before = everything(home)
+    said = run(home, code=1)
+    assert "the files and conversations cannot be put into " in said
+    assert said.endswith("; nothing was taken over\n")
+    after = everything(home)
+    after.pop(".airelays/relay.lock")
+    assert after == before
+
+
+def test_an_upgrade_in_place_that_fails_late_gives_files_their_names_back(home: Path) -> None:
+    old = old_program(home, ".airelays")
+
+    class Full(State):
+        def _carry_files(self, db: sqlite3.Connection, moved: list[tuple[str, str]]) -> None:
+            super()._carry_files(db, moved)
+            assert moved and not (old / "uploads" / "old-name.bin").exists()
+            raise sqlite3.OperationalError("database or disk is full")
+
+    with pytest.raises(RelayError):
+        Full(str(old), recover=False)
+    assert (old / "uploads" / "old-name.bin").read_bytes() == b"kept bytes"
+    State(str(old), recover=True).close()
+    assert (old / "uploads" / FILE).read_bytes() == b"kept bytes"
+
+
+def test_a_log_of_another_database_is_not_mixed_into_the_new_one(home: Path) -> None:
+    old_program(home)
+    (home / ".airelays").mkdir(mode=0o700)
+    (home / ".airelays" / "state.sqlite3-wal").write_bytes(b"left")
+    problem = step(answer(home, code=1), "state")["problem"]
+    assert (
+        f"{home}/.airelays/state.sqlite3-wal is left of another database; move it away" in problem
+    )
+
+
+def test_a_database_in_wal_mode_is_read_without_a_trace(home: Path) -> None:
+    old = old_program(home)
+    db = sqlite3.connect(old / "state.sqlite3")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("UPDATE conversations SET updated_at = 5")
+    db.commit()
+    db.close()
+    names = sorted(os.listdir(old))
+    assert set(results(home).values()) == {"taken over"}
+    assert sorted(os.listdir(old)) == names
+
+
+@pytest.mark.parametrize(
+    ("token", "problem"),
+    [
+        ("", "is empty; `airelays init` makes a token"),
+        (" \n", "is empty; `airelays init` makes a token"),
+        ("two words\n", "does not hold one token; expected one line"),
+        ("ä" * 20, "does not hold one token; expected one line"),
+        ("x" * 5000, "does not hold one token; expected one line"),
+    ],
+)
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_token_that_cannot_be_used_is_not_taken_over(
+    home: Path, token: str, problem: str, dry: bool
+) -> None:
+    old = old_program(home)
+    (old / "relay-token").write_text(token)
+    found = answer(home, *(["--dry-run"] if dry else []), code=1)
+    result = step(found, "relay token")
+    assert result["result"] == "not taken over"
+    assert result["problem"].startswith(f"{old}/relay-token {problem}")
+    assert step(found, "state")["result"] == "taken over"
+    assert not (home / ".airelays" / "relay-token").exists()

@@ -88,8 +88,9 @@ def test_unusable_file_is_named_with_what_to_do(tmp_path, content, said):
     fault = caught.value
     assert (fault.hop, fault.sent, fault.should_retry) == ("tls", False, False)
     assert (
-        said in fault.message and str(path) in fault.message and "upstream.ca_file" in fault.message
+        said in fault.message and "upstream.ca_file" in fault.message and str(path) in fault.local
     )
+    assert str(path) not in fault.message
 
 
 # --- URLs ---------------------------------------------------------------------------------------------------

@@ -242,9 +242,14 @@ async def relay_logging(
     try:
         facts = await asyncio.to_thread(log_facts, relay.settings.logs_dir, configured)
     except ConfigError as error:
-        raise RelayError(str(error), status=503, code="log_storage_error") from error
+        raise _log_fault("read", error) from error
     body = {**facts, "enabled": journal is not None, **(_counts(journal) if journal else {})}
     await request.reply(200, json.dumps(body).encode() + b"\n")
+
+
+def _log_fault(what: str, error: ConfigError) -> RelayError:
+    text = f"the policy of the traffic log cannot be {what}; `airelays logs` says why"
+    return RelayError(text, status=503, code="log_storage_error", local=str(error))
 
 
 async def _change_policy(relay: Relay, request: Request, journal: Journal | None) -> None:
@@ -262,7 +267,7 @@ async def _change_policy(relay: Relay, request: Request, journal: Journal | None
         name = next((n for n in changes if str(error).startswith(n[:64])), None)
         raise ClientFault(str(error), code="invalid_value", param=name) from error
     except ConfigError as error:
-        raise RelayError(str(error), status=503, code="log_storage_error") from error
+        raise _log_fault("saved", error) from error
     if journal is not None:
         journal.policy_changed()
 

@@ -270,7 +270,7 @@ def _usage(usage: Usage) -> str:
 def _error(error: RelayError, to: Redactor) -> str:
     hop = f',"hop":"{error.hop}"' if isinstance(error, UpstreamFault) else ""
     code = to.literal(error.code) if error.code else "null"
-    return f'{{"message":{to.literal(error.message)},"type":{to.literal(error.type)},"code":{code}{hop}}}'
+    return f'{{"message":{to.literal(error.local)},"type":{to.literal(error.type)},"code":{code}{hop}}}'
 
 
 def _with_body(start: str, body: dict[str, Any]) -> str:

@@ -67,17 +67,26 @@ class Upstreams:
     async def targets(self, model: str) -> list[Target]:
         """Return who may serve `model`, first choice first. Raises ClientFault 404 for an unknown model."""
         alias = self._aliases.get(model.casefold())
-        upstream, found = await self._find(alias.model if alias is not None else model)
+        upstream, found = await self._find(self._meant(model))
         rules = alias if alias is not None and alias.fallback else self._rules(upstream.name)
         if not rules.fallback:
             return [Target(upstream, found)]
         targets = [Target(upstream, found, frozenset(rules.fallback_on))]
         for other in rules.fallback:
             try:
-                targets.append(Target(*await self._find(other), frozenset(rules.fallback_on)))
+                target = Target(*await self._find(self._meant(other)), frozenset(rules.fallback_on))
             except ClientFault as fault:
                 self._complain_once(f"fallback {other}: {fault.message}")
+                continue
+            # An alias and its model, or two aliases of one model: what has just failed is not asked again.
+            if target not in targets:
+                targets.append(target)
         return targets
+
+    def _meant(self, model: str) -> str:
+        """Return the model that an alias stands for; any other name as it is."""
+        alias = self._aliases.get(model.casefold())
+        return model if alias is None else alias.model
 
     async def _find(self, model: str) -> tuple[Upstream, str]:
         """Return the upstream that serves `model`, and the name that it knows the model by.
@@ -99,8 +108,7 @@ class Upstreams:
 
     def owner(self, model: str) -> Upstream:
         """Return the upstream that requests for `model` go to first, whether or not it has the model; no network."""
-        alias = self._aliases.get(model.casefold())
-        return self._route(alias.model if alias is not None else model)[0]
+        return self._route(self._meant(model))[0]
 
     def _route(self, model: str) -> tuple[Upstream, str]:
         name, slash, rest = model.partition("/")

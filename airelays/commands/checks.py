@@ -12,6 +12,7 @@ from typing import Any
 
 from airelays.commands.console import Console
 from airelays.commands.context import Context
+from airelays.commands.weaktoken import check_strength, weak_warning
 from airelays.config import check_listener
 from airelays.errors import ConfigError, UpstreamFault
 from airelays.model import Call
@@ -108,9 +109,21 @@ def _relay_token(context: Context) -> Check:
     if not context.settings.require_bearer_auth:
         return Check("relay_token", "skip", "open mode: clients need no token")
     if context.token.current() is not None:
-        return Check("relay_token", "pass", f"there is one, from the {context.token.source}")
+        return _strength(context)
     text = context.token.problem or f"there is none in {context.settings.bearer_token_file}"
     return Check("relay_token", "fail", text, ("airelays init",))
+
+
+def _strength(context: Context) -> Check:
+    steps = ("airelays token rotate",) if context.token.source == "file" else ()
+    try:
+        check_strength(context)
+    except ConfigError as error:
+        return Check("relay_token", "fail", str(error), steps)
+    warning = weak_warning(context)
+    if warning:
+        return Check("relay_token", "warn", warning, steps)
+    return Check("relay_token", "pass", f"there is one, from the {context.token.source}")
 
 
 async def upstream_checks(
@@ -155,7 +168,7 @@ async def _network(upstream: ChatGPTUpstream) -> AsyncIterator[Check]:
     try:
         proxy = upstream.client.proxy_for(upstream.settings.upstream_base_url)
     except UpstreamFault as fault:
-        yield Check("proxy", "fail", fault.message)
+        yield Check("proxy", "fail", fault.local)
         return
     if proxy is None:
         yield Check("proxy", "pass", "direct connection, no proxy applies")
@@ -215,7 +228,7 @@ async def _reach(upstream: ChatGPTUpstream, place: str, scheme: str) -> AsyncIte
         )
     except UpstreamFault as fault:
         name = fault.hop if fault.hop in ("proxy", "dns") else "tls"
-        yield Check(name, "fail", fault.message, data={"hop": fault.hop})
+        yield Check(name, "fail", fault.local, data={"hop": fault.hop})
         return
     issuer = response.tls_issuer()
     date = response.head.get(b"date")
@@ -287,7 +300,7 @@ async def _sign_in(upstream: ChatGPTUpstream) -> Check:
     try:
         sign_in = await upstream.tokens.current()
     except UpstreamFault as fault:
-        return Check("openai_auth", "fail", fault.message, ("airelays login",))
+        return Check("openai_auth", "fail", fault.local, ("airelays login",))
     who = sign_in.email or sign_in.account_id or "an account without a name"
     plan = f", plan {sign_in.plan_type}" if sign_in.plan_type else ""
     return Check("openai_auth", "pass", f"signed in as {who}{plan}")
@@ -297,7 +310,7 @@ async def _models(upstream: ChatGPTUpstream) -> Check:
     try:
         models = await upstream.models(refresh=True)
     except UpstreamFault as fault:
-        return Check("openai_models", "fail", fault.message, data={"hop": fault.hop})
+        return Check("openai_models", "fail", fault.local, data={"hop": fault.hop})
     slugs = [model["slug"] for model in models if isinstance(model.get("slug"), str)]
     if not slugs or not upstream.catalogue_certain:
         return Check(
@@ -332,7 +345,7 @@ async def _response(upstream: ChatGPTUpstream, model: str) -> Check:
         )
     except UpstreamFault as fault:
         return Check(
-            "openai_response", "fail", fault.message, data={"hop": fault.hop, "code": fault.code}
+            "openai_response", "fail", fault.local, data={"hop": fault.hop, "code": fault.code}
         )
     seconds = time.monotonic() - started_s
     if b'"response.completed"' not in b"".join(parts):

@@ -14,7 +14,7 @@ from typing import Any
 from airelays.config import parse_toml
 from airelays.errors import ConfigError
 
-__all__ = ["PASTE", "has_already", "refuse_clash"]
+__all__ = ["PASTE", "has_already", "refuse_broken", "refuse_clash"]
 
 PASTE = "run the command without --write and paste what is missing"
 _KEY = re.compile(r"""("[^"]*"|'[^']*'|[A-Za-z0-9_.-]+)[ \t]*:(?:[ \t]+(.*))?$""")
@@ -43,6 +43,22 @@ def refuse_clash(path: str, kept: str, block: str, result: str) -> None:
         _refuse_list(path, kept, block)
     elif kept.strip():
         _refuse_mapping(path, kept, block)
+
+
+def refuse_broken(path: str, old: str, kept: str) -> None:
+    """Raise ConfigError when a TOML file is valid with the block and would not be without it: others build on it."""
+    if not path.endswith(".toml"):
+        return
+    try:
+        parse_toml(old, path)
+    except ConfigError:
+        return  # it was broken before, and taking the block out is no worse
+    try:
+        parse_toml(kept, path)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{path} would not be valid TOML without the block; take the block out by hand"
+        ) from error
 
 
 def _contains(whole: object, part: object) -> bool:

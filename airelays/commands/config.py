@@ -42,7 +42,7 @@ def run_check(args: Arguments, console: Console) -> int:
     context = find_context(args, console)
     check_listener(context.settings)
     check_start(context)
-    notes, warnings = list(context.loaded.notes), list(doubts(context.settings))
+    notes, warnings = list(context.loaded.notes), list(doubts(context))
     found = context.config_text is not None
     if args.has("--json"):
         facts = {"ok": True, "config_path": context.config_path, "config_exists": found}

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 
 from airelays.commands.client import REVEAL
-from airelays.commands.clientfile import PASTE, has_already, refuse_clash
+from airelays.commands.clientfile import PASTE, has_already, refuse_broken, refuse_clash
 from airelays.commands.console import Console
 from airelays.commands.context import find_context
 from airelays.commands.snippets import CLIENTS, Client
 from airelays.commands.table import Arguments
-from airelays.disk.secretfile import write_private
+from airelays.disk.outside import find_target, remove_outside, write_outside
+from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError, FlagError
 from airelays.settings import Settings
 
@@ -79,13 +80,16 @@ def _path(client: Client) -> str:
             f"{client.title} keeps its settings where no file can be edited safely; "
             "run the command without --write and paste what it prints"
         )
-    return os.path.join(os.path.expanduser("~"), client.path)
+    return os.path.join(_home(), client.path)
+
+
+def _home() -> str:
+    return os.path.expanduser("~")
 
 
 def _read(path: str) -> str | None:
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_regular(path, MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
             raise ConfigError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes; it is left alone")
         return data.decode("utf-8")
@@ -97,23 +101,23 @@ def _read(path: str) -> str | None:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _without_block(text: str, path: str) -> str:
-    """Return `text` without the block of an earlier --write."""
-    begin = text.find(BEGIN)
-    if begin < 0:
-        return text
-    end = text.find(END, begin)
-    if end < 0:
-        raise ConfigError(f'{path} has "{BEGIN}" without its end; take the block out by hand')
-    rest = text[end + len(END) :].removeprefix("\n")
-    before = text[:begin]
-    return (before[:-1] if before.endswith("\n\n") else before) + rest
+def _without_blocks(text: str, path: str) -> str:
+    """Return `text` without the blocks of earlier --writes: a file that was copied together can have several."""
+    while (begin := text.find(BEGIN)) >= 0:
+        end = text.find(END, begin)
+        if end < 0 or 0 <= text.find(BEGIN, begin + 1) < end:
+            raise ConfigError(f'{path} has "{BEGIN}" without its end; take the block out by hand')
+        rest = text[end + len(END) :].removeprefix("\n")
+        before = text[:begin]
+        text = (before[:-1] if before.endswith("\n\n") else before) + rest
+    return text
 
 
 def _write(client: Client, block: str, note: str, console: Console) -> int:
     path = _path(client)
-    old = _read(path)
-    kept = _without_block(old or "", path)
+    target = find_target(path, _home())
+    old = _read(target)
+    kept = _without_blocks(old or "", path)
     if client.needs_new and kept.strip():
         raise ConfigError(
             f"{path} has settings of its own, and the block cannot stand beside them; {PASTE}"
@@ -126,8 +130,8 @@ def _write(client: Client, block: str, note: str, console: Console) -> int:
     gap = "" if not kept else "\n" if kept.endswith("\n") else "\n\n"
     result = f"{kept}{gap}{BEGIN}\n{block.rstrip()}\n{END}\n"
     refuse_clash(path, kept, block, result)
-    _save(path, result, old)
-    console.line(f"wrote {path}" + (f"; the previous file is {path}.airelays.bak" if old else ""))
+    _save(target, result, old)
+    console.line(f"wrote {target}{_kept_where(target, old)}")
     if note:
         console.line(note)
     return 0
@@ -135,32 +139,34 @@ def _write(client: Client, block: str, note: str, console: Console) -> int:
 
 def _undo(client: Client, console: Console) -> int:
     path = _path(client)
-    old = _read(path)
+    target = find_target(path, _home())
+    old = _read(target)
     if old is None or BEGIN not in old:
-        console.line(f"{path} holds nothing of airelays")
+        console.line(f"{target} holds nothing of airelays")
         return 0
-    kept = _without_block(old, path)
-    if kept.strip():
-        _save(path, kept, old)
+    kept = _without_blocks(old, path)
+    if kept.strip() or target != path:
+        # What a link leads to is not ours to remove, and without it the link would lead nowhere.
+        refuse_broken(path, old, kept)
+        _save(target, kept, old)
+        said = _kept_where(target, old)
     else:
-        os.unlink(path)
-    console.line(f"took the block out of {path}")
+        remove_outside(target)
+        said = ", which held nothing else; the file is removed"
+    console.line(f"took the block out of {target}{said}")
     return 0
 
 
-def _save(path: str, text: str, old: str | None) -> None:
+def _kept_where(target: str, old: str | None) -> str:
+    return f"; the previous file is {_backup(target)}" if old else ""
+
+
+def _backup(target: str) -> str:
+    return f"{target}.airelays.bak"
+
+
+def _save(target: str, text: str, old: str | None) -> None:
     """Replace the file in one step; what was there stays beside it."""
-    if os.path.islink(path):
-        path = os.path.realpath(path)  # dotfiles are often links into a repository: the link stays
-    if old is not None:
-        write_private(f"{path}.airelays.bak", old.encode())
-    try:
-        mode = os.stat(path).st_mode & 0o777 if old is not None else 0o600
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        write_private(path, text.encode())
-        os.chmod(path, mode)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror}; look at {error.filename or path}, or edit the "
-            "file by hand"
-        ) from error
+    if old:
+        write_outside(_backup(target), old.encode(), most=0o600)
+    write_outside(target, text.encode(), folder_mode=0o755)

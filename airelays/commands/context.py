@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from airelays.commands.console import Console
 from airelays.commands.table import Arguments
 from airelays.config import Loaded, Places, Settings, load
+from airelays.disk.regular import read_regular
 from airelays.disk.token import TokenSource
 from airelays.errors import ConfigError
 from airelays.record import Record
@@ -86,8 +87,7 @@ def find_config(given: str | None, env: Mapping[str, str], places: Places) -> tu
 def read_config(path: str) -> str | None:
     """Return the text of the config file, None when there is none. Raises ConfigError."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
+        data = read_regular(path, MAX_CONFIG_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:

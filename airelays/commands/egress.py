@@ -55,7 +55,7 @@ def _row(purpose: str, url: str, settings: Settings | UpstreamSettings) -> dict[
         proxy = client.proxy_for(url)
         place = proxy.place if proxy is not None else None
     except UpstreamFault as fault:
-        place = f"(unusable: {fault.message})"
+        place = f"(unusable: {fault.local})"
     return {"purpose": purpose, "origin": _bracketed(client.egress()[0]), "proxy": place}
 
 

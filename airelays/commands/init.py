@@ -8,11 +8,13 @@ from airelays import __version__
 from airelays.commands.client import client_facts, print_client, serve_command
 from airelays.commands.configtext import render_config
 from airelays.commands.console import Console
-from airelays.commands.context import Context, find_context
+from airelays.commands.context import Context, find_context, find_places
 from airelays.commands.table import Arguments
 from airelays.commands.token import token_text
+from airelays.commands.weaktoken import check_strength, weak_warning
 from airelays.config import check_listener, parse_toml
-from airelays.disk.secretfile import make_private_dir, write_private
+from airelays.disk.outside import find_target, write_outside
+from airelays.disk.secretfile import make_private_dir
 from airelays.disk.token import create_token
 from airelays.errors import ConfigError, FlagError
 from airelays.options import OPTIONS
@@ -40,14 +42,18 @@ def run(args: Arguments, console: Console) -> int:
             "edit the file, or add --force to write it again"
         )
     before = token_text(context)
+    check_strength(context)
     config_created = not exists or args.has("--force")
     if config_created:
-        _write_config(context)
+        _write_config(context, console)
         _tell_environment(context, console)
     token_created = False
     if context.settings.require_bearer_auth and before is None:
         make_private_dir(context.settings.data_dir)
         token_created = create_token(context.settings.bearer_token_file)
+    warning = weak_warning(context)
+    if warning:
+        console.note(warning)
     token = token_text(context) if token_created or args.has("--show-token") else None
     facts = _facts(context, config_created, token_created, token)
     if args.has("--json"):
@@ -57,7 +63,7 @@ def run(args: Arguments, console: Console) -> int:
     return 0
 
 
-def _write_config(context: Context) -> None:
+def _write_config(context: Context, console: Console) -> None:
     """Write the file: the values it had, the flags given now, everything else as a comment.
 
     Values from the environment are not frozen into it.
@@ -76,7 +82,11 @@ def _write_config(context: Context) -> None:
                 )
             tree.setdefault(table, {})[name] = value
     text = render_config(tree)
-    write_private(context.config_path, text.encode(), backup=context.config_text is not None)
+    path, home = context.config_path, find_places(console.env).home
+    if context.config_text is not None:
+        target = find_target(path, home)
+        write_outside(f"{target}.bak", context.config_text.encode(), most=0o600)
+    write_outside(path, text.encode(), home=home)
 
 
 def _tell_environment(context: Context, console: Console) -> None:

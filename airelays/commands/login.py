@@ -53,7 +53,8 @@ def run(args: Arguments, console: Console) -> int:
         console.note("interrupted; nothing was changed")
         return INTERRUPTED
     except (TokenRefused, UpstreamFault) as error:
-        raise ConfigError(f"{error.message}; nothing was changed") from error
+        said = error.local if isinstance(error, UpstreamFault) else error.message
+        raise ConfigError(f"{said}; nothing was changed") from error
     replaced = _store(store, sign_in)
     if replaced:
         console.note(f"the sign-in of {replaced} was stored here and is replaced")

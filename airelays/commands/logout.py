@@ -75,4 +75,4 @@ async def _revoke(context: Context, sign_in: SignIn) -> str:
         finally:
             await client.close()
     except UpstreamFault as fault:
-        return fault.message
+        return fault.local

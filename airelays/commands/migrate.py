@@ -1,61 +1,100 @@
 """`migrate`: take over what an earlier AIRelays has kept; run again it changes nothing. Layer: commands.
 
 Every part is taken only when there is none here yet, whole or not at all, and the earlier program's files stay as
-they are. Only one of the two may go on being used: both would hold the same sign-in, whose refresh token works once.
+they are. When the database cannot be upgraded nothing is taken over, and nothing is left behind. Only one of the two
+may go on being used: both would hold the same sign-in, whose refresh token works once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 
 from airelays.commands.console import Console, escaped
 from airelays.commands.earliersignin import find_left, take_sign_in
-from airelays.commands.migration import FAILED, KEPT, NOTHING, TAKEN, Plan, Step, find_plan
+from airelays.commands.migration import (
+    FAILED,
+    KEPT,
+    NOTHING,
+    TAKEN,
+    UPDATED,
+    Plan,
+    Step,
+    find_plan,
+)
+from airelays.commands.statemove import Prepared, prepared, sweep
 from airelays.commands.table import Arguments
 from airelays.disk.lock import FileLock, LockUnsupported
+from airelays.disk.outside import remove_outside, write_outside
 from airelays.disk.retention import Policy, load_policy, policy_path, save_policy
-from airelays.disk.secretfile import create_private, make_private_dir, read_secret, write_private
-from airelays.disk.state import SCHEMA_VERSION, State
+from airelays.disk.secretfile import create_private, make_private_dir, read_secret
+from airelays.disk.token import checked_token
 from airelays.errors import ConfigError, RelayError
 
 __all__ = ["run"]
 
 IN_USE = 75
-UPDATED = "brought up to date"
 
 
 def run(args: Arguments, console: Console) -> int:
     """Take over each part; return 1 when one could not be, 75 when a relay uses the data folder."""
     plan = find_plan(args, console)
-    if plan.dry:
-        return _report(list(_steps(plan, console)), plan, args, console)
-    make_private_dir(plan.data)
+    with contextlib.ExitStack() as stack:
+        existed = os.path.isdir(plan.data)
+        if not plan.dry and existed and not _locked(plan, console, stack):
+            return IN_USE
+        state = stack.enter_context(prepared(plan))
+        if state.step.problem:
+            return _report(_nothing_taken(state), plan, args, console)
+        if plan.dry:
+            return _report(list(_steps(plan, state, console)), plan, args, console)
+        if not existed:
+            stack.callback(_remove_unused, plan.data)
+            make_private_dir(plan.data)
+            if not _locked(plan, console, stack):
+                return IN_USE
+        return _report(list(_steps(plan, state, console)), plan, args, console)
+
+
+def _locked(plan: Plan, console: Console, stack: contextlib.ExitStack) -> bool:
+    """Hold the data folder's lock until the stack unwinds; False when a relay has it."""
     lock = FileLock(os.path.join(plan.data, "relay.lock"))
     try:
         if not lock.acquire(0.0):
             console.note(f"a relay uses {plan.data}; stop it, then try again")
-            return IN_USE
+            return False
     except LockUnsupported:
         console.note(f"{plan.data} is on a file system without locks; no relay may run on it now")
-    try:
-        return _report(list(_steps(plan, console)), plan, args, console)
-    finally:
-        lock.release()
+    stack.callback(lock.release)
+    sweep(plan.data)
+    return True
 
 
-def _steps(plan: Plan, console: Console) -> Iterator[Step]:
-    """Do each part. One that fails does not keep the others from being taken over."""
-    yield _take_config(plan)
+def _remove_unused(data: str) -> None:
+    """Remove a data folder of this run in which nothing but its lock has come to be."""
+    if os.path.isdir(data) and set(os.listdir(data)) <= {"relay.lock"}:
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(data, "relay.lock"))
+        with contextlib.suppress(OSError):
+            os.rmdir(data)
+
+
+def _nothing_taken(state: Prepared) -> list[Step]:
+    """Without its state a relay would make a new one at its start, and the earlier could not be taken over later."""
+    names = ("config", "relay token", "sign-in")
+    return [*(Step(name, FAILED, "because of the state") for name in names), state.step]
+
+
+def _steps(plan: Plan, state: Prepared, console: Console) -> Iterator[Step]:
+    """Do each part. One of the later ones that fails does not keep the others from being taken over."""
+    yield _take_config_and_state(plan, state)
     parts: tuple[tuple[str, Callable[[Plan, Console], Step | None]], ...] = (
         ("relay token", _take_token),
         ("sign-in", take_sign_in),
         ("log policy", _take_policy),
         ("named files", _take_named_files),
-        ("state", _take_state),
     )
     for name, take in parts:
         try:
@@ -63,11 +102,33 @@ def _steps(plan: Plan, console: Console) -> Iterator[Step]:
         except ConfigError as error:
             step = Step(name, FAILED, problem=str(error))
         except RelayError as error:
-            step = Step(name, FAILED, problem=error.message)
-        except (OSError, sqlite3.Error) as error:
+            step = Step(name, FAILED, problem=error.local)
+        except OSError as error:
             step = Step(name, FAILED, problem=f"it could not be taken over: {error}")
         if step is not None:
             yield step
+    yield state.step
+
+
+def _take_config_and_state(plan: Plan, state: Prepared) -> Step:
+    """Take over both or neither. Raises ConfigError when that cannot be done, with nothing changed."""
+    folder = os.path.dirname(plan.config)
+    made = not os.path.isdir(folder)
+    step = _take_config(plan)
+    if plan.dry:
+        return step
+    try:
+        state.install()
+    except (ConfigError, RelayError, OSError, sqlite3.Error) as error:
+        if step.result == TAKEN:
+            remove_outside(plan.config)
+            if made:
+                os.rmdir(folder)
+        raise ConfigError(
+            f"the files and conversations cannot be put into {plan.data} ({getattr(error, 'local', error)}); "
+            "nothing was taken over"
+        ) from error
+    return step
 
 
 def _take_config(plan: Plan) -> Step:
@@ -76,23 +137,37 @@ def _take_config(plan: Plan) -> Step:
     if plan.text is None:
         return Step("config", NOTHING, plan.old_config)
     if not plan.dry:
-        make_private_dir(os.path.dirname(plan.config))
-        write_private(plan.config, plan.text.encode())
+        write_outside(plan.config, plan.text.encode())
     return Step("config", TAKEN, f"{plan.old_config} to {plan.config}")
 
 
 def _take_token(plan: Plan, console: Console) -> Step:
+    """The token, unless no client could use it: `serve` would refuse to start with it."""
     return _take_secret(
-        "relay token", plan.old_token, plan.settings.bearer_token_file, plan, console
+        "relay token",
+        plan.old_token,
+        plan.settings.bearer_token_file,
+        plan,
+        console,
+        check=checked_token,
     )
 
 
-def _take_secret(name: str, old: str, new: str, plan: Plan, console: Console) -> Step:
-    if os.path.exists(new):
+def _take_secret(
+    name: str,
+    old: str,
+    new: str,
+    plan: Plan,
+    console: Console,
+    check: Callable[[bytes, str], object] | None = None,
+) -> Step:
+    if os.path.lexists(new):
         return Step(name, KEPT, new)
     found = read_secret(old, warn=console.note)
     if found is None:
         return Step(name, NOTHING, old)
+    if check is not None and not check(found, old):
+        raise ConfigError(f"{old} is empty; `airelays init` makes a token")
     if not plan.dry:
         create_private(new, found)
     return Step(name, TAKEN, f"{old} to {new}")
@@ -121,73 +196,6 @@ def _take_named_files(plan: Plan, console: Console) -> Step | None:
         if _take_secret(change.key, old, change.now, plan, console).result == TAKEN:
             taken.append(f"{old} to {change.now}")
     return Step("named files", TAKEN, ", ".join(taken)) if taken else None
-
-
-def _take_state(plan: Plan, _: Console) -> Step:
-    """Files and conversations: the database as one consistent copy, then the bytes, then the schema."""
-    old, new = (os.path.join(folder, "state.sqlite3") for folder in (plan.old_data, plan.data))
-    name = "state"
-    if os.path.exists(new):
-        if _schema(new) >= SCHEMA_VERSION:
-            return Step(name, KEPT, new)
-        if not plan.dry:
-            State(plan.data, recover=True).close()
-        return Step(name, UPDATED, new)
-    if not os.path.exists(old):
-        return Step(name, NOTHING, old)
-    if not plan.dry:
-        _copy_files(os.path.join(plan.old_data, "uploads"), os.path.join(plan.data, "uploads"))
-        _copy_database(old, new)
-        State(plan.data, recover=True).close()
-    return Step(name, TAKEN, f"{_counts(old)}, {old} to {new}")
-
-
-def _schema(path: str) -> int:
-    with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)) as db:
-        return int(db.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _counts(path: str) -> str:
-    counts = []
-    with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)) as db:
-        for table in ("files", "conversations"):
-            columns = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
-            number = 0
-            if columns:
-                # A deleted file leaves its row behind for a while.
-                which = " WHERE deleted_at IS NULL" if "deleted_at" in columns else ""
-                number = db.execute(f"SELECT count(*) FROM {table}{which}").fetchone()[0]
-            counts.append(f"{number:,} {table}")
-    return " and ".join(counts)
-
-
-def _copy_database(old: str, new: str) -> None:
-    staged = f"{new}.migrate"
-    with (
-        closing(sqlite3.connect(f"file:{_quoted(old)}?mode=ro", uri=True)) as source,
-        closing(sqlite3.connect(staged)) as copy,
-    ):
-        os.chmod(staged, 0o600)
-        source.backup(copy)
-    os.replace(staged, new)
-
-
-def _copy_files(old: str, new: str) -> None:
-    make_private_dir(new)
-    if not os.path.isdir(old):
-        return
-    for entry in os.scandir(old):
-        target = os.path.join(new, entry.name)
-        if entry.is_file(follow_symlinks=False) and not os.path.exists(target):
-            shutil.copyfile(entry.path, target + ".part", follow_symlinks=False)
-            os.chmod(target + ".part", 0o600)
-            os.replace(target + ".part", target)
-
-
-def _quoted(path: str) -> str:
-    from urllib.parse import quote
-
-    return quote(os.path.abspath(path))
 
 
 def _report(steps: list[Step], plan: Plan, args: Arguments, console: Console) -> int:
@@ -231,6 +239,6 @@ def _close(steps: list[Step], plan: Plan, console: Console) -> None:
         console.line(
             "  Do not start the earlier program again: both would use up the same sign-in."
         )
-    if not plan.dry:
+    if not plan.dry and results["state"] != FAILED:
         login = ["airelays login"] if results["sign-in"] == FAILED else []
         console.steps([*login, "airelays status", "airelays serve"])

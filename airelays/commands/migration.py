@@ -16,10 +16,11 @@ from airelays.config import Loaded, Places, Settings, load
 from airelays.errors import ConfigError
 from airelays.values import absolute_path
 
-__all__ = ["FAILED", "KEPT", "NOTHING", "TAKEN", "Plan", "Step", "find_plan"]
+__all__ = ["FAILED", "KEPT", "NOTHING", "TAKEN", "UPDATED", "Plan", "Step", "find_plan"]
 
 TAKEN, KEPT, NOTHING = "taken over", "kept, there was one here", "nothing there"
 FAILED = "not taken over"
+UPDATED = "brought up to date"
 
 
 class Step(NamedTuple):

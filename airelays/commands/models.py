@@ -20,7 +20,7 @@ def run(args: Arguments, console: Console) -> int:
     try:
         body = asyncio.run(_ask(context, console))
     except RelayError as error:
-        raise ConfigError(error.message) from error
+        raise ConfigError(error.local) from error
     if args.has("--json"):
         console.json(body)
         return 0

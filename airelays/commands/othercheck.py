@@ -34,7 +34,7 @@ async def _check(settings: UpstreamSettings) -> Check:
     except UpstreamFault as fault:
         where = {"sign_in": "the key", "dns": "the name", "tcp": "the address", "tls": "TLS"}
         hint = where.get(fault.hop, "the server")
-        return Check(name, "fail", fault.message, (f"check {hint} of {settings.name}",))
+        return Check(name, "fail", fault.local, (f"check {hint} of {settings.name}",))
     finally:
         await upstream.close()
     if not models:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from airelays.commands.context import Context
 from airelays.commands.serve import needs_new_token
+from airelays.commands.weaktoken import check_strength, weak_warning
 from airelays.errors import ConfigError, UpstreamFault
 from airelays.net.trust import Trust
 from airelays.settings import Settings, UpstreamSettings
@@ -23,6 +24,7 @@ def check_start(context: Context) -> None:
     settings = context.settings
     _check_folder(settings.data_dir)
     needs_new_token(context)
+    check_strength(context)
     if settings.upstream_kind == "compatible":
         Compatible(settings.main_upstream)
 
@@ -41,8 +43,12 @@ def _check_folder(path: str) -> None:
         )
 
 
-def doubts(settings: Settings) -> Iterator[str]:
-    """Tell what lets the relay start and its requests fail."""
+def doubts(context: Context) -> Iterator[str]:
+    """Tell what lets the relay start and is wrong all the same: a weak token, requests that will fail."""
+    warning = weak_warning(context)
+    if warning:
+        yield warning
+    settings = context.settings
     every = (settings.main_upstream, *settings.upstreams)
     stores: set[str] = set()
     for one in every:
@@ -64,19 +70,21 @@ def _fault_of_store(upstream: UpstreamSettings) -> Iterator[str]:
     try:
         Trust(upstream.ca_file).context_now()
     except UpstreamFault as fault:
-        yield f"requests to the upstream {upstream.name} will fail: {fault.message}"
+        yield f"requests to the upstream {upstream.name} will fail: {fault.local}"
 
 
 def _fault_of_key(upstream: UpstreamSettings) -> Iterator[str]:
     try:
         Compatible(upstream).key()
     except (ConfigError, UpstreamFault) as error:
-        yield f"requests to the upstream {upstream.name} will fail: {error}"
+        reason = error.local if isinstance(error, UpstreamFault) else error
+        yield f"requests to the upstream {upstream.name} will fail: {reason}"
 
 
 def _fault_of_fallback(settings: Settings, name: str, model: str) -> Iterator[str]:
     """A compatible server may itself have names with a slash; ChatGPT and the demo have none."""
-    far, slash, rest = model.partition("/")
+    alias = next((a for a in settings.aliases if a.name.casefold() == model.casefold()), None)
+    far, slash, rest = (model if alias is None else alias.model).partition("/")
     known = {settings.upstream_kind, *(one.name for one in settings.upstreams)}
     if not slash or not rest or far in known or settings.upstream_kind == "compatible":
         return

@@ -73,7 +73,7 @@ def _store() -> Check:
     try:
         count = len(trust.context_now().get_ca_certs())
     except RelayError as error:
-        return Check("trust", "fail", error.message, data=facts)
+        return Check("trust", "fail", error.local, data=facts)
     return Check("trust", "pass", f"{count or 'some'} authorities from {where}", data=facts)
 
 

@@ -11,8 +11,11 @@ from airelays.commands.client import ROTATE, program_words
 from airelays.commands.console import Console, escaped
 from airelays.commands.context import Context, find_context
 from airelays.commands.table import Arguments
+from airelays.commands.weaktoken import check_strength, is_refused, weak_warning
 from airelays.config import Settings, check_listener, is_loopback_host
 from airelays.disk.lock import FileLock, LockUnsupported
+from airelays.disk.outside import write_outside
+from airelays.disk.regular import read_regular
 from airelays.disk.secretfile import make_private_dir, sweep_leftovers, write_private
 from airelays.disk.token import create_token
 from airelays.disk.unblock import hears_unblock
@@ -62,10 +65,11 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
     from airelays.app.process import run as run_relay
 
     ready_file = args.get("--ready-file")
+    written: list[str] = []
 
     def on_ready(addresses: list[tuple[str, int]]) -> None:
         if ready_file:
-            write_private(ready_file, _ready_json(context.settings, addresses))
+            written.append(write_outside(ready_file, _ready_json(context.settings, addresses)))
         _print_banner(console, context, addresses)
 
     try:
@@ -73,18 +77,15 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
             context.settings,
             context.token,
             on_ready=on_ready,
-            read_again=lambda: _read_again(context, args, console),
+            read_again=lambda: _read_again(args, console),
         )
     finally:
-        if ready_file:
-            _remove(ready_file)
+        for path in written:
+            _remove(path)
 
 
-def _read_again(context: Context, args: Arguments, console: Console) -> Settings:
-    """Return the settings of now. Raises ConfigError, also for a pipe: reading that would hold the whole relay up."""
-    path = context.config_path
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ConfigError(f"config file {path} is no regular file, so it is not read again")
+def _read_again(args: Arguments, console: Console) -> Settings:
+    """Return the settings of now. Raises ConfigError."""
     return find_context(args, console).settings
 
 
@@ -101,8 +102,7 @@ def _take(lock: FileLock, console: Console) -> bool:
 def _holder(pid_file: str) -> str:
     """Return " (pid N)" of the relay that holds the folder, "" when it did not say."""
     try:
-        with open(pid_file, "rb") as file:
-            pid = file.read(20).strip()
+        pid = read_regular(pid_file, 20).strip()
     except OSError:
         return ""
     return f" (pid {pid.decode()})" if pid.isdigit() else ""
@@ -124,11 +124,17 @@ def needs_new_token(context: Context) -> bool:
 
 
 def _ensure_token(context: Context, console: Console) -> None:
-    """Make a token where that was asked for, or refuse to start without one."""
+    """Make a token where that was asked for, or refuse to start without one, or with one that can be guessed."""
     if not needs_new_token(context):
+        check_strength(context)
+        warning = weak_warning(context)
+        if warning:
+            console.note(warning)
+        context.token.weak_is = "refused" if is_refused(context.settings) else "told"
         return
     path = context.settings.bearer_token_file
     context.token.created = create_token(path)
+    context.token.weak_is = "refused" if is_refused(context.settings) else "told"
     console.note(f"made a relay token in {path}; `airelays token show{_where(context)}` shows it")
 
 

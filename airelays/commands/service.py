@@ -16,12 +16,15 @@ from airelays.commands.form import program_argv
 from airelays.commands.servicefile import KINDS, service_text
 from airelays.commands.servicewords import check_words, left_behind, words_for
 from airelays.commands.table import Arguments
+from airelays.disk.outside import find_target, remove_outside, write_outside
+from airelays.disk.regular import kind_of, read_regular
 from airelays.errors import ConfigError, FlagError
 
 __all__ = ["run_install", "run_print", "run_status", "run_uninstall"]
 
 LABEL = "io.airelays.relay"
 TASK = "AIRelays"
+MAX_FILE_BYTES = 1024 * 1024
 
 
 class Place(NamedTuple):
@@ -54,6 +57,7 @@ def run_install(args: Arguments, console: Console) -> int:
     text = _text(place.kind, args, console.env)
     if program and shutil.which(os.path.abspath(program)) is None:
         raise FlagError(f"--program is {program!r}, which is no program that can be run")
+    _refuse_masked(place)
     before = _read(place.path)
     _write(place, text)
     if not args.has("--no-start"):
@@ -73,43 +77,62 @@ def run_install(args: Arguments, console: Console) -> int:
     return 0
 
 
-def _read(path: str) -> bytes | None:
+def _mask(place: Place) -> str:
+    """Return by what the unit is masked, so that systemd never starts it (systemd.unit(5)); "" when it is not."""
+    if place.kind != "systemd":
+        return ""
+    if os.path.realpath(place.path) == os.devnull:
+        return f"a link to {os.devnull}"
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        found = os.stat(place.path)
     except OSError:
+        return ""
+    return "" if found.st_size or kind_of(found.st_mode) else "empty"
+
+
+def _unmask(place: Place) -> str:
+    user = "--user " if "--user" in place.ask else ""
+    return f"systemctl {user}unmask {os.path.basename(place.path)}"
+
+
+def _refuse_masked(place: Place) -> None:
+    mask = _mask(place)
+    if mask:
+        raise ConfigError(
+            f"{os.path.basename(place.path)} is masked ({place.path} is {mask}), so it is not installed; "
+            f"to allow it, type: {_unmask(place)}"
+        )
+
+
+def _read(path: str) -> bytes | None:
+    """Return what is there now, None when there is nothing. Raises ConfigError for what is not a file."""
+    find_target(path)
+    try:
+        return read_regular(path, MAX_FILE_BYTES)
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _write(place: Place, text: str) -> None:
-    """Write the file, for nobody else to change, whatever the umask is."""
-    before = os.umask(0o022)
-    os.umask(before | 0o022)
-    try:
-        os.makedirs(os.path.dirname(place.path), exist_ok=True)
-        encoding = "utf-16" if place.kind == "windows" else "utf-8"
-        with open(place.path, "w", encoding=encoding, newline="") as file:
-            file.write(text)
-        if os.name != "nt":
-            os.chmod(place.path, os.stat(place.path).st_mode & 0o644)
-    except OSError as error:
-        raise ConfigError(f"{place.path} cannot be written: {error.strerror}") from error
-    finally:
-        os.umask(before)
+    encoding = "utf-16" if place.kind == "windows" else "utf-8"
+    _put(place, text.encode(encoding))
+
+
+def _put(place: Place, data: bytes) -> None:
+    """Write the file, for nobody else to change, whatever the umask is. Never through a link."""
+    write_outside(place.path, data, mode=0o644, most=0o644, folder_mode=0o755)
 
 
 def _take_back(place: Place, before: bytes | None) -> None:
     """Put back the file that was there before, or have the manager forget the one that it has refused."""
-    try:
-        if before is None:
-            for command in place.stop:
-                _run(command)
-            os.unlink(place.path)
-        else:
-            with open(place.path, "wb") as file:
-                file.write(before)
-    except OSError as error:
-        raise ConfigError(f"{place.path} cannot be taken back: {error.strerror}") from error
+    if before is None:
+        for command in place.stop:
+            _run(command)
+        remove_outside(place.path)
+    else:
+        _put(place, before)
     if place.kind == "systemd":
         _run(place.start[0])
 
@@ -135,17 +158,16 @@ def _tell(args: Arguments, console: Console, kind: str) -> None:
 def run_uninstall(args: Arguments, console: Console) -> int:
     """Stop the service and remove its file; nothing of the relay's own data is touched."""
     place = _place(args, console.env)
-    if not os.path.exists(place.path) and place.kind != "windows":
+    if _mask(place):
+        name = os.path.basename(place.path)
+        console.line(f"Not installed: {name} is masked; {_unmask(place)} allows it again")
+        return 0
+    if _read(place.path) is None and place.kind != "windows":
         console.line(f"Not installed: there is no {place.path}")
         return 0
     for command in place.stop:
         _run(command)
-    try:
-        os.unlink(place.path)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise ConfigError(f"{place.path} cannot be removed: {error.strerror}") from error
+    remove_outside(place.path)
     if place.kind == "systemd":
         _run(place.start[0])  # have the manager forget the file
     console.line(f"Removed: {place.path}")
@@ -160,10 +182,15 @@ def run_status(args: Arguments, console: Console) -> int:
     console.section("Service")
     console.field("Kind", place.kind)
     console.field("File", place.path)
-    console.field("Installed", os.path.exists(place.path))
+    masked = bool(_mask(place))
+    console.field("Installed", os.path.isfile(place.path) and not masked)
+    if masked:
+        console.field("Masked", True)
     console.field("Runs", code == 0)
     if said and code != 0:
         console.field("Manager says", said.splitlines()[-1])
+    if masked:
+        console.steps([_unmask(place), "airelays service install"])
     return 0 if code == 0 else 1
 
 

@@ -10,6 +10,7 @@ from airelays.commands.client import client_facts, print_client
 from airelays.commands.console import Console
 from airelays.commands.context import Context, find_context
 from airelays.commands.table import Arguments
+from airelays.commands.weaktoken import weak_warning
 from airelays.disk.theirs import check_readable
 from airelays.disk.token import fingerprint
 from airelays.errors import ConfigError
@@ -27,6 +28,8 @@ def run(args: Arguments, console: Console) -> int:
     auth = sign_in_facts(context, console)
     relay = _relay_facts(context)
     steps = _next_steps(context, console, relay, auth)
+    if relay["bearer_token_warning"] and context.token.source == "file":
+        steps.insert(0, "airelays token rotate")
     if args.has("--json"):
         client = client_facts(context.settings)
         console.json({"relay": relay, "auth": auth, "client": client, "next_steps": steps})
@@ -76,6 +79,7 @@ def _relay_facts(context: Context) -> dict[str, Any]:
         "bearer_token_present": token is not None,
         "bearer_token_source": context.token.source,
         "bearer_token_problem": context.token.problem or None,
+        "bearer_token_warning": weak_warning(context) or None,
         "bearer_token_fingerprint": fingerprint(token) if token else None,
         "auto_generate_bearer_token": settings.auto_generate_bearer_token,
         "rate_limit_per_minute": settings.rate_limit_per_minute,
@@ -118,6 +122,8 @@ def _print_relay(console: Console, context: Context, relay: dict[str, Any]) -> N
     present = "present" if relay["bearer_token_present"] else "missing"
     if relay["bearer_token_problem"]:
         present = f"cannot be used: {relay['bearer_token_problem']}"
+    elif relay["bearer_token_warning"]:
+        present = f"weak: {relay['bearer_token_warning']}"
     console.field("Relay token", present if settings.require_bearer_auth else "not required")
     console.field("Token source", relay["bearer_token_source"])
     console.field("Token file", relay["bearer_token_file"])

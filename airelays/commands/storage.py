@@ -147,7 +147,7 @@ def _opened(settings: Settings) -> Iterator[tuple[State, bool]]:
         finally:
             state.close()
     except RelayError as error:
-        raise ConfigError(error.message) from error
+        raise ConfigError(error.local) from error
     except (OSError, sqlite3.Error) as error:
         raise ConfigError(storage_fault(error).message) from error
     finally:

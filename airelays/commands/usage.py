@@ -26,7 +26,7 @@ def run(args: Arguments, console: Console) -> int:
     try:
         usage = asyncio.run(_ask(context, console, raw=args.has("--raw")))
     except RelayError as error:
-        raise ConfigError(error.message) from error
+        raise ConfigError(error.local) from error
     if args.has("--json"):
         account = {"slug": "default", "email": usage["account"]["email"], "status": usage}
         every = {"object": "subscription_status_list", "accounts": [account]}

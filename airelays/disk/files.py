@@ -7,6 +7,7 @@ import os
 import sqlite3
 from typing import NamedTuple
 
+from airelays.disk.regular import read_regular
 from airelays.disk.spool import Spool
 from airelays.disk.state import State
 from airelays.guard.uploads import is_file_id
@@ -115,8 +116,7 @@ def totals(state: State) -> tuple[int, int]:
 def read(state: State, row: FileRow) -> bytes | None:
     """Return the bytes of a file; None when they are not there as they were stored."""
     try:
-        with open(state.path_of(row.id), "rb") as file:
-            data = file.read(row.bytes + 1)
+        data = read_regular(state.path_of(row.id), row.bytes + 1)
     except FileNotFoundError:
         return None
     return data if len(data) == row.bytes else None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import stat
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from airelays.disk import files, turns
+from airelays.disk.regular import NotRegular, open_regular
 from airelays.disk.state import State
 from airelays.guard.uploads import is_file_id
 
@@ -98,12 +98,12 @@ def _problem_of(path: str, size: int, digest: str) -> str:
         return "has lost its bytes"
     summed, count = hashlib.sha256(), 0
     try:
-        with open(path, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return "is not a regular file"
+        with open(open_regular(path), "rb") as file:
             while piece := file.read(256 * 1024):
                 summed.update(piece)
                 count += len(piece)
+    except NotRegular:
+        return "is not a regular file"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     if count != size:

@@ -14,6 +14,7 @@ import sys
 import time
 from types import TracebackType
 
+from airelays.disk.regular import check_regular, open_regular
 from airelays.errors import ConfigError
 
 __all__ = ["FileLock", "LockUnsupported", "read_note"]
@@ -93,6 +94,7 @@ class FileLock:
                 from airelays.disk.theirs import make_lock
 
                 make_lock(self.path)
+            check_regular(self.path)
             return os.open(self.path, flags | getattr(os, "O_NOINHERIT", 0), 0o600)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EMLINK):
@@ -109,9 +111,8 @@ def read_note(path: str) -> bytes:
 
     A pipe that somebody has put there is not waited for, and a link is not followed.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    with open(os.open(path, flags), "rb") as file:
-        return file.read(256) or b""
+    with open(open_regular(path, follow=False), "rb") as file:
+        return file.read(256)
 
 
 class _Held:

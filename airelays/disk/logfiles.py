@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from airelays.disk.regular import open_regular
 from airelays.disk.secretfile import make_private_dir
 
 __all__ = [
@@ -167,8 +168,7 @@ def _hour(year: str, month: str, day: str, hour: str) -> int | None:
 
 def read_lines(path: str) -> Iterator[bytes]:
     """Yield the lines of a log file without their ends; a last one that is not ended is left out."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    fd = os.open(path, flags)
+    fd = open_regular(path, follow=False)
     rest = b""
     try:
         while data := os.read(fd, 256 * 1024):
@@ -228,7 +228,7 @@ class Tail:
         if file.size <= self._offset:
             return []
         try:
-            with open(file.path, "rb") as source:
+            with open(open_regular(file.path, follow=False), "rb") as source:
                 source.seek(self._offset)
                 data = source.read()
         except OSError:

@@ -14,14 +14,24 @@ Layer: I/O.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 from collections.abc import Callable
 
+from airelays.disk.regular import FLAGS
 from airelays.errors import ConfigError
 
-__all__ = ["create_private", "make_private_dir", "read_secret", "sweep_leftovers", "write_private"]
+__all__ = [
+    "create_private",
+    "make_private_dir",
+    "read_secret",
+    "stage",
+    "sweep_leftovers",
+    "sync_folder",
+    "write_private",
+]
 
 MAX_BYTES = 1024 * 1024
 # A leftover of a crash is never so young; a file that another process is writing now always is.
@@ -29,7 +39,6 @@ LEFTOVER_AGE_S = 60.0
 _POSIX = os.name == "posix"
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _EXTRA = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
-_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 
 Warn = Callable[[str], None]
 
@@ -41,8 +50,7 @@ def read_secret(path: str, *, warn: Warn, max_bytes: int = MAX_BYTES) -> bytes |
     Raises ConfigError, with the command to type, when the file cannot be trusted or read.
     """
     try:
-        # O_NONBLOCK: opening a FIFO must not hang; it has no effect on regular files.
-        fd = os.open(path, os.O_RDONLY | _NOFOLLOW | _EXTRA | _NONBLOCK)
+        fd = os.open(path, FLAGS | _NOFOLLOW)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -120,7 +128,7 @@ def _put(path: str, data: bytes, *, backup: bool, keep: bool) -> bool:
             os.replace(staged, path)
         finally:
             _remove_quietly(staged)
-        _sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         raise ConfigError(_denied(path, error, "written")) from error
     return True
@@ -265,24 +273,54 @@ def _read_all(fd: int, limit_bytes: int) -> bytes:
 
 
 def _write_staged(path: str, data: bytes) -> str:
-    """Write `data` to a new file beside `path` and return its name; nothing is left when that fails."""
     folder, name = os.path.split(path)
-    staged = os.path.join(folder, f".{name}.{os.urandom(8).hex()}.staged")
-    fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _EXTRA, 0o600)
+    return os.path.join(folder, stage(folder, name, data))
+
+
+def stage(
+    folder: str,
+    name: str,
+    data: bytes,
+    *,
+    mode: int = 0o600,
+    owner: tuple[int, int] | None = None,
+    fd: int | None = None,
+) -> str:
+    """Write `data` to a new file beside `name` in `folder`; return its name. Nothing is left when that fails.
+
+    `fd` is the open folder, None to go by its path. `owner` is the user and the group of the new file; whoever is
+    not root can only give it a group, and where even that is denied the group gets no access.
+    """
+    staged = f".{name}.{os.urandom(8).hex()}.staged"
+    at = os.path.join(folder, staged) if fd is None else staged
+    new = os.open(at, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _EXTRA, 0o600, dir_fd=fd)
     try:
         if _POSIX:
             # The umask may have taken bits away (0600 & ~0277): what counts is the mode itself.
-            os.fchmod(fd, 0o600)
+            os.fchmod(new, mode if owner is None else _given(new, mode, owner))
         view = memoryview(data)
         while view:
-            view = view[os.write(fd, view) :]
-        os.fsync(fd)
+            view = view[os.write(new, view) :]
+        os.fsync(new)
     except BaseException:
-        os.close(fd)
-        _remove_quietly(staged)
+        os.close(new)
+        with contextlib.suppress(OSError):
+            os.unlink(at, dir_fd=fd)
         raise
-    os.close(fd)
+    os.close(new)
     return staged
+
+
+def _given(new: int, mode: int, owner: tuple[int, int]) -> int:
+    """Give the new file to `owner`, as far as this user may; return the mode that then fits."""
+    if _is_root():
+        os.fchown(new, *owner)
+    elif os.fstat(new).st_gid != owner[1]:
+        try:
+            os.fchown(new, -1, owner[1])
+        except OSError:
+            return mode & ~0o070
+    return mode
 
 
 def _link_as_new(staged: str, path: str) -> bool:
@@ -312,15 +350,18 @@ def _remove_quietly(path: str) -> bool:
     return True
 
 
-def _sync_folder(folder: str) -> None:
-    """Make the rename itself durable. Windows and some network file systems cannot, and need not."""
+def sync_folder(folder: str, fd: int | None = None) -> None:
+    """Make a rename in `folder` durable. Windows and some network file systems cannot, and need not."""
     if not _POSIX:
         return
-    fd = os.open(folder, os.O_RDONLY | _EXTRA)
     try:
-        os.fsync(fd)
+        opened = os.open(folder if fd is None else ".", os.O_RDONLY | _EXTRA, dir_fd=fd)
+    except PermissionError:
+        return  # a folder that may be entered and not be listed
+    try:
+        os.fsync(opened)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
-        os.close(fd)
+        os.close(opened)

@@ -13,6 +13,8 @@ import os
 import threading
 from collections.abc import Sequence
 
+from airelays.disk.regular import open_regular
+from airelays.disk.secretfile import sync_folder
 from airelays.disk.state import RESERVE_BYTES
 
 __all__ = ["Spool", "StoredBytes", "free_bytes"]
@@ -20,7 +22,6 @@ __all__ = ["Spool", "StoredBytes", "free_bytes"]
 _EXTRA = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 _EXTRA |= getattr(os, "O_NOFOLLOW", 0)
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _EXTRA
-_READ = os.O_RDONLY | _EXTRA
 
 
 class Spool:
@@ -70,7 +71,7 @@ class Spool:
                 raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
             os.replace(self.path, path)
             self._there, self._over = False, True
-            _sync_folder(os.path.dirname(path))
+            sync_folder(os.path.dirname(path))
 
     def discard(self) -> None:
         """Remove what is there; nothing once it was kept."""
@@ -128,7 +129,7 @@ class StoredBytes:
         if self._over:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         if self._fd < 0:
-            self._fd = os.open(self._path, _READ)
+            self._fd = open_regular(self._path, follow=False)
         return self._fd
 
 
@@ -138,16 +139,3 @@ def free_bytes(folder: str) -> int:
         return 1 << 62
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
-
-
-def _sync_folder(folder: str) -> None:
-    if os.name != "posix":
-        return
-    fd = os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(fd)

@@ -15,11 +15,12 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
+from airelays.disk.regular import NotRegular, check_regular
 from airelays.disk.secretfile import make_private_dir
 from airelays.errors import ConfigError, RelayError
 from airelays.guard.uploads import is_file_id
 
-__all__ = ["SCHEMA_VERSION", "State", "storage_fault", "sweep_staged"]
+__all__ = ["SCHEMA_VERSION", "State", "check_database", "storage_fault", "sweep_staged"]
 
 SCHEMA_VERSION = 1
 # Room that a full disk keeps for the database: deleting must go on working there.
@@ -80,6 +81,7 @@ class State:
         try:
             for folder in (self.uploads, self.staging):
                 make_private_dir(folder)
+            check_database(self.path)
             _make_private(self.path)
             self.db = sqlite3.connect(self.path, isolation_level=None, timeout=5.0)
             try:
@@ -92,7 +94,8 @@ class State:
         except (OSError, sqlite3.Error) as error:
             raise storage_fault(error) from error
         except ConfigError as error:
-            raise _unusable(str(error)) from error
+            text = "the relay's data folder cannot be used; `airelays storage check` says why"
+            raise _unusable(text, local=str(error)) from error
         self.seen_version = self.data_version()
 
     def _prepare(self) -> None:
@@ -106,26 +109,27 @@ class State:
         db.execute("PRAGMA secure_delete = ON")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            raise _unusable(
-                f"{self.path} was written by a newer AIRelays (schema {version}, this one knows "
-                f"{SCHEMA_VERSION}); use that one, or another --data-dir"
+            found = (
+                f"was written by a newer AIRelays (schema {version}, this one knows {SCHEMA_VERSION}); "
+                "use that one, or another --data-dir"
             )
+            raise _unusable(f"the relay's database {found}", local=f"{self.path} {found}")
         if version < SCHEMA_VERSION:
             self._migrate()
 
     def _migrate(self) -> None:
         """From nothing, or from the state of an AIRelays before this one, in one transaction."""
-        with self.write() as db:
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                db.execute(statement)
-            for table, columns in _COLUMNS.items():
-                there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
-                for name, kind in columns:
-                    if name not in there:
-                        db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
-            self._carry_conversations(db)
-            self._carry_files(db)
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        moved: list[tuple[str, str]] = []
+        try:
+            with self.write() as db:
+                _make_tables(db)
+                self._carry_conversations(db)
+                self._carry_files(db, moved)
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        except BaseException:
+            for there, here in moved:
+                os.replace(here, there)
+            raise
 
     def _carry_conversations(self, db: sqlite3.Connection) -> None:
         """The older program kept all items of a conversation in one text."""
@@ -148,14 +152,16 @@ class State:
                 (len(items), sum(map(len, bodies)), conversation),
             )
 
-    def _carry_files(self, db: sqlite3.Connection) -> None:
-        """Very early versions named the bytes otherwise than the row."""
+    def _carry_files(self, db: sqlite3.Connection, moved: list[tuple[str, str]]) -> None:
+        """Very early versions named the bytes otherwise than the row. What is renamed goes into `moved`."""
         found = "SELECT id, storage_path FROM files WHERE deleted_at IS NULL"
         for file_id, stored in db.execute(found).fetchall():
-            there = os.path.join(self.uploads, os.path.basename(stored))
-            if is_file_id(file_id) and not os.path.exists(self.path_of(file_id)):
-                with contextlib.suppress(FileNotFoundError):
-                    os.replace(there, self.path_of(file_id))
+            there = os.path.join(self.uploads, os.path.basename(str(stored or "")))
+            if not is_file_id(str(file_id)) or not os.path.isfile(there):
+                continue
+            if not os.path.exists(self.path_of(file_id)):
+                os.replace(there, self.path_of(file_id))
+                moved.append((there, self.path_of(file_id)))
 
     def path_of(self, file_id: str) -> str:
         """Return where the bytes of a file are; the id must have passed `is_file_id`."""
@@ -227,8 +233,32 @@ def storage_fault(error: Exception) -> RelayError:
     return _unusable(f"the relay's data folder cannot be used: {reason}")
 
 
-def _unusable(text: str) -> RelayError:
-    return RelayError(text, status=503, code="storage_unavailable", should_retry=False)
+def _unusable(text: str, local: str = "") -> RelayError:
+    return RelayError(text, status=503, code="storage_unavailable", should_retry=False, local=local)
+
+
+def _make_tables(db: sqlite3.Connection) -> None:
+    for statement in filter(str.strip, _SCHEMA.split(";")):
+        db.execute(statement)
+    for table, columns in _COLUMNS.items():
+        there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        for name, kind in columns:
+            if name not in there:
+                db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+
+
+def check_database(path: str) -> bool:
+    """Return whether there is a database; SQLite would wait for a FIFO in place of one of its files. Raises OSError."""
+    there = False
+    for end in ("-wal", "-shm", "-journal", ""):
+        try:
+            there = check_regular(path + end, follow=False)
+        except OSError as error:
+            if isinstance(error, NotRegular | IsADirectoryError):
+                name = os.path.basename(path + end)
+                error.strerror = f"{name} is not a regular file; move it away, then try again"
+            raise
+    return there
 
 
 def _make_private(path: str) -> None:
@@ -245,6 +275,6 @@ def _make_private(path: str) -> None:
 def _list_of(text: str) -> list[object]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         return []
     return found if isinstance(found, list) else []

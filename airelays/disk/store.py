@@ -101,7 +101,7 @@ class Store:
     async def facts(self) -> dict[str, Any]:
         """Return what is counted for the relay's status; nothing is opened where nothing was ever stored."""
         names = ("file_count", "total_bytes", "conversation_count", "response_count")
-        if self._thread is None and not _is_file(os.path.join(self.data_dir, "state.sqlite3")):
+        if self._thread is None and not _is_there(os.path.join(self.data_dir, "state.sqlite3")):
             return dict.fromkeys(names, 0)
         from airelays.disk import files, turns
 
@@ -188,8 +188,8 @@ def _has_entries(folder: str) -> bool:
         return False
 
 
-def _is_file(path: str) -> bool:
-    return os.path.isfile(path)
+def _is_there(path: str) -> bool:
+    return os.path.lexists(path)
 
 
 def _ignore(work: Callable[[], object]) -> None:

@@ -86,20 +86,13 @@ def put(their: Their, path: str, data: bytes, *, keep: bool) -> bool:
 
     With `keep` a file that is there is left alone. Raises ConfigError and OSError.
     """
+    from airelays.disk.secretfile import stage
+
     name = os.path.basename(path)
     _check_regular(their, name, path)
-    staged = f".{name}.{os.urandom(8).hex()}.staged"
-    fd = os.open(staged, os.O_WRONLY | _NEW, 0o600, dir_fd=their.fd)
+    ids = (their.uid, their.gid)
+    staged = stage(os.path.dirname(path), name, data, owner=ids, fd=their.fd)
     try:
-        try:
-            os.fchown(fd, their.uid, their.gid)
-            os.fchmod(fd, 0o600)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            os.fsync(fd)
-        finally:
-            os.close(fd)
         if keep:
             try:
                 os.link(staged, name, src_dir_fd=their.fd, dst_dir_fd=their.fd)
@@ -115,6 +108,8 @@ def put(their: Their, path: str, data: bytes, *, keep: bool) -> bool:
 
 def make_their_dir(path: str) -> None:
     """Make the folder `path` (0700); inside a folder of another user it becomes that user's."""
+    from airelays.disk.secretfile import make_private_dir
+
     parent, name = os.path.split(path.rstrip("/"))
     if os.path.isdir(parent):
         with opened(parent) as their:
@@ -128,8 +123,6 @@ def make_their_dir(path: str) -> None:
                 finally:
                     os.close(fd)
                 return
-    from airelays.disk.secretfile import make_private_dir
-
     make_private_dir(path)
 
 

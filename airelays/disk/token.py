@@ -17,9 +17,12 @@ from airelays.errors import ConfigError
 __all__ = [
     "TOKEN_ENV",
     "TokenSource",
+    "checked_token",
     "create_token",
     "fingerprint",
     "generate_token",
+    "remedy",
+    "weak_sentence",
     "write_token",
 ]
 
@@ -36,7 +39,17 @@ class TokenSource:
     `created` says that the running process made the token file.
     """
 
-    __slots__ = ("_cached", "_env", "_seen", "_warn", "created", "path", "problem")
+    __slots__ = (
+        "_cached",
+        "_env",
+        "_seen",
+        "_variable",
+        "_warn",
+        "created",
+        "path",
+        "problem",
+        "weak_is",
+    )
 
     def __init__(
         self,
@@ -48,8 +61,10 @@ class TokenSource:
         self.path = path
         self.problem = ""
         self.created = False
+        # What becomes of a weak token that a running relay finds in the file: "told", "refused", or "" for nothing.
+        self.weak_is = ""
         self._warn = warn
-        self._env = _from_env(env or {})
+        self._env, self._variable = _from_env(env or {})
         self._cached: bytes | None = None
         self._seen: tuple[int, ...] = ()
 
@@ -63,6 +78,11 @@ class TokenSource:
         if self.problem:
             return self.problem
         return f"{self.path} is {'empty' if os.path.lexists(self.path) else 'missing'}"
+
+    @property
+    def place(self) -> str:
+        """The name of the environment variable or the path of the file that the token is in."""
+        return self.path if self._env is None else self._variable
 
     @property
     def source(self) -> str | None:
@@ -88,13 +108,29 @@ class TokenSource:
     def _read(self, seen: tuple[int, ...]) -> None:
         try:
             data = read_secret(self.path, warn=self._warn, max_bytes=MAX_TOKEN_BYTES)
-            self._cached = None if data is None else checked_token(data, self.path)
+            token = None if data is None else checked_token(data, self.path)
+            if token != self._cached:
+                self._look_at(token)
+            self._cached = token
         except ConfigError as error:
             self._forget(str(error))
             self._seen = seen
             return
         self.problem = ""
         self._seen = seen if time.time_ns() - seen[0] > _TICK_NS else ()
+
+    def _look_at(self, token: bytes | None) -> None:
+        if token is None or not self.weak_is:
+            return
+        from airelays.guard.auth import weakness
+
+        weak = weakness(token)
+        if weak and self.weak_is == "refused":
+            raise ConfigError(
+                f"the relay token in {self.path} {weak}, and other machines can reach this relay"
+            )
+        if weak:
+            self._warn(weak_sentence(weak, self.path))
 
     def _forget(self, problem: str) -> None:
         self._cached, self._seen, self.problem = None, (), problem
@@ -128,6 +164,18 @@ def create_token(path: str) -> bool:
     return create_private(path, token, keep_owner=True)
 
 
+def weak_sentence(weak: str, where: str) -> str:
+    """Return the warning about a weak token; `weak` are the words of `guard.auth.weakness`."""
+    return f"the relay token in {where} {weak}, so it can be guessed; {remedy(where)}"
+
+
+def remedy(where: str) -> str:
+    """Return what to type for a better token."""
+    if where in TOKEN_ENV:
+        return f"put a better one there, or unset {where} and type: airelays init"
+    return "type: airelays token rotate"
+
+
 def fingerprint(token: bytes) -> str:
     """Return what may be shown of a token: the first 12 hex digits of its SHA-256."""
     import hashlib
@@ -150,8 +198,8 @@ def checked_token(data: bytes, where: str) -> bytes | None:
     return token or None
 
 
-def _from_env(env: Mapping[str, str]) -> bytes | None:
+def _from_env(env: Mapping[str, str]) -> tuple[bytes | None, str]:
     for name in TOKEN_ENV:
         if env.get(name):
-            return checked_token(os.fsencode(env[name]), f"environment variable {name}")
-    return None
+            return checked_token(os.fsencode(env[name]), f"environment variable {name}"), name
+    return None, ""

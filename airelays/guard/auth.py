@@ -12,10 +12,15 @@ import hmac
 from airelays.errors import ClientFault
 from airelays.model import RequestHead
 
-__all__ = ["LONG_TOKEN_BYTES", "credentials", "fingerprint", "matches"]
+__all__ = ["LONG_TOKEN_BYTES", "PUBLISHED", "credentials", "fingerprint", "matches", "weakness"]
 
 # A token this long cannot be guessed, so a valid one passes while its address is blocked.
 LONG_TOKEN_BYTES = 32
+# Below these a token is weak: what people type while they try something out, and never what `token rotate` makes.
+ENOUGH_BYTES = 16
+ENOUGH_KINDS = 8
+# In lower case. The first stands in our own documentation (tests/test_weak_tokens.py reads it there).
+PUBLISHED = frozenset((b"your_airelays_token", b"x", b"test", b"changeme", b"sk-1234"))
 
 # OpenAI SDKs send Authorization; Azure-style clients `api-key`; Continue sends `x-api-key` beside it.
 _CREDENTIAL_FIELDS = frozenset((b"authorization", b"x-api-key", b"api-key"))
@@ -52,6 +57,17 @@ def matches(presented: list[bytes], token: bytes) -> bool:
     for value in presented or [b""]:
         good |= hmac.compare_digest(hashlib.sha256(value).digest(), wanted)
     return good and bool(token)
+
+
+def weakness(token: bytes) -> str:
+    """Return what makes `token` easy to guess, as words that follow "it"; "" when nothing does."""
+    if token.lower() in PUBLISHED:
+        return "is published as an example"
+    if len(token) < ENOUGH_BYTES:
+        return f"is shorter than {ENOUGH_BYTES} characters"
+    if len(set(token)) < ENOUGH_KINDS:
+        return f"has fewer than {ENOUGH_KINDS} different characters"
+    return ""
 
 
 def fingerprint(secret: bytes) -> str:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airelays.disk.regular import NotRegular, check_regular, read_regular
 from airelays.errors import UpstreamFault
 from airelays.record import Record
 
@@ -125,6 +126,7 @@ class Trust:
             elif store.path == "Windows certificate store":
                 context.load_default_certs()
             else:
+                check_regular(store.path)
                 context.load_verify_locations(cafile=store.path)
         except (OSError, ValueError) as error:
             raise _unusable(store, error) from error
@@ -136,14 +138,17 @@ def _unusable(store: Store, error: Exception) -> UpstreamFault:
         found = "does not exist"
     elif isinstance(error, PermissionError):
         found = "cannot be read by this user"
+    elif isinstance(error, NotRegular):
+        found = "is not a regular file"
     else:
         found = "holds no usable PEM certificate"
     place = {"settings": "upstream.ca_file", "environment": "SSL_CERT_FILE"}.get(
         store.kind, "the system's store"
     )
+    advice = "name a PEM file with the trusted certificates, or unset it to use the system's store"
     return UpstreamFault(
-        f"the certificate file {store.path} ({place}) {found}; name a PEM file with the trusted"
-        " certificates, or unset it to use the system's store",
+        f"the certificate file of the relay ({place}) {found}; {advice}",
+        local=f"the certificate file {store.path} ({place}) {found}; {advice}",
         hop="tls",
         sent=False,
         code="ca_file_unusable",
@@ -154,8 +159,7 @@ def _unusable(store: Store, error: Exception) -> UpstreamFault:
 
 def _holds_certificates(path: str) -> bool:
     try:
-        with open(path, "rb") as file:
-            return _PEM_MARK in file.read(65536)
+        return _PEM_MARK in read_regular(path, 65536)
     except OSError:
         return False
 

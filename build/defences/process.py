@@ -89,6 +89,24 @@ PROCESS = (
     ),
     Defence(
         "P2",
+        "a weak token is not open to other machines unless told twice",
+        "airelays/commands/weaktoken.py",
+        "settings.allow_weak_token and settings.allow_open_network\n",
+        "settings.allow_weak_token\n",
+        ("tests/test_weak_tokens.py::test_beyond_loopback_it_is_refused_unless_confirmed_twice",),
+    ),
+    Defence(
+        "P2",
+        "a weak token that comes later lets nobody in beyond loopback",
+        "airelays/disk/token.py",
+        '        if weak and self.weak_is == "refused":\n',
+        "        if False:\n",
+        (
+            "tests/test_weak_tokens.py::test_a_weak_token_that_comes_later_lets_nobody_in_beyond_loopback",
+        ),
+    ),
+    Defence(
+        "P2",
         "without a token the relay does not start",
         "airelays/commands/serve.py",
         "        raise ConfigError(\n"

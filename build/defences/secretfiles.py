@@ -7,6 +7,10 @@ from entry import Defence
 __all__ = ["SECRET_FILES"]
 
 LOCK = "airelays/disk/lock.py"
+OUTSIDE = "airelays/disk/outside.py"
+REGULAR = "airelays/disk/regular.py"
+SERVICE = "airelays/commands/service.py"
+STATE = "airelays/disk/state.py"
 SECRETFILE = "airelays/disk/secretfile.py"
 THEIRS = "airelays/disk/theirs.py"
 TOKENS = "airelays/upstream/chatgpt/tokens.py"
@@ -24,15 +28,15 @@ SECRET_FILES = (
         "U12",
         "bytes are on disk before the name is",
         SECRETFILE,
-        "        os.fsync(fd)\n    except BaseException:\n        os.close(fd)\n",
-        "    except BaseException:\n        os.close(fd)\n",
+        "        os.fsync(new)\n    except BaseException:\n        os.close(new)\n",
+        "    except BaseException:\n        os.close(new)\n",
         ("tests/test_secretfile.py::test_bytes_are_durable_before_the_name_and_the_name_after",),
     ),
     Defence(
         "U12",
         "the name is on disk too",
         SECRETFILE,
-        "        _sync_folder(folder)\n",
+        "        sync_folder(folder)\n",
         "",
         ("tests/test_secretfile.py::test_bytes_are_durable_before_the_name_and_the_name_after",),
     ),
@@ -40,8 +44,8 @@ SECRET_FILES = (
         "U12",
         "a failed write leaves nothing",
         SECRETFILE,
-        "        os.close(fd)\n        _remove_quietly(staged)\n        raise\n",
-        "        os.close(fd)\n        raise\n",
+        "            os.unlink(at, dir_fd=fd)\n        raise\n",
+        "            pass\n        raise\n",
         (
             "tests/test_secretfile.py::test_a_disk_that_is_full_leaves_the_old_content_and_nothing_else",
         ),
@@ -76,8 +80,8 @@ SECRET_FILES = (
         "U13",
         "a link is not read",
         SECRETFILE,
-        "os.O_RDONLY | _NOFOLLOW | _EXTRA | _NONBLOCK",
-        "os.O_RDONLY | _EXTRA | _NONBLOCK",
+        "os.open(path, FLAGS | _NOFOLLOW)",
+        "os.open(path, FLAGS)",
         ("tests/test_secretfile.py::test_a_symbolic_link_is_not_read",),
     ),
     Defence(
@@ -91,9 +95,9 @@ SECRET_FILES = (
     Defence(
         "U13",
         "a pipe hangs nobody",
-        SECRETFILE,
-        "os.O_RDONLY | _NOFOLLOW | _EXTRA | _NONBLOCK",
-        "os.O_RDONLY | _NOFOLLOW | _EXTRA",
+        REGULAR,
+        '"O_NONBLOCK", "O_NOCTTY"',
+        '"O_NOCTTY"',
         ("tests/test_secretfile.py::test_a_pipe_or_a_folder_is_refused_without_waiting",),
     ),
     Defence(
@@ -120,8 +124,8 @@ SECRET_FILES = (
         "U13",
         "what root writes into a relay's folder is that relay's",
         THEIRS,
-        "            os.fchown(fd, their.uid, their.gid)\n            os.fchmod(fd, 0o600)\n",
-        "            os.fchmod(fd, 0o600)\n",
+        "    staged = stage(os.path.dirname(path), name, data, owner=ids, fd=their.fd)\n",
+        "    staged = stage(os.path.dirname(path), name, data, fd=their.fd)\n",
         (
             "tests/test_secretfile.py::test_what_root_writes_into_the_folder_of_another_user_is_theirs",
         ),
@@ -159,6 +163,70 @@ SECRET_FILES = (
         (
             "tests/test_secretfile.py::test_a_lock_that_root_makes_in_the_folder_of_another_user_is_theirs",
         ),
+    ),
+    Defence(
+        "N7",
+        "root writes through no link",
+        OUTSIDE,
+        "    if not _POSIX or os.geteuid() == 0:\n",
+        "    if not _POSIX:\n",
+        ("tests/test_outside.py::test_root_follows_no_link",),
+    ),
+    Defence(
+        "N7",
+        "a unit is written through no link",
+        OUTSIDE,
+        "    if not home:\n",
+        "    if False:\n",
+        ("tests/test_outside.py::test_a_unit_is_never_written_through_a_link",),
+    ),
+    Defence(
+        "N7",
+        "a masked unit is reported as masked",
+        SERVICE,
+        "    if mask:\n        raise ConfigError(\n",
+        "    if False:\n        raise ConfigError(\n",
+        ("tests/test_outside.py::test_a_masked_unit_is_reported_as_masked",),
+    ),
+    Defence(
+        "N7",
+        "only a regular file is written",
+        OUTSIDE,
+        "    kind = kind_of(found.st_mode)\n    if kind:\n        raise",
+        "    kind = kind_of(found.st_mode)\n    if False:\n        raise",
+        ("tests/test_outside.py::test_what_is_not_a_file_is_neither_written_nor_removed",),
+    ),
+    Defence(
+        "N7",
+        "only the user's own link is followed",
+        OUTSIDE,
+        "    if found.st_uid != os.geteuid():\n        raise ConfigError(\n",
+        "    if False:\n        raise ConfigError(\n",
+        ("tests/test_outside.py::test_what_belongs_to_somebody_else_is_refused",),
+    ),
+    Defence(
+        "N7",
+        "a link leads only to a file in the user's home",
+        OUTSIDE,
+        '                if not place.path.startswith(top.rstrip("/") + "/"):\n',
+        "                if False:\n",
+        ("tests/test_outside.py::test_every_other_link_is_refused_with_path_and_target",),
+    ),
+    Defence(
+        "N7",
+        "on the way no link of another user is followed",
+        OUTSIDE,
+        "        if found.st_uid in (0, os.geteuid()):\n",
+        "        if True:\n",
+        ("tests/test_outside.py::test_root_goes_through_no_folder_link_of_another_user",),
+    ),
+    Defence(
+        "N7",
+        "a pipe in place of the database hangs nobody",
+        STATE,
+        "            check_database(self.path)\n",
+        "",
+        ("tests/test_outside.py::test_what_takes_the_place_of_a_file_is_refused_at_once",),
     ),
     Defence(
         "U13",

@@ -61,10 +61,10 @@ _airelays() {
                     "quirks"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "egress"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "token"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "serve"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --host --i-know-this-is-open --logs-dir --network-scope --no-auth --offline --port --ready-file --version" ;;
+                    "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --host --i-know-this-is-open --logs-dir --network-scope --no-auth --offline --port --ready-file --version" ;;
                     "login"*) next="--auth-storage --bearer-token-file --browser --ca-file --callback-port --config --data-dir --device --help --json --logs-dir --no-browser --offline --paste --version --workspace-id" ;;
                     "usage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --raw --version" ;;
-                    "init"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --offline --port --show-token --version" ;;
+                    "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --offline --port --show-token --version" ;;
                     "logs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --follow --help --json --lines --logs-dir --max-file-mb --max-total-mb --offline --reset --retention-days --version" ;;
                     "docs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     *) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;

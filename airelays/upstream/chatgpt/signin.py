@@ -32,7 +32,7 @@ _PROFILE = "https://api.openai.com/profile"
 
 
 def sign_in_fault(
-    kind: SignInProblem, message: str, *, retry_after_s: float | None = None
+    kind: SignInProblem, message: str, *, retry_after_s: float | None = None, local: str = ""
 ) -> UpstreamFault:
     """Return the 503 of a sign-in that cannot be used.
 
@@ -40,6 +40,7 @@ def sign_in_fault(
     """
     return UpstreamFault(
         message,
+        local=local,
         hop="sign_in",
         sent=False,
         status=503,

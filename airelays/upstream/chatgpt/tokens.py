@@ -32,6 +32,8 @@ _LASTING: dict[str, SignInProblem] = {
     "upstream_auth_incomplete": "incomplete",
 }
 _SIGN_IN_AGAIN = "sign in again: airelays login"
+# What a client is told of a file; the path and the reason are in the log and on the terminal.
+UNREADABLE = "the stored sign-in cannot be used; `airelays status` says why, and `airelays login` makes a new one"
 
 AskIssuer = Callable[[str, str], Awaitable[dict[str, Any]]]
 
@@ -44,10 +46,11 @@ class _Failure(Record):
     permanent: bool
     kind: SignInProblem
     at_s: float
+    local: str = ""
 
     def fault(self) -> UpstreamFault:
         wait_s = None if self.permanent else URGENT_S
-        return sign_in_fault(self.kind, self.message, retry_after_s=wait_s)
+        return sign_in_fault(self.kind, self.message, retry_after_s=wait_s, local=self.local)
 
 
 class _Unsaved(Record):
@@ -138,7 +141,7 @@ class Tokens:
         facts = {**(sign_in or SignIn()).describe(), **self.store.describe()}
         failure = self._failure
         if failure is not None and sign_in is not None and failure.sign_in.same_tokens(sign_in):
-            facts["problem"] = failure.message
+            facts["problem"] = failure.local or failure.message
             facts["ready_for_requests"] = facts["ready_for_requests"] and not failure.permanent
         return facts
 
@@ -178,8 +181,9 @@ class Tokens:
         if sign_in is None:
             raise sign_in_fault("missing", "no ChatGPT sign-in is stored; run: airelays login")
         if not (sign_in.access_token or sign_in.refresh_token):
-            text = f"the stored sign-in {self.store.path} holds no token; {_SIGN_IN_AGAIN}"
-            raise sign_in_fault("incomplete", text)
+            text = f"the stored sign-in holds no token; {_SIGN_IN_AGAIN}"
+            local = f"the stored sign-in {self.store.path} holds no token; {_SIGN_IN_AGAIN}"
+            raise sign_in_fault("incomplete", text, local=local)
         if sign_in.bound_account_id and not sign_in.account_bound:
             text = f"the stored tokens belong to another account than the one that signed in; {_SIGN_IN_AGAIN}"
             raise sign_in_fault("account_mismatch", text)
@@ -189,7 +193,7 @@ class Tokens:
         try:
             return self.store.load()
         except ConfigError as error:
-            raise sign_in_fault("error", str(error)) from error
+            raise sign_in_fault("error", UNREADABLE, local=str(error)) from error
 
     def _adopt(self, sign_in: SignIn | None, stamp: Stamp | None) -> None:
         self._sign_in, self._stamp = sign_in, stamp
@@ -297,8 +301,13 @@ def _explain(sign_in: SignIn, refused: TokenRefused) -> _Failure:
 
 
 def _explain_passing(sign_in: SignIn, error: Exception) -> _Failure:
+    now_s = time.monotonic()
     if isinstance(error, RelayError) and error.code in _LASTING:
-        return _Failure(sign_in, error.message, True, _LASTING[error.code], time.monotonic())
-    said = error.message if isinstance(error, RelayError) else str(error)
-    message = f"the sign-in could not be refreshed now: {said}"
-    return _Failure(sign_in, message, False, "refresh_failed", time.monotonic())
+        kind = _LASTING[error.code]
+        return _Failure(sign_in, error.message, True, kind, now_s, error.local)
+    # What is no RelayError comes from the disk: a lock that is held, a file that cannot be used.
+    said, local = UNREADABLE, str(error)
+    if isinstance(error, RelayError):
+        said, local = error.message, error.local
+    text = "the sign-in could not be refreshed now: "
+    return _Failure(sign_in, text + said, False, "refresh_failed", now_s, text + local)

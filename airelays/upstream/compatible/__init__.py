@@ -242,9 +242,12 @@ class Compatible:
                     settings.api_key_file, warn=lambda _: None, max_bytes=MAX_KEY_BYTES
                 )
             except ConfigError as error:
-                raise self._no_key(str(error)) from error
+                raise self._no_key("its file cannot be used", str(error)) from error
             if not (data or b"").strip():
-                raise self._no_key(f"the key file {settings.api_key_file} is missing or empty")
+                raise self._no_key(
+                    "its file is missing or empty",
+                    f"the key file {settings.api_key_file} is missing or empty",
+                )
             return (data or b"").strip().decode("utf-8", "replace")
         return ""
 
@@ -257,9 +260,10 @@ class Compatible:
         values = [key, *(value for _, value in self.settings.headers)]
         return [value.encode() for value in values if value]
 
-    def _no_key(self, why: str) -> UpstreamFault:
+    def _no_key(self, why: str, local: str = "") -> UpstreamFault:
         return UpstreamFault(
             f"the key of the upstream {self.name} is not there: {why}",
+            local=f"the key of the upstream {self.name} is not there: {local or why}",
             hop="sign_in",
             status=503,
             code="upstream_auth_missing",

@@ -1,0 +1,40 @@
+"""A relay token that can be guessed: what the commands say of it, and where it is refused. Layer: commands."""
+
+from __future__ import annotations
+
+from airelays.commands.context import Context
+from airelays.config import Settings, is_loopback_host
+from airelays.disk.token import remedy, weak_sentence
+from airelays.errors import ConfigError
+from airelays.guard.auth import weakness
+
+__all__ = ["check_strength", "is_refused", "weak_warning", "weakness_of"]
+
+
+def weakness_of(context: Context) -> str:
+    """Return what makes the token weak, "" when nothing does or none is needed."""
+    token = context.token.current() if context.settings.require_bearer_auth else None
+    return weakness(token) if token else ""
+
+
+def weak_warning(context: Context) -> str:
+    """Return one sentence about a weak token, "" when it is not."""
+    weak = weakness_of(context)
+    return weak_sentence(weak, context.token.place) if weak else ""
+
+
+def is_refused(settings: Settings) -> bool:
+    """Whether a weak token is refused: beyond loopback, unless that was confirmed twice, as for open mode."""
+    confirmed = settings.allow_weak_token and settings.allow_open_network
+    return not is_loopback_host(settings.host) and not confirmed
+
+
+def check_strength(context: Context) -> None:
+    """Raise ConfigError for a weak token that other machines could try."""
+    weak = weakness_of(context)
+    if weak and is_refused(context.settings):
+        raise ConfigError(
+            f"the relay token in {context.token.place} {weak}, and on {context.settings.host} other machines can "
+            f"reach the relay; {remedy(context.token.place)}; or listen on 127.0.0.1, or add "
+            "--allow-weak-token --i-know-this-is-open"
+        )
