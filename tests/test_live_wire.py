@@ -126,6 +126,8 @@ def test_nothing_behind_a_malformed_request_is_served(relay: Relay) -> None:
     for bad in (
         b"GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
         b"POST /v1/x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+        b"POST /v1/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
         b"GET / HTTP/1.1\nHost: h\n\n\r\n\r\n",
     ):
         with relay.connect() as wire:

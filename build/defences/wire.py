@@ -97,6 +97,14 @@ WIRE = (
     ),
     Defence(
         "W1",
+        "chunked that is not last, or comes twice, is 400",
+        HTTP1,
+        'if b"chunked" not in names[:-1]:',
+        'if names != [b"chunked"]:',
+        MALFORMED,
+    ),
+    Defence(
+        "W1",
         "a length is never taken from a remembered head",
         HEADCACHE,
         "if found is None or found[1] == head.fields[at][1]:",
