@@ -67,35 +67,43 @@ class Upstreams:
     async def targets(self, model: str) -> list[Target]:
         """Return who may serve `model`, first choice first. Raises ClientFault 404 for an unknown model."""
         alias = self._aliases.get(model.casefold())
-        upstream, found = await self._find(alias.model if alias is not None else model)
-        rules = alias if alias is not None and alias.fallback else self._rules(upstream.name)
+        first = await self._find(alias.model if alias is not None else model)
+        rules = alias if alias is not None and alias.fallback else self._rules(first.upstream.name)
         if not rules.fallback:
-            return [Target(upstream, found)]
-        targets = [Target(upstream, found, frozenset(rules.fallback_on))]
+            return [first]
+        causes = frozenset(rules.fallback_on)
+        targets = [first._replace(causes=causes)]
         for other in rules.fallback:
             try:
-                targets.append(Target(*await self._find(other), frozenset(rules.fallback_on)))
+                target = await self._find(other, patient=False)
+                targets.append(target._replace(causes=causes))
             except ClientFault as fault:
                 self._complain_once(f"fallback {other}: {fault.message}")
         return targets
 
-    async def _find(self, model: str) -> tuple[Upstream, str]:
+    async def _find(self, model: str, *, patient: bool = True) -> Target:
         """Return the upstream that serves `model`, and the name that it knows the model by.
 
         `NAME/model` addresses one directly, then the first whose patterns match, then the main one.
         Raises ClientFault 404 for a model that the catalogue does not have; without one the upstream decides.
+        A catalogue that is not there yet is waited for only if `patient`.
         """
         upstream, model = self._route(model)
         if upstream.kind != "chatgpt":
-            return upstream, model
+            return Target(upstream, model)
+        ask = getattr(upstream, "models_for_request", None)
         try:
-            catalogue = await upstream.models()
-        except UpstreamFault:
-            return upstream, model
+            catalogue = await (upstream.models() if ask is None else ask(patient=patient))
+        except UpstreamFault as fault:
+            timed_out = fault.status == 504 and not fault.sent
+            return Target(upstream, model, fault=fault if timed_out else None)
         if not getattr(upstream, "catalogue_certain", True):
-            return upstream, model  # the table of this release stands in: it knows no newer models
+            return Target(
+                upstream, model
+            )  # this release's table stands in: it knows no newer models
         extra = self._settings.extra_models
-        return upstream, find(model, catalogue, extra=extra, images=(IMAGE_MODEL,)).model
+        found = find(model, catalogue, extra=extra, images=(IMAGE_MODEL,))
+        return Target(upstream, found.model)
 
     def owner(self, model: str) -> Upstream:
         """Return the upstream that requests for `model` go to first, whether or not it has the model; no network."""

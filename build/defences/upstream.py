@@ -419,8 +419,8 @@ UPSTREAM = (
         "U10",
         "https goes through CONNECT, its TLS inside",
         DIAL,
-        "    if proxy is not None and context is not None:\n",
-        "    if False:\n",
+        "    if proxy is None or not tunnel:\n",
+        "    if True:\n",
         ("tests/test_client.py::test_https_goes_through_connect_with_credentials",),
     ),
 )

@@ -31,6 +31,8 @@ __all__ = [
 
 USER_AGENT = f"airelays/{__version__}"
 MAX_ERROR_BYTES = 64 * 1024
+# A dial that failed after longer is not tried again: it would take twice what the settings allow for it.
+SHORT_STEP_S = 1.0
 MAX_JSON_BYTES = 16 * 1024 * 1024
 
 
@@ -110,6 +112,8 @@ def may_reconnect(fault: UpstreamFault) -> bool:
     """Whether one more connection is worth it: nothing of an answer came, and no deadline has passed."""
     final = fault.status == 504 or fault.should_retry is False or fault.hop == "sign_in"
     if final or fault.tried_twice:
+        return False
+    if not fault.sent and (fault.step_s or 0.0) > SHORT_STEP_S:
         return False
     return not fault.sent or fault.code == "upstream_closed"
 

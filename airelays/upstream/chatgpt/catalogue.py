@@ -78,6 +78,9 @@ class Catalogue:
 
         Raises UpstreamFault for a sign-in that cannot be used when there is no copy.
         """
+        return await self._get(refresh=refresh, in_time=False)
+
+    async def _get(self, *, refresh: bool, in_time: bool) -> Models:
         refresh = refresh or self._ttl_s <= 0
         if self._models is not None and not refresh and time.monotonic() < self._fresh_until_s:
             return self._models
@@ -85,10 +88,25 @@ class Catalogue:
             self._read_file = True
             await asyncio.to_thread(self._load)
         if refresh or self._models is None:
-            return await self._wait(refresh)
+            return await self._wait(refresh, in_time)
         if time.monotonic() >= self._calm_until_s:
             self._start()
         return self._models
+
+    async def for_request(self, *, patient: bool) -> Models:
+        """Return the catalogue for a request that names a model. Without a copy, and not `patient`, [] at once.
+
+        Raises the fault of a connection that was waited for until its deadline: the request has then spent that time,
+        and to dial once more would double it.
+        """
+        if patient or self._models is not None:
+            return await self._get(refresh=False, in_time=True)
+        if not self._read_file:
+            self._read_file = True
+            await asyncio.to_thread(self._load)
+        if self._models is None and time.monotonic() >= self._calm_until_s:
+            self._start()
+        return self._models or []
 
     def seen_etag(self, etag: str) -> None:
         """Take note of the ETag on another answer: the same renews the copy, another one makes it stale."""
@@ -128,12 +146,14 @@ class Catalogue:
             self._flight.cancel()
             await asyncio.wait([self._flight])
 
-    async def _wait(self, refresh: bool) -> Models:
+    async def _wait(self, refresh: bool, in_time: bool) -> Models:
         if refresh or self._flight is not None or time.monotonic() >= self._calm_until_s:
             try:
                 await asyncio.shield(self._start())
             except UpstreamFault as fault:
                 if self._models is None and fault.hop == "sign_in":
+                    raise
+                if in_time and fault.status == 504 and not fault.sent:
                     raise
         return self._models if self._models is not None else _fallback()
 
