@@ -323,8 +323,8 @@ UPSTREAM = (
         "U8",
         "the upstream's connection goes with the request",
         CLIENT,
-        "gap_s=gap_s)\n    except BaseException:\n        connection.abort()\n        raise\n",
-        "gap_s=gap_s)\n    except BaseException:\n        raise\n",
+        "    except BaseException as fault:\n        connection.abort()\n        _note_step",
+        "    except BaseException as fault:\n        _note_step",
         ("tests/test_client.py::test_cancelled_request_closes_its_connection",),
     ),
     Defence(
