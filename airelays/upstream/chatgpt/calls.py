@@ -5,6 +5,7 @@ Owns: what every call has in common. Refuses to know: streams, caches. Layer: I/
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,8 @@ __all__ = [
 
 USER_AGENT = f"airelays/{__version__}"
 MAX_ERROR_BYTES = 64 * 1024
+# Decoding more than this takes milliseconds: a thread does it.
+SMALL_BYTES = 256 * 1024
 # A dial that failed after longer is not tried again: it would take twice what the settings allow for it.
 SHORT_STEP_S = 1.0
 MAX_JSON_BYTES = 16 * 1024 * 1024
@@ -83,7 +86,7 @@ class AccountCalls:
             return {}, response.head
         if response.status != 200:
             raise (await read_refusal(response)).fault(now_s=time.time(), codex=False)
-        return _object(await response.read(limit_bytes, within_s=head_s)), response.head
+        return await _decode(await response.read(limit_bytes, within_s=head_s)), response.head
 
     @staticmethod
     async def _once_more(ask: Callable[[SignIn], Awaitable[Response]], sign_in: SignIn) -> Response:
@@ -125,6 +128,10 @@ async def read_refusal(response: Response) -> Refusal:
     except UpstreamFault:
         body = b""
     return Refusal(response.head, body)
+
+
+async def _decode(data: bytes) -> dict[str, Any]:
+    return _object(data) if len(data) <= SMALL_BYTES else await asyncio.to_thread(_object, data)
 
 
 def _object(data: bytes) -> dict[str, Any]:

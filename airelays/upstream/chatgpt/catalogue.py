@@ -40,6 +40,23 @@ _KNOWN = (
 Models = list[dict[str, Any]]
 
 
+_FALLBACK: Models = [
+    {
+        "slug": slug,
+        "display_name": slug,
+        "description": "Known when this release was made; the upstream could not be asked.",
+        "default_reasoning_level": default,
+        "supported_reasoning_levels": [{"effort": e, "description": e} for e in _LEVELS],
+        "visibility": "list",
+        "supported_in_api": True,
+        "priority": rank,
+        "context_window": window,
+        "input_modalities": ["text", "image"],
+    }
+    for rank, (slug, default, window) in enumerate(_KNOWN, 1)
+]
+
+
 class Fetched(Record):
     """One answer of the upstream; `models` is None when it said that the copy with this ETag still holds."""
 
@@ -155,7 +172,7 @@ class Catalogue:
                     raise
                 if in_time and fault.status == 504 and not fault.sent:
                     raise
-        return self._models if self._models is not None else _fallback()
+        return self._models if self._models is not None else _FALLBACK
 
     def _start(self) -> asyncio.Task[None]:
         if self._flight is None:
@@ -212,21 +229,3 @@ class Catalogue:
         except ConfigError:
             # A full or read-only disk costs the copy over restarts, nothing else.
             return
-
-
-def _fallback() -> Models:
-    return [
-        {
-            "slug": slug,
-            "display_name": slug,
-            "description": "Known when this release was made; the upstream could not be asked.",
-            "default_reasoning_level": default,
-            "supported_reasoning_levels": [{"effort": e, "description": e} for e in _LEVELS],
-            "visibility": "list",
-            "supported_in_api": True,
-            "priority": rank,
-            "context_window": window,
-            "input_modalities": ["text", "image"],
-        }
-        for rank, (slug, default, window) in enumerate(_KNOWN, 1)
-    ]
