@@ -10,10 +10,13 @@ import sys
 import zlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airelays.errors import RelayBug, UpstreamFault
 from airelays.net import dial
 from airelays.net.client import Client
+from airelays.net.request import _constant_head
 from airelays.net.trust import Trust
 from airelays.settings import Settings
 from tests.fakes.authority import Authority
@@ -973,3 +976,58 @@ def test_an_address_that_says_nothing_is_given_up_in_time():
 
     fault = asyncio.run(run())
     assert (fault.hop, fault.status, fault.sent) == ("tcp", 504, False)
+
+
+NAMES = st.sampled_from([b"a", b"accept", b"authorization", b"host", b"A b"])
+SENT = st.tuples(
+    st.sampled_from(["GET", "POST", "G T"]),
+    st.sampled_from(["http://one:1/v1", "http://two:1/v1", "https://one:1/v1?x", "http://one:1/v"]),
+    st.lists(st.tuples(NAMES, st.sampled_from([b"", b"x", b"y", b"x\r\ny: z"])), max_size=2),
+    st.sampled_from([(), ((b"b", b"1"),), ((b"content-length", b"1"),)]),
+)
+
+
+@given(st.lists(SENT, max_size=12))
+def test_a_kept_request_head_is_what_a_new_one_is(requests) -> None:
+    # One client keeps what is constant of each head; each of the others meets only one request.
+    def encode(client, method, url, fields, extra) -> object:
+        try:
+            found = client._targets.get(url) or client._admit(url)
+            return client._encode(method, url, *found, tuple(fields), extra, b"content-length: 5")
+        except (RelayBug, UpstreamFault) as fault:
+            return fault.message
+
+    def client() -> Client:
+        urls = ["http://one:1", "http://two:1", "https://one:1"]
+        return Client(urls, env={"http_proxy": "http://u:p@px:2", "no_proxy": "two"})
+
+    kept = client()
+    for request in requests * 2:
+        assert encode(kept, *request) == encode(client(), *request)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([200, 204, 500]),
+            st.booleans(),
+            st.lists(
+                st.tuples(
+                    st.sampled_from([b"a", b"connection", b"upgrade", b"content-type"]),
+                    st.sampled_from([b"", b"x", b"x\r\ny: z"]),
+                ),
+                max_size=2,
+            ),
+        ),
+        max_size=12,
+    )
+)
+def test_a_kept_answer_head_is_what_a_new_one_is(answered) -> None:
+    def encode(make, status, keep_alive, fields) -> object:
+        try:
+            return make(status, keep_alive, tuple(fields))
+        except ValueError as error:
+            return str(error)
+
+    for one in answered * 2:
+        assert encode(_constant_head, *one) == encode(_constant_head.__wrapped__, *one)

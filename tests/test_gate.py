@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airelays.guard.gate import Admission, Gate, Refused
+from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, Refused
 from airelays.model import Peer, RequestHead, Route
 from airelays.settings import Settings
 
@@ -41,9 +41,17 @@ def admit(
     peer: str = "127.0.0.1",
     token: bytes | None = TOKEN,
     here: str = "127.0.0.1",
+    family: str = "/v1",
 ) -> Admission:
     return g.admit(
-        head or request(), Peer(peer), route, now_s, token=token, max_body_bytes=100, here=here
+        head or request(),
+        Peer(peer),
+        route,
+        now_s,
+        token=token,
+        max_body_bytes=100,
+        here=here,
+        family=family,
     )
 
 
@@ -62,6 +70,86 @@ def test_every_other_route_needs_the_token_known_or_not(route: Route | None) -> 
     error = refused(gate(), request(token=None), route=route)
     assert (error.status, error.code, error.reason) == (401, "invalid_api_key", "auth_failed")
     assert error.headers["www-authenticate"].startswith("Bearer")
+
+
+def visit(*fields: tuple[bytes, bytes], method: str = "GET") -> RequestHead:
+    return request(*fields, method=method, length=None, token=None)
+
+
+def test_a_visit_outside_the_families_is_no_attempt() -> None:
+    g = gate(failed_auth_max_attempts=2)
+    for method in ("GET", "HEAD"):
+        for route in (None, JSON):
+            error = refused(g, visit(method=method), route=route, family="")
+            assert (error.status, error.code) == (404, "unknown_route")
+            assert error.reason == "path_without_token"
+    texts = {refused(g, visit(), route=r, family="").message for r in (None, JSON)}
+    assert len(texts) == 1  # it does not tell which paths exist
+    assert g.blocklist.failures("127.0.0.1", 0.0) == 0
+    assert len(g.buckets) == 0 and len(g.leases) == 0
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"])
+def test_other_methods_outside_the_families_count(method: str) -> None:
+    g = gate()
+    assert refused(g, visit(method=method), route=None, family="").status == 401
+    assert g.blocklist.failures("127.0.0.1", 0.0) == 1
+
+
+@pytest.mark.parametrize("family", ["/v1", "/no-tools/v1", "/metrics", "/docs"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_inside_the_families_a_missing_credential_counts(family: str, method: str) -> None:
+    g = gate()
+    assert refused(g, visit(method=method), route=None, family=family).status == 401
+    assert g.blocklist.failures("127.0.0.1", 0.0) == 1
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        (b"authorization", b"Bearer wrong"),
+        (b"authorization", b"Basic dXNlcjpwYXNz"),
+        (b"authorization", b"wrong"),
+        (b"x-api-key", b"wrong"),
+        (b"api-key", b"wrong"),
+    ],
+)
+@pytest.mark.parametrize("family", ["", "/docs"])
+def test_a_wrong_credential_counts_everywhere(field: tuple[bytes, bytes], family: str) -> None:
+    g = gate()
+    navigation = (b"sec-fetch-mode", b"navigate")
+    assert refused(g, visit(field, navigation), route=None, family=family).status == 401
+    assert g.blocklist.failures("127.0.0.1", 0.0) == 1
+
+
+@pytest.mark.parametrize(
+    "field", [(b"authorization", b""), (b"authorization", b"Bearer"), (b"x-api-key", b"")]
+)
+def test_an_empty_credential_field_is_no_credential(field: tuple[bytes, bytes]) -> None:
+    assert refused(gate(), visit(field), route=None, family="").status == 404
+
+
+def test_a_browser_that_opens_the_documentation_is_no_attempt() -> None:
+    g = gate()
+    navigation = (b"sec-fetch-mode", b"navigate")
+    for method in ("GET", "HEAD"):
+        error = refused(g, visit(navigation, method=method), route=None, family="/docs")
+        assert (error.status, error.reason) == (404, DOCS_WITHOUT_TOKEN)
+    assert g.blocklist.failures("127.0.0.1", 0.0) == 0
+    for head, family in (
+        (visit(navigation, method="POST"), "/docs"),
+        (visit((b"sec-fetch-mode", b"cors")), "/docs"),
+        (visit(navigation), "/v1"),
+        (visit(navigation), "/metrics"),
+    ):
+        assert refused(g, head, route=None, family=family).status == 401
+
+
+def test_a_blocked_address_may_still_ask_for_an_icon() -> None:
+    g = gate(failed_auth_max_attempts=1)
+    assert refused(g, visit()).status == 401
+    assert refused(g, visit()).status == 429
+    assert refused(g, visit(), route=None, family="").status == 404
 
 
 def test_open_routes_need_none_and_hold_no_slot() -> None:

@@ -35,6 +35,38 @@ def test_every_head_is_read_as_the_plain_way_reads_it() -> None:
         assert outcome(cache.parse, raw) == outcome(parse_request_head, raw)
 
 
+FIELDS = [
+    b"Content-Length: 5",
+    b"Content-Length: 7",
+    b"Content-Length: 005",
+    b"Content-Length: 0",
+    b"Content-Length: ",
+    b"Content-Length:",
+    b"Content-Length:5",
+    b"Content-Length:  5",
+    b"Content-Length: 5 ",
+    b"Content-Length: \0",
+    b"Content-Length: +5",
+    b"Content-Length: 1234567890123456",
+    b"content-length: 5",
+    b"content-Length: ",
+    b"Content-length: 7",
+    b"CONTENT-LENGTH: ",
+    b"Transfer-Encoding: chunked",
+    b"X: y",
+]
+
+
+@pytest.mark.parametrize("second", FIELDS)
+@pytest.mark.parametrize("first", FIELDS)
+def test_a_head_reads_the_same_whatever_came_before_it(first: bytes, second: bytes) -> None:
+    cache = HeadCache()
+    for field in (first, second, first):
+        for fields in ((field, b"X: a"), (b"X: a", field), (b"X: a", field, b"Content-Length: ")):
+            raw = head(b"POST / HTTP/1.1", *fields)
+            assert outcome(cache.parse, raw) == outcome(parse_request_head, raw)
+
+
 @given(st.lists(st.integers(0, 10**16), min_size=1, max_size=6), st.binary(max_size=20))
 def test_only_the_length_changes(lengths: list[int], value: bytes) -> None:
     cache = HeadCache()

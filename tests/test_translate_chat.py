@@ -309,7 +309,7 @@ def test_parameters_that_are_taken() -> None:
         ({"model": ""}, "model"),
         ({"model": None}, "model"),
         ({"model": 5}, "model"),
-        ({"model": "x" * 257}, "model"),
+        ({"model": "x" * 2049}, "model"),
         ({"stream": "yes"}, "stream"),
         ({"stream": True, "stream_options": []}, "stream_options"),
         ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage"),

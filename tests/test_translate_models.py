@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,19 @@ import pytest
 
 from airelays.errors import ClientFault
 from airelays.model import Usage
-from airelays.translate.models import FoundModel, find, list_body
+from airelays.translate.listing import MAX_ID_CHARS, MAX_LISTED, Listing, Source
+from airelays.translate.models import FoundModel, Index, find
 from airelays.translate.usage import chat_usage, read_usage
 
 CATALOGUE = json.loads((Path(__file__).parent / "samples" / "50_models.json").read_bytes())[
     "models"
 ]
 SLUGS = ["synth-classic", "synth-lite", "synth-hidden"]
+
+
+def list_body(catalogue: Sequence[Any], **more: Any) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(Listing([Source("chatgpt", catalogue)], **more).body)
+    return body
 
 
 def test_one_body_serves_every_client() -> None:
@@ -29,7 +36,7 @@ def test_one_body_serves_every_client() -> None:
         "id": "synth-classic",
         "object": "model",
         "created": 0,
-        "owned_by": "airelays-openai-subscription",
+        "owned_by": "airelays-chatgpt",
     }
     more = first["airelays"]
     assert (more["display_name"], more["catalog_visibility"]) == ("SYNTH-CLASSIC", "list")
@@ -55,14 +62,14 @@ def test_a_model_that_only_draws_is_listed_between_and_is_none_for_text() -> Non
     assert more["capabilities"]["tool_calls"] is False and "reasoning" not in more
     assert len(list_body([{"slug": "Draw"}], images=["draw"])["data"]) == 1
     with pytest.raises(ClientFault) as caught:
-        find("Draw", [{"slug": "a"}], images=["draw"])
+        find("Draw", Index([{"slug": "a"}]), images=["draw"])
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
     assert caught.value.message == (
         "model 'Draw' makes images only; send it to POST /v1/images/generations or /v1/images/edits, or name a"
         " model for text: GET /v1/models lists all"
     )
-    assert find("draw", [{"slug": "draw"}], images=["draw"]).model == "draw"
-    assert find("draw", [], extra=["draw"], images=["draw"]).model == "draw"
+    assert find("draw", Index([{"slug": "draw"}]), images=["draw"]).model == "draw"
+    assert find("draw", Index([]), extra=["draw"], images=["draw"]).model == "draw"
 
 
 def test_a_bare_or_broken_catalogue_is_listed_as_far_as_it_goes() -> None:
@@ -87,6 +94,80 @@ def test_a_bare_or_broken_catalogue_is_listed_as_far_as_it_goes() -> None:
     assert list_body([]) == {"object": "list", "data": [], "models": []}
 
 
+class Counted(dict[str, Any]):
+    """A catalogue's entry that counts how often it is looked at."""
+
+    looks = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        Counted.looks += 1
+        return super().get(key, default)
+
+
+def many(count: int) -> list[Counted]:
+    return [Counted(slug=f"model-{number}") for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [MAX_LISTED - 1, MAX_LISTED, MAX_LISTED + 1, 10 * MAX_LISTED])
+def test_the_list_is_bounded_and_says_what_it_leaves_out(count: int) -> None:
+    body = list_body(many(count))
+    assert len(body["data"]) == len(body["models"]) == min(count, MAX_LISTED)
+    left = max(0, count - MAX_LISTED)
+    assert body.get("airelays") == ({"models_left_out": left} if left else None)
+
+
+def test_what_the_user_wrote_is_listed_before_a_large_catalogue() -> None:
+    body = list_body(many(MAX_LISTED), extra=["mine"], images=["draw"], aliases={"fast": "model-9"})
+    ids = [one["id"] for one in body["data"]]
+    assert len(ids) == MAX_LISTED and ids[-3:] == ["mine", "draw", "fast"]
+    assert body["airelays"] == {"models_left_out": 3}
+
+
+def test_a_second_upstream_has_what_room_is_left() -> None:
+    sources = [
+        Source("a", many(MAX_LISTED - 2)),
+        Source("b", many(5), "b/"),
+        Source("c", many(5), "c/"),
+    ]
+    listing = Listing(sources)
+    ids = [one["id"] for one in json.loads(listing.body)["data"]]
+    assert ids[-2:] == ["b/model-0", "b/model-1"] and listing.left_out == 8
+    assert listing.model("C/Model-4")["id"] == "c/model-4"
+    assert listing.model("c/model-4")["owned_by"] == "airelays-c"
+
+
+@pytest.mark.parametrize("length", [MAX_ID_CHARS - 1, MAX_ID_CHARS, MAX_ID_CHARS + 1])
+def test_an_id_that_is_too_long_is_not_listed_but_known(length: int) -> None:
+    name = "m" * length
+    body = list_body([{"slug": name}, {"slug": "a"}])
+    listed = [name, "a"] if length <= MAX_ID_CHARS else ["a"]
+    assert [one["id"] for one in body["data"]] == listed
+    assert ("airelays" in body) == (length > MAX_ID_CHARS)
+    assert Listing([Source("x", [{"slug": name}])]).model(name)["id"] == name
+    assert find(name, Index([{"slug": name}])).model == name
+
+
+def test_an_entry_that_json_cannot_carry_is_left_out() -> None:
+    body = list_body([{"slug": "a"}, {"slug": "b", "x": float("nan")}])
+    assert [one["id"] for one in body["data"]] == ["a"]
+    assert body["airelays"] == {"models_left_out": 1}
+
+
+def test_the_cost_of_a_large_catalogue_is_linear_and_of_an_unknown_name_bounded() -> None:
+    looks = []
+    for count in (10_000, 50_000):
+        Counted.looks = 0
+        listing = Listing([Source("x", many(count))])
+        looks.append(Counted.looks)
+        Counted.looks = 0
+        with pytest.raises(ClientFault):
+            listing.model("model")
+        assert listing.model("MODEL-7777")["id"] == "model-7777"
+        assert Counted.looks < 20  # one record
+    # Each entry is looked at once to know its name; beyond that only what is listed.
+    assert looks[1] - looks[0] == 40_000
+
+
 @pytest.mark.parametrize(
     ("asked", "model", "listed"),
     [
@@ -100,7 +181,10 @@ def test_a_bare_or_broken_catalogue_is_listed_as_far_as_it_goes() -> None:
 )
 def test_models_are_found_by_id_or_alias(asked: str, model: str, listed: bool) -> None:
     found = find(
-        asked, CATALOGUE, aliases={"fast": "synth-lite", "other": "unlisted"}, extra=["My-Model"]
+        asked,
+        Index(CATALOGUE),
+        aliases={"fast": "synth-lite", "other": "unlisted"},
+        extra=["My-Model"],
     )
     assert found.model.casefold() == model.casefold()
     assert (found.entry is not None) == listed
@@ -109,7 +193,7 @@ def test_models_are_found_by_id_or_alias(asked: str, model: str, listed: bool) -
 
 def test_an_unknown_model_is_404_with_the_nearest_names() -> None:
     with pytest.raises(ClientFault) as caught:
-        find("synth-clasic", CATALOGUE, extra=["zzz"])
+        find("synth-clasic", Index(CATALOGUE), extra=["zzz"])
     fault = caught.value
     assert (fault.status, fault.code, fault.param) == (404, "model_not_found", "model")
     assert fault.message == (
@@ -120,11 +204,11 @@ def test_an_unknown_model_is_404_with_the_nearest_names() -> None:
 
 def test_an_unknown_model_without_a_likeness_names_some() -> None:
     with pytest.raises(ClientFault) as caught:
-        find("q" * 5000, CATALOGUE)
+        find("q" * 5000, Index(CATALOGUE))
     assert "synth-classic" in caught.value.message
     assert len(caught.value.message) < 300
     with pytest.raises(ClientFault) as caught:
-        find("x", [])
+        find("x", Index([]))
     assert caught.value.message == (
         "model 'x' does not exist; the upstream lists none; GET /v1/models lists all"
     )

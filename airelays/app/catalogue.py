@@ -8,7 +8,6 @@ from urllib.parse import unquote
 from airelays.model import Route
 from airelays.net.request import Request
 from airelays.protocol.jsonio import dumps
-from airelays.translate.models import find
 
 if TYPE_CHECKING:
     from airelays.app.relay import Relay
@@ -19,15 +18,10 @@ __all__ = ["model", "models"]
 async def models(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/models. `?refresh=true` asks the upstream again."""
     refresh = "refresh=true" in request.head.query.split("&")
-    await request.reply(200, dumps(await relay.upstreams.list_body(refresh=refresh)))
+    await request.reply(200, (await relay.upstreams.listing(refresh=refresh)).body)
 
 
 async def model(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/models/{id}. An id may hold slashes and is compared without regard to case."""
     wanted = unquote(values["id"]).rstrip("/")
-    listed = (await relay.upstreams.list_body())["data"]
-    for one in listed:
-        if one["id"].casefold() == wanted.casefold():
-            await request.reply(200, dumps(one))
-            return
-    find(wanted, [{"slug": one["id"]} for one in listed])  # raises the 404 that names the nearest
+    await request.reply(200, dumps((await relay.upstreams.listing()).model(wanted)))

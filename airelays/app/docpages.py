@@ -19,7 +19,7 @@ from airelays.net.request import Request
 if TYPE_CHECKING:
     from airelays.app.relay import Relay
 
-__all__ = ["doc", "docs", "render_markdown"]
+__all__ = ["closed_page", "doc", "docs", "render_markdown"]
 
 _HTML = b"text/html; charset=utf-8"
 _MORE_STYLE = """
@@ -64,6 +64,20 @@ async def doc(relay: Relay, request: Request, route: Route, values: dict[str, st
         raise RelayError(str(error), status=503) from error
     body = render_markdown(text) + '<footer><a href="/docs">All pages</a></footer>'
     await request.reply(200, _page(page_title(name), body), PAGE_FIELDS, _HTML)
+
+
+def closed_page(origin: str) -> bytes:
+    """Return what a browser is shown that opens the documentation without the token: how to read it."""
+    return _page(
+        "Documentation",
+        f"""<h1>Documentation</h1>
+<p>These pages need the relay token, and a browser does not send it.</p>
+<p>Read them in a terminal on the machine that runs the relay:</p>
+<pre><code>airelays docs
+airelays docs TOPIC</code></pre>
+<p>Or fetch them with the token:</p>
+<pre><code>curl -H "Authorization: Bearer $(airelays token show)" {escape(origin)}/docs</code></pre>""",
+    )
 
 
 def _page(title: str, body: str) -> bytes:

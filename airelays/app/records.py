@@ -157,8 +157,9 @@ class Encoder:
             broke = error.hop == "stream" or outcome.status == 200
             phase = "upstream_stream_error" if broke else "upstream_response_error"
             start = self._start(phase, request_id, at_s)
+            took = "" if error.step_s is None else f'"step_ms":{error.step_s * 1000:.2f},'
             return (
-                f'{start},{names},"status_code":{error.status},"hop":"{error.hop}",'
+                f'{start},{names},"status_code":{error.status},"hop":"{error.hop}",{took}'
                 f'"error":{_error(error, to)}}}\n'
             )
         if "head" not in outcome.timings_ms and "first_byte" not in outcome.timings_ms:

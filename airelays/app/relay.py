@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from airelays.app import endpoints
 from airelays.app.recording import Recorder
 from airelays.app.reload import reload_text, split_changes
-from airelays.app.routes import KNOWN_METHODS, Routes
+from airelays.app.routes import KNOWN_METHODS, Routes, family_of
 from airelays.app.upstreams import Upstreams
 from airelays.disk import unblock
 from airelays.disk.retention import saved_policy
 from airelays.disk.store import Store
 from airelays.disk.token import TokenSource
 from airelays.errors import ClientFault, ConfigError, RelayError
-from airelays.guard.gate import Gate, Refused
+from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Gate, Refused
 from airelays.guard.network import limiter_key
 from airelays.model import RequestHead, Route
 from airelays.net.connection import Connection
@@ -163,15 +163,27 @@ class Relay:
                 token=token,
                 max_body_bytes=self._max_body_bytes(route),
                 here=request.connection.here,
+                family=family_of(head.path),
             )
         except Refused as refused:
             self._refused(request, refused)
-            raise
+            if refused.reason != DOCS_WITHOUT_TOKEN:
+                raise
+            await self._show_way_to_docs(request, refused)
+            return
         self.recorder.begin(request, route, admission.client)
         try:
             await self._admitted(request, route, values)
         finally:
             admission.lease.release()
+
+    async def _show_way_to_docs(self, request: Request, refused: Refused) -> None:
+        from airelays.app.docpages import closed_page
+        from airelays.app.page import PAGE_FIELDS
+
+        request.outcome.error = refused
+        page = closed_page(self.base_url.removesuffix("/v1"))
+        await request.reply(refused.status, page, PAGE_FIELDS, b"text/html; charset=utf-8")
 
     async def _admitted(
         self, request: Request, route: Route | None, values: dict[str, str]

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from airelays.model import Route
 
-__all__ = ["KNOWN_METHODS", "ROUTES", "Routes"]
+__all__ = ["KNOWN_METHODS", "ROUTES", "Routes", "family_of"]
 
 GET = ("GET", "HEAD")
 POST = ("POST",)
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+
+# Below these a missing token is a failed attempt, whether or not there is such a path.
+FAMILIES = ("/v1", "/no-tools/v1", "/metrics", "/docs")
 
 _TEXT = (
     ("responses", "/responses"),
@@ -98,6 +101,18 @@ class Routes:
             if values is not None:
                 return candidate, values
         return None, {}
+
+
+def family_of(path: str) -> str:
+    """Return the one of FAMILIES that `path` (still percent-encoded) lies in, or "".
+
+    `//v1/x` is a spelling of `/v1/x`; `/x` without `/v1` lies in none, though it may be a route.
+    """
+    single = path[1:] if path.startswith("//") else path
+    for family in FAMILIES:
+        if single == family or single.startswith(family + "/"):
+            return family
+    return ""
 
 
 def _match(pattern: tuple[str, ...], parts: tuple[str, ...]) -> dict[str, str] | None:

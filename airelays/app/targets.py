@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airelays.errors import UpstreamFault, forget_frames
@@ -18,17 +19,23 @@ __all__ = ["Body", "Serve", "Target", "cause_of", "try_targets"]
 
 Body = dict[str, Any]
 
+# A wait for an upstream's model list that is shorter is not worth a word in the log.
+NOTED_MS = 1.0
 _QUOTA = frozenset({"usage_limit_reached", "insufficient_quota", "rate_limit_exceeded"})
 _OVERLOADED = frozenset({"server_is_overloaded", "overloaded", "slow_down", "overloaded_error"})
 _UNREACHABLE_HOPS = frozenset({"proxy", "dns", "tcp", "tls", "challenge", "sign_in"})
 
 
 class Target(NamedTuple):
-    """An upstream and its name for the model. `causes` are those for which the next target may take over."""
+    """An upstream and its name for the model. `causes` are those for which the next target may take over.
+
+    `fault` is what it failed with when it was asked for its models: it is not asked again for this request.
+    """
 
     upstream: Upstream
     model: str
     causes: frozenset[str] = frozenset()
+    fault: UpstreamFault | None = None
 
 
 Serve = Callable[["Relay", Request, Route, Body, Target], Awaitable[None]]
@@ -40,10 +47,16 @@ async def try_targets(
     """Let the first target serve, and another only before the first byte and for a cause the user listed."""
     model = model_of(body)
     request.outcome.model = model
+    begun_s = monotonic()
     targets = await relay.upstreams.targets(model)
+    waited_ms = (monotonic() - begun_s) * 1000
+    if waited_ms >= NOTED_MS:
+        request.outcome.timings_ms["models"] = waited_ms
     for number, target in enumerate(targets, start=1):
         request.outcome.upstream = target.upstream.name
         try:
+            if target.fault is not None:
+                raise target.fault
             await serve(relay, request, route, body, target)
             return
         except UpstreamFault as fault:

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from airelays.app.targets import Target
 from airelays.errors import ClientFault, UpstreamFault
 from airelays.settings import Settings, UpstreamSettings
-from airelays.translate.models import IMAGE_MODEL, find, list_body
+from airelays.translate.listing import MAX_ID_CHARS, MAX_LISTED, Listing, Source
+from airelays.translate.models import IMAGE_MODEL, Index, find
 from airelays.upstream.base import Upstream
 
 __all__ = ["Upstreams"]
@@ -18,6 +19,7 @@ __all__ = ["Upstreams"]
 # A server that is slow to list its models is left out of the list: nobody waits for it.
 LIST_SECONDS = 1.5
 _T = TypeVar("_T")
+Catalogue = list[dict[str, Any]]
 
 
 class Upstreams:
@@ -33,6 +35,10 @@ class Upstreams:
         self._aliases = {alias.name.casefold(): alias for alias in settings.aliases}
         self._named = {one.name: one for one in settings.upstreams}
         self._complained: set[str] = set()
+        # What was made of which catalogues; these are never changed, only replaced.
+        self._indexed: tuple[Catalogue, Index] = ([], Index([]))
+        self._listed: tuple[list[Catalogue | None], Listing | None] = ([], None)
+        self._listing_lock = asyncio.Lock()
 
     @property
     def main(self) -> Upstream:
@@ -67,18 +73,20 @@ class Upstreams:
     async def targets(self, model: str) -> list[Target]:
         """Return who may serve `model`, first choice first. Raises ClientFault 404 for an unknown model."""
         alias = self._aliases.get(model.casefold())
-        upstream, found = await self._find(self._meant(model))
-        rules = alias if alias is not None and alias.fallback else self._rules(upstream.name)
+        first = await self._find(self._meant(model))
+        rules = alias if alias is not None and alias.fallback else self._rules(first.upstream.name)
         if not rules.fallback:
-            return [Target(upstream, found)]
-        targets = [Target(upstream, found, frozenset(rules.fallback_on))]
+            return [first]
+        causes = frozenset(rules.fallback_on)
+        targets = [first._replace(causes=causes)]
         for other in rules.fallback:
             try:
-                target = Target(*await self._find(self._meant(other)), frozenset(rules.fallback_on))
+                target = await self._find(self._meant(other), patient=False)
             except ClientFault as fault:
                 self._complain_once(f"fallback {other}: {fault.message}")
                 continue
             # An alias and its model, or two aliases of one model: what has just failed is not asked again.
+            target = target._replace(causes=causes)
             if target not in targets:
                 targets.append(target)
         return targets
@@ -88,23 +96,31 @@ class Upstreams:
         alias = self._aliases.get(model.casefold())
         return model if alias is None else alias.model
 
-    async def _find(self, model: str) -> tuple[Upstream, str]:
+    async def _find(self, model: str, *, patient: bool = True) -> Target:
         """Return the upstream that serves `model`, and the name that it knows the model by.
 
         `NAME/model` addresses one directly, then the first whose patterns match, then the main one.
         Raises ClientFault 404 for a model that the catalogue does not have; without one the upstream decides.
+        A catalogue that is not there yet is waited for only if `patient`.
         """
         upstream, model = self._route(model)
         if upstream.kind != "chatgpt":
-            return upstream, model
+            return Target(upstream, model)
+        ask = getattr(upstream, "models_for_request", None)
         try:
-            catalogue = await upstream.models()
-        except UpstreamFault:
-            return upstream, model
+            catalogue = await (upstream.models() if ask is None else ask(patient=patient))
+        except UpstreamFault as fault:
+            timed_out = fault.status == 504 and not fault.sent
+            return Target(upstream, model, fault=fault if timed_out else None)
         if not getattr(upstream, "catalogue_certain", True):
-            return upstream, model  # the table of this release stands in: it knows no newer models
+            return Target(
+                upstream, model
+            )  # this release's table stands in: it knows no newer models
+        if self._indexed[0] is not catalogue:
+            self._indexed = catalogue, await asyncio.to_thread(Index, catalogue)
         extra = self._settings.extra_models
-        return upstream, find(model, catalogue, extra=extra, images=(IMAGE_MODEL,)).model
+        found = find(model, self._indexed[1], extra=extra, images=(IMAGE_MODEL,))
+        return Target(upstream, found.model)
 
     def owner(self, model: str) -> Upstream:
         """Return the upstream that requests for `model` go to first, whether or not it has the model; no network."""
@@ -130,35 +146,47 @@ class Upstreams:
             self._complained.add(text)
             self._complain(text)
 
-    async def list_body(self, *, refresh: bool = False) -> dict[str, Any]:
-        """Return the body of GET /v1/models: of every upstream; one that is down is left out.
+    async def listing(self, *, refresh: bool = False) -> Listing:
+        """Return the answer to GET /v1/models: of every upstream; one that is down is left out.
 
+        It is made when a catalogue is a new one, and is the same object until then.
         Raises the main upstream's fault when none has a list.
         """
-        main = self.main
         others = [self._get(settings) for settings in self._settings.upstreams]
         found = await asyncio.gather(
-            main.models(refresh=refresh),
+            self.main.models(refresh=refresh),
             *(_soon(other.models(refresh=refresh)) for other in others),
             return_exceptions=True,
         )
-        lists = [one for one in found if isinstance(one, list)]
-        if not lists and isinstance(found[0], BaseException):
+        catalogues = [one if isinstance(one, list) else None for one in found]
+        if isinstance(found[0], BaseException) and not any(one is not None for one in catalogues):
             raise found[0]
-        body = list_body(
-            found[0] if isinstance(found[0], list) else [],
+        async with self._listing_lock:
+            listed, listing = self._listed
+            if listing is None or any(a is not b for a, b in zip(listed, catalogues, strict=True)):
+                listing = await asyncio.to_thread(self._make_listing, catalogues)
+                self._listed = catalogues, listing
+                if listing.left_out:
+                    self._complain_once(
+                        f"GET /v1/models leaves out {listing.left_out:,} models (it lists up to {MAX_LISTED:,}, with "
+                        f"ids of up to {MAX_ID_CHARS} characters); they can be used by name"
+                    )
+        return listing
+
+    def _make_listing(self, catalogues: list[Catalogue | None]) -> Listing:
+        main = self.main
+        names = [one.name for one in self._settings.upstreams]
+        others = [
+            Source(name, catalogue, f"{name}/")
+            for name, catalogue in zip(names, catalogues[1:], strict=True)
+            if catalogue is not None
+        ]
+        return Listing(
+            [Source(main.name, catalogues[0] or []), *others],
             aliases={alias.name: alias.model for alias in self._settings.aliases},
             extra=self._settings.extra_models,
             images=() if getattr(main, "image", None) is None else (IMAGE_MODEL,),
-            upstream=main.name,
-            owned_by=f"airelays-{main.name}",
         )
-        for other, models in zip(others, found[1:], strict=True):
-            if isinstance(models, list):
-                named = [{**m, "slug": f"{other.name}/{m.get('slug')}"} for m in models]
-                more = list_body(named, upstream=other.name, owned_by=f"airelays-{other.name}")
-                body["data"] += more["data"]
-        return body
 
     def default_model(self) -> str:
         """Return a model name for examples."""

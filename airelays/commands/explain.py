@@ -126,6 +126,10 @@ def timeline(records: list[dict[str, Any]]) -> list[Step]:
             # The clock of a record is coarser than the times: nothing comes before the gate or behind the end.
             at_ms = ((when(record) or start_s) - start_s) * 1000
             steps.append((min(max(gate_ms, at_ms), float(times.get("total", at_ms))), told))
+    models_ms = float(times.get("models", 0.0))
+    if models_ms:
+        told = f"the model list of {end.get('upstream')} took {models_ms:,.1f} ms"
+        steps.append((gate_ms + models_ms, told))
     steps += _upstream_steps(end, times)
     if "total" in times:
         sent = (
@@ -177,12 +181,18 @@ def _aside(record: dict[str, Any]) -> str:
         )
     if phase in ("upstream_response_error", "upstream_stream_error") and isinstance(error, dict):
         return (
-            f"{record.get('upstream')} failed at {record.get('hop')}: {error.get('message')} "
+            f"{record.get('upstream')} failed at {record.get('hop')}{_after(record)}: {error.get('message')} "
             f"({error.get('code')})"
         )
     if phase == "relay_bug":
         return f"the relay failed: {error} at {record.get('place')}"
     return ""
+
+
+def _after(record: dict[str, Any]) -> str:
+    """Return how long the step took that failed, where the record says so."""
+    took_ms = record.get("step_ms")
+    return f" after {seconds_text(took_ms / 1000)}" if isinstance(took_ms, (int, float)) else ""
 
 
 _VERDICTS = {
@@ -205,7 +215,8 @@ def verdict(records: list[dict[str, Any]]) -> tuple[str, str]:
         error = end.get("error")
         said = f": {error.get('message')}" if isinstance(error, dict) else ""
         hop = error.get("hop") if isinstance(error, dict) else None
-        return word, _VERDICTS.get(word, word) + (f" (at: {hop})" if hop else "") + said
+        after = _after(_of(records, "upstream_response_error", "upstream_stream_error"))
+        return word, _VERDICTS.get(word, word) + (f" (at: {hop}{after})" if hop else "") + said
     begin = _of(records, *_BEGINS)
     if begin.get("phase") == "endpoint_auth_failed":
         return "refused", "the relay token was missing or wrong"

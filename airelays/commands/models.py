@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 from airelays.app.upstreams import Upstreams
@@ -55,6 +56,7 @@ def _line(console: Console, model: dict[str, Any]) -> None:
 async def _ask(context: Context, console: Console) -> dict[str, Any]:
     upstreams = Upstreams(context.settings, console.note)
     try:
-        return await upstreams.list_body(refresh=True)
+        body: dict[str, Any] = json.loads((await upstreams.listing(refresh=True)).body)
+        return body
     finally:
         await upstreams.close()

@@ -12,7 +12,15 @@ import hmac
 from airelays.errors import ClientFault
 from airelays.model import RequestHead
 
-__all__ = ["LONG_TOKEN_BYTES", "PUBLISHED", "credentials", "fingerprint", "matches", "weakness"]
+__all__ = [
+    "LONG_TOKEN_BYTES",
+    "PUBLISHED",
+    "credentials",
+    "fingerprint",
+    "matches",
+    "says_nothing",
+    "weakness",
+]
 
 # A token this long cannot be guessed, so a valid one passes while its address is blocked.
 LONG_TOKEN_BYTES = 32
@@ -45,6 +53,15 @@ def credentials(head: RequestHead) -> list[bytes]:
     scheme, _, token = found.pop(b"authorization", b"").partition(b" ")
     bearer = token.strip(b" \t") if scheme.lower() == b"bearer" else b""
     return [value for value in (bearer, *found.values()) if value]
+
+
+def says_nothing(head: RequestHead) -> bool:
+    """Whether the request makes no attempt to authenticate. One of a scheme that is not taken (Basic) is an attempt."""
+    return not any(
+        value and not (name == b"authorization" and value.lower() == b"bearer")
+        for name, value in head.fields
+        if name in _CREDENTIAL_FIELDS
+    )
 
 
 def matches(presented: list[bytes], token: bytes) -> bool:

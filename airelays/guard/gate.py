@@ -21,8 +21,10 @@ from airelays.guard.leases import Lease, Leases
 from airelays.model import Peer, RequestHead, Route
 from airelays.settings import Settings
 
-__all__ = ["Admission", "Gate", "Refused"]
+__all__ = ["DOCS_WITHOUT_TOKEN", "Admission", "Gate", "Refused"]
 
+# The reason of a refusal that a person sees in a browser: it is answered with a page.
+DOCS_WITHOUT_TOKEN = "docs_without_token"
 _SIDES_OF_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -94,11 +96,13 @@ class Gate:
         token: bytes | None,
         max_body_bytes: int,
         here: str = "",
+        family: str = "/v1",
     ) -> Admission:
         """Return an Admission, or raise Refused. `here` is the address that the client connected to.
 
         `route` None is a path that nobody knows: it needs the token like every other, so that
-        strangers learn no paths. `token` None means that no token exists, and nothing matches it.
+        strangers learn no paths. `family` is the protected family that the path lies in, or "".
+        `token` None means that no token exists, and nothing matches it.
         """
         client = self.client_of(head, peer)
         self.check_browser(head, route, here, token)
@@ -107,7 +111,7 @@ class Gate:
             return Admission(client, Lease(None, ""))
         key = network.limiter_key(client)
         if self._settings.require_bearer_auth:
-            self._check_token(head, key, now_s, token)
+            self._check_token(head, key, now_s, token, family)
         elif head.method in ("POST", "PUT", "PATCH"):
             _require_json(head, route)
         self._check_rate(key, now_s)
@@ -187,12 +191,15 @@ class Gate:
             code=f"client_not_{where}",
         )
 
-    def _check_token(self, head: RequestHead, key: str, now_s: float, token: bytes | None) -> None:
+    def _check_token(
+        self, head: RequestHead, key: str, now_s: float, token: bytes | None, family: str
+    ) -> None:
         presented = auth.credentials(head)
         good = auth.matches(presented, token or b"")
         left_s = self.blocklist.blocked_for_s(key, now_s)
         if good and not (left_s and self._block_holds(token or b"")):
             return
+        _check_attempt(head, family)
         if left_s:
             raise Refused(
                 "too many failed attempts to authenticate from this address; "
@@ -243,6 +250,31 @@ class Gate:
                 retry_after_s=1.0,
             )
         return lease
+
+
+def _check_attempt(head: RequestHead, family: str) -> None:
+    """Refuse (404) what asks for a page without any credential: nobody guesses at the token so.
+
+    Browsers look for /favicon.ico, monitors for whatever is there: that must not block the address. One answer
+    for all paths outside the protected families, so that they tell nothing about which of them exist.
+    """
+    if head.method not in ("GET", "HEAD") or not auth.says_nothing(head):
+        return
+    if not family:
+        raise Refused(
+            "there is nothing here for a request without the relay token; the paths of the API begin with /v1/ "
+            "and need it (airelays token show prints it)",
+            "path_without_token",
+            status=404,
+            code="unknown_route",
+        )
+    if family == "/docs" and origin.opens_page(head):
+        raise Refused(
+            "the documentation needs the relay token, which a browser does not send; `airelays docs` shows it",
+            DOCS_WITHOUT_TOKEN,
+            status=404,
+            code="unknown_route",
+        )
 
 
 def _require_json(head: RequestHead, route: Route | None) -> None:

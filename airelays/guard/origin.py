@@ -12,7 +12,14 @@ from __future__ import annotations
 
 from airelays.model import RequestHead
 
-__all__ = ["host_name", "is_allowed_host", "is_allowed_origin", "is_cross_site"]
+__all__ = [
+    "host_name",
+    "is_allowed_host",
+    "is_allowed_origin",
+    "is_cross_site",
+    "is_navigation",
+    "opens_page",
+]
 
 
 def host_name(authority: str) -> str:
@@ -58,10 +65,14 @@ def is_cross_site(head: RequestHead) -> bool:
     return site is not None and site.lower() not in (b"same-origin", b"none")
 
 
-def is_navigation(head: RequestHead) -> bool:
-    """Whether this is a GET by which somebody opens a page in a window of their own."""
+def opens_page(head: RequestHead) -> bool:
+    """Whether this is a GET by which a browser opens a page: from a link, a bookmark, the address bar."""
     return (
         head.method in ("GET", "HEAD")
         and (head.get(b"sec-fetch-mode") or b"").lower() == b"navigate"
-        and (head.get(b"sec-fetch-dest") or b"").lower() == b"document"
     )
+
+
+def is_navigation(head: RequestHead) -> bool:
+    """Whether the page opens in a window of its own, not in a frame of another page."""
+    return opens_page(head) and (head.get(b"sec-fetch-dest") or b"").lower() == b"document"

@@ -182,9 +182,10 @@ class Client:
                 connection, parts, waiter, chunked=length is None
             )
             answer = await waiter
-        except BaseException:
+        except BaseException as fault:
             connection.abort()
             waiter.cancel()
+            _note_step(fault, dialled_s)
             raise
         return Response(connection, answer, _times(connection, started_s, dialled_s, loop.time()))
 
@@ -324,11 +325,13 @@ class Client:
 async def _exchange(
     connection: Exchange, method: str, head: bytes, body: bytes, head_s: float, gap_s: float
 ) -> ResponseHead:
+    begun_s = monotonic()
     try:
         # Not by a name: the future has the fault, and the fault this frame.
         return await connection.begin(method, head, body, head_s=head_s, gap_s=gap_s)
-    except BaseException:
+    except BaseException as fault:
         connection.abort()
+        _note_step(fault, begun_s)
         raise
 
 
@@ -348,6 +351,11 @@ async def _send_parts(
     if chunked:
         await connection.send(b"0\r\n\r\n")
     return True
+
+
+def _note_step(fault: BaseException, since_s: float) -> None:
+    if isinstance(fault, UpstreamFault):
+        fault.step_s = monotonic() - since_s
 
 
 def _times(

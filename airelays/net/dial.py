@@ -72,29 +72,66 @@ async def open_connection(
     """Return a connected protocol for `target`; `context` is given for https.
 
     The name lookup and the TCP connect share `connect_s`; CONNECT gets the same again; TLS has `tls_s`.
-    Raises UpstreamFault with `sent` False.
+    Raises UpstreamFault with `sent` False, and `step_s` of the step that failed.
     """
+    steps = _Steps()
+    try:
+        sock = await _reach(target, proxy, context is not None, connect_s, offline, steps)
+        # From here on the transport owns the socket, also when it fails: closed twice, the number of the
+        # descriptor could by then be somebody else's.
+        if context is None:
+            loop = asyncio.get_running_loop()
+            return (await loop.create_connection(factory, sock=sock))[1]
+        steps.begin()
+        return await _start_tls(sock, target, factory, context, tls_s)
+    except UpstreamFault as fault:
+        fault.step_s = steps.so_far_s()
+        raise
+
+
+class _Steps:
+    """When the step that is going on began."""
+
+    __slots__ = ("_begun_s", "_loop")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._begun_s = self._loop.time()
+
+    def begin(self) -> None:
+        self._begun_s = self._loop.time()
+
+    def so_far_s(self) -> float:
+        return self._loop.time() - self._begun_s
+
+
+async def _reach(
+    target: Target,
+    proxy: Proxy | None,
+    tunnel: bool,
+    connect_s: float,
+    offline: bool,
+    steps: _Steps,
+) -> socket.socket:
+    """Return a socket that reaches `target`, or the proxy; through its `tunnel` where one is needed."""
     host, port = (target.host, target.port) if proxy is None else (proxy.host, proxy.port)
     place = target.place if proxy is None else f"the proxy {proxy.place} (from {proxy.variable})"
     hop = "" if proxy is None else "proxy"
-    loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + connect_s
+    deadline_s = asyncio.get_running_loop().time() + connect_s
     addresses = await _look_up(host, port, place, hop or "dns", deadline_s, connect_s)
     if offline:
         _refuse_far(addresses, place)
+    steps.begin()
     sock = await _connect(addresses, place, hop or "tcp", deadline_s, connect_s)
-    if proxy is not None and context is not None:
-        try:
-            await _tunnel(sock, target, proxy, connect_s)
-        except BaseException:
-            sock.close()
-            raise
-    # From here on the transport owns the socket, also when it fails: closed twice, the number of the
-    # descriptor could by then be somebody else's.
-    if context is None:
-        _, protocol = await loop.create_connection(factory, sock=sock)
-        return protocol
-    return await _start_tls(sock, target, factory, context, tls_s)
+    if proxy is None or not tunnel:
+        return sock
+    steps.begin()
+    try:
+        await _tunnel(sock, target, proxy, connect_s)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 async def _look_up(

@@ -315,9 +315,10 @@ def _require_chunked(codings: list[bytes]) -> None:
     if codings[0].lower() == b"chunked":
         return
     if _CODINGS.fullmatch(codings[0]) is not None:
-        names = {name.strip().lower() for name in codings[0].split(b",")}
-        if names != {b"chunked"}:
+        names = [name.strip().lower() for name in codings[0].split(b",")]
+        if b"chunked" not in names[:-1]:
             raise ProtocolFault("only the transfer coding chunked is understood", 501)
+        # RFC 9112 section 6.3: where such a body ends cannot be told. Nor with chunked twice (section 6.1).
     raise ProtocolFault('Transfer-Encoding must be exactly "chunked"')
 
 

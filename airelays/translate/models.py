@@ -1,16 +1,14 @@
-"""The model list: one body that OpenAI clients, JetBrains and the Codex CLI all read, and the look-up of one model.
-
-OpenAI clients read `data`, JetBrains requires it, the Codex CLI reads `models` as the upstream wrote it. Layer: rules.
-"""
+"""One model: how it is shown, and what a client's word for it means. `translate.listing` has the list. Layer: rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from airelays.errors import ClientFault
 
-__all__ = ["IMAGE_MODEL", "FoundModel", "find", "list_body", "record"]
+__all__ = ["IMAGE_MODEL", "Entry", "FoundModel", "Index", "drawing", "find", "record", "unknown"]
 
 # What the images routes draw with. The backend's catalogue lists models for text only.
 IMAGE_MODEL = "gpt-image-2"
@@ -18,6 +16,8 @@ IMAGE_MODEL = "gpt-image-2"
 # Without levels of its own a model takes these (existing-airelays.md 3.6).
 _USUAL_EFFORTS = ("none", "low", "medium", "high", "xhigh")
 MAX_SUGGESTIONS = 5
+MAX_LOOKED = 5000
+MAX_COMPARED = 300
 
 Entry = Mapping[str, Any]
 
@@ -29,45 +29,15 @@ class FoundModel(NamedTuple):
     entry: Entry | None
 
 
-def list_body(
-    catalogue: Sequence[Entry],
-    *,
-    aliases: Mapping[str, str] | None = None,
-    extra: Iterable[str] = (),
-    images: Iterable[str] = (),
-    upstream: str = "chatgpt",
-    owned_by: str = "airelays-openai-subscription",
-) -> dict[str, Any]:
-    """Return the body of `GET /v1/models`.
+class Index(dict[str, tuple[str, Entry]]):
+    """A catalogue by its slugs, without regard to case: slug and entry. A repeated slug counts once."""
 
-    The catalogue's own entries come first, then `extra` ids of the configuration, then the `images` that only the
-    images routes take, then `aliases` (alias -> id).
-    Entries without a slug are left out; a repeated id counts once.
-    """
-    data: dict[str, dict[str, Any]] = {}
-
-    def add(model: str, entry: Entry | None, source: str, resolved: str) -> None:
-        if model.casefold() not in data:
-            data[model.casefold()] = record(
-                model, entry, source=source, resolved=resolved, upstream=upstream, owned_by=owned_by
-            )
-
-    known = _by_slug(catalogue)
-    for slug, entry in known.values():
-        add(slug, entry, "upstream_catalog", slug)
-    for model in extra:
-        add(model, None, "configured", model)
-    for model in images:
-        drawn = _drawing(model, upstream=upstream, owned_by=owned_by)
-        data.setdefault(model.casefold(), drawn)
-    for alias, target in (aliases or {}).items():
-        slug, target_entry = known.get(target.casefold(), (target, None))
-        add(alias, target_entry, "alias", slug)
-    return {
-        "object": "list",
-        "data": list(data.values()),
-        "models": [dict(entry) for _, entry in known.values()],
-    }
+    def __init__(self, catalogue: Sequence[Entry]) -> None:
+        super().__init__()
+        for entry in catalogue:
+            slug = entry.get("slug") if isinstance(entry, Mapping) else None
+            if isinstance(slug, str) and slug:
+                self.setdefault(slug.casefold(), (slug, entry))
 
 
 def record(
@@ -112,7 +82,7 @@ def record(
     return {"id": model, "object": "model", "created": 0, "owned_by": owned_by, "airelays": more}
 
 
-def _drawing(model: str, *, upstream: str, owned_by: str) -> dict[str, Any]:
+def drawing(model: str, *, upstream: str, owned_by: str) -> dict[str, Any]:
     """Return the record of a model that draws and does nothing else."""
     found = record(model, None, source="images_api", upstream=upstream, owned_by=owned_by)
     text_routes = found["airelays"]["capabilities"]["routes"]
@@ -139,7 +109,7 @@ def _images_only(model: str) -> ClientFault:
 
 def find(
     model: str,
-    catalogue: Sequence[Entry],
+    known: Index,
     *,
     aliases: Mapping[str, str] | None = None,
     extra: Iterable[str] = (),
@@ -149,11 +119,6 @@ def find(
 
     Raises ClientFault 404 `model_not_found` that names the nearest ids, or the routes of a model that only draws.
     """
-    for entry in catalogue:
-        # Spelled as the upstream spells it: what nearly every request does.
-        if isinstance(entry, dict) and entry.get("slug") == model:
-            return FoundModel(model, entry)
-    known = _by_slug(catalogue)
     others = {name.casefold(): name for name in extra}
     short = {name.casefold(): target for name, target in (aliases or {}).items()}
     wanted = model.casefold()
@@ -170,18 +135,21 @@ def find(
         return FoundModel(others[wanted], None)
     if wanted in images:
         raise _images_only(model)
-    names = [slug for slug, _ in known.values()] + list(others.values()) + list(aliases or {})
-    raise _unknown(model, list(dict.fromkeys(names)))
+    slugs = (slug for slug, _ in known.values())
+    raise unknown(model, chain(slugs, others.values(), aliases or ()))
 
 
-def _unknown(model: str, names: list[str]) -> ClientFault:
+def unknown(model: str, names: Iterable[str]) -> ClientFault:
+    """Return the 404 for `model`; it names the nearest of the first MAX_COMPARED `names`."""
     import difflib
 
-    folded = {name.casefold(): name for name in reversed(names)}
-    close = difflib.get_close_matches(
-        model.casefold()[:256], list(folded), n=MAX_SUGGESTIONS, cutoff=0.4
-    )
-    nearest = ", ".join(folded[name] for name in close) or ", ".join(names[:MAX_SUGGESTIONS])
+    wanted = model.casefold()[:256]
+    looked = [name for name in islice(names, MAX_LOOKED) if len(name) <= 256]
+    # The likeness of two texts takes microseconds: those that begin alike are compared first, and not all of them.
+    looked.sort(key=lambda name: name[:2].casefold() != wanted[:2])
+    folded = {name.casefold(): name for name in reversed(looked[:MAX_COMPARED])}
+    close = difflib.get_close_matches(wanted, list(folded), n=MAX_SUGGESTIONS, cutoff=0.4)
+    nearest = ", ".join(folded[name] for name in close) or ", ".join(looked[:MAX_SUGGESTIONS])
     hint = f"the nearest are {nearest}" if nearest else "the upstream lists none"
     shown = model if len(model) <= 80 else model[:77] + "..."
     return ClientFault(
@@ -190,15 +158,6 @@ def _unknown(model: str, names: list[str]) -> ClientFault:
         code="model_not_found",
         param="model",
     )
-
-
-def _by_slug(catalogue: Sequence[Entry]) -> dict[str, tuple[str, Entry]]:
-    known: dict[str, tuple[str, Entry]] = {}
-    for entry in catalogue:
-        slug = entry.get("slug") if isinstance(entry, Mapping) else None
-        if isinstance(slug, str) and slug:
-            known.setdefault(slug.casefold(), (slug, entry))
-    return known
 
 
 def _efforts(entry: Entry) -> list[str]:

@@ -44,7 +44,8 @@ MIN_OUTPUT_TOKENS = 16
 # OpenAI takes 4; llama.cpp users send more. Each costs a comparison per streamed character.
 MAX_STOPS = 16
 MAX_STOP_CHARS = 1024
-MAX_MODEL_CHARS = 256
+# The list stops at 256; what it leaves out can be used all the same. A name stands in logs and header fields.
+MAX_MODEL_CHARS = 2048
 
 # Dropped whatever they hold: they shape sampling or accounting, and the upstream knows none of them.
 _DROPPED = (
@@ -94,7 +95,7 @@ def model_of(body: dict[str, Any]) -> str:
     model = want_text(body.get("model"), "model", "the name of a model; GET /v1/models lists them")
     if len(model) > MAX_MODEL_CHARS:
         raise fault(
-            "model", f"has {len(model):,} characters; at most {MAX_MODEL_CHARS} are accepted"
+            "model", f"has {len(model):,} characters; at most {MAX_MODEL_CHARS:,} are accepted"
         )
     return model
 

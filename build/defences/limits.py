@@ -166,8 +166,8 @@ LIMITS = (
         "A10",
         "the token comes before the rate",
         GATE,
-        "            self._check_token(head, key, now_s, token)\n",
-        "            self._check_rate(key, now_s)\n            self._check_token(head, key, now_s, token)\n",
+        "            self._check_token(head, key, now_s, token, family)\n",
+        "            self._check_rate(key, now_s)\n            self._check_token(head, key, now_s, token, family)\n",
         ("tests/test_gate.py::test_a_failure_costs_nothing_from_the_bucket",),
     ),
     Defence(

@@ -180,6 +180,10 @@ class ChatGPTUpstream:
         """Return the catalogue; see Catalogue.models."""
         return await self.catalogue.models(refresh=refresh)
 
+    async def models_for_request(self, *, patient: bool) -> list[dict[str, Any]]:
+        """Return the catalogue; see Catalogue.for_request."""
+        return await self.catalogue.for_request(patient=patient)
+
     @property
     def catalogue_certain(self) -> bool:
         """Whether `models` comes from the upstream; False while it is the table of this release."""

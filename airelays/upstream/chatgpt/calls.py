@@ -5,6 +5,7 @@ Owns: what every call has in common. Refuses to know: streams, caches. Layer: I/
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,10 @@ __all__ = [
 
 USER_AGENT = f"airelays/{__version__}"
 MAX_ERROR_BYTES = 64 * 1024
+# Decoding more than this takes milliseconds: a thread does it.
+SMALL_BYTES = 256 * 1024
+# A dial that failed after longer is not tried again: it would take twice what the settings allow for it.
+SHORT_STEP_S = 1.0
 MAX_JSON_BYTES = 16 * 1024 * 1024
 
 
@@ -81,7 +86,7 @@ class AccountCalls:
             return {}, response.head
         if response.status != 200:
             raise (await read_refusal(response)).fault(now_s=time.time(), codex=False)
-        return _object(await response.read(limit_bytes, within_s=head_s)), response.head
+        return await _decode(await response.read(limit_bytes, within_s=head_s)), response.head
 
     @staticmethod
     async def _once_more(ask: Callable[[SignIn], Awaitable[Response]], sign_in: SignIn) -> Response:
@@ -111,6 +116,8 @@ def may_reconnect(fault: UpstreamFault) -> bool:
     final = fault.status == 504 or fault.should_retry is False or fault.hop == "sign_in"
     if final or fault.tried_twice:
         return False
+    if not fault.sent and (fault.step_s or 0.0) > SHORT_STEP_S:
+        return False
     return not fault.sent or fault.code == "upstream_closed"
 
 
@@ -121,6 +128,10 @@ async def read_refusal(response: Response) -> Refusal:
     except UpstreamFault:
         body = b""
     return Refusal(response.head, body)
+
+
+async def _decode(data: bytes) -> dict[str, Any]:
+    return _object(data) if len(data) <= SMALL_BYTES else await asyncio.to_thread(_object, data)
 
 
 def _object(data: bytes) -> dict[str, Any]:

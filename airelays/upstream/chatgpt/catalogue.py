@@ -40,6 +40,23 @@ _KNOWN = (
 Models = list[dict[str, Any]]
 
 
+_FALLBACK: Models = [
+    {
+        "slug": slug,
+        "display_name": slug,
+        "description": "Known when this release was made; the upstream could not be asked.",
+        "default_reasoning_level": default,
+        "supported_reasoning_levels": [{"effort": e, "description": e} for e in _LEVELS],
+        "visibility": "list",
+        "supported_in_api": True,
+        "priority": rank,
+        "context_window": window,
+        "input_modalities": ["text", "image"],
+    }
+    for rank, (slug, default, window) in enumerate(_KNOWN, 1)
+]
+
+
 class Fetched(Record):
     """One answer of the upstream; `models` is None when it said that the copy with this ETag still holds."""
 
@@ -78,6 +95,9 @@ class Catalogue:
 
         Raises UpstreamFault for a sign-in that cannot be used when there is no copy.
         """
+        return await self._get(refresh=refresh, in_time=False)
+
+    async def _get(self, *, refresh: bool, in_time: bool) -> Models:
         refresh = refresh or self._ttl_s <= 0
         if self._models is not None and not refresh and time.monotonic() < self._fresh_until_s:
             return self._models
@@ -85,10 +105,25 @@ class Catalogue:
             self._read_file = True
             await asyncio.to_thread(self._load)
         if refresh or self._models is None:
-            return await self._wait(refresh)
+            return await self._wait(refresh, in_time)
         if time.monotonic() >= self._calm_until_s:
             self._start()
         return self._models
+
+    async def for_request(self, *, patient: bool) -> Models:
+        """Return the catalogue for a request that names a model. Without a copy, and not `patient`, [] at once.
+
+        Raises the fault of a connection that was waited for until its deadline: the request has then spent that time,
+        and to dial once more would double it.
+        """
+        if patient or self._models is not None:
+            return await self._get(refresh=False, in_time=True)
+        if not self._read_file:
+            self._read_file = True
+            await asyncio.to_thread(self._load)
+        if self._models is None and time.monotonic() >= self._calm_until_s:
+            self._start()
+        return self._models or []
 
     def seen_etag(self, etag: str) -> None:
         """Take note of the ETag on another answer: the same renews the copy, another one makes it stale."""
@@ -128,14 +163,16 @@ class Catalogue:
             self._flight.cancel()
             await asyncio.wait([self._flight])
 
-    async def _wait(self, refresh: bool) -> Models:
+    async def _wait(self, refresh: bool, in_time: bool) -> Models:
         if refresh or self._flight is not None or time.monotonic() >= self._calm_until_s:
             try:
                 await asyncio.shield(self._start())
             except UpstreamFault as fault:
                 if self._models is None and fault.hop == "sign_in":
                     raise
-        return self._models if self._models is not None else _fallback()
+                if in_time and fault.status == 504 and not fault.sent:
+                    raise
+        return self._models if self._models is not None else _FALLBACK
 
     def _start(self) -> asyncio.Task[None]:
         if self._flight is None:
@@ -192,21 +229,3 @@ class Catalogue:
         except ConfigError:
             # A full or read-only disk costs the copy over restarts, nothing else.
             return
-
-
-def _fallback() -> Models:
-    return [
-        {
-            "slug": slug,
-            "display_name": slug,
-            "description": "Known when this release was made; the upstream could not be asked.",
-            "default_reasoning_level": default,
-            "supported_reasoning_levels": [{"effort": e, "description": e} for e in _LEVELS],
-            "visibility": "list",
-            "supported_in_api": True,
-            "priority": rank,
-            "context_window": window,
-            "input_modalities": ["text", "image"],
-        }
-        for rank, (slug, default, window) in enumerate(_KNOWN, 1)
-    ]

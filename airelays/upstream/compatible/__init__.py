@@ -294,7 +294,8 @@ class Compatible:
                 response = await self.forward("GET", "/models")
                 if response.status != 200:
                     raise (await self.refusal(response)).fault(self.name)
-                found = _model_entries(await response.read(MAX_MODELS_BYTES))
+                raw = await response.read(MAX_MODELS_BYTES)
+                found = await asyncio.to_thread(_model_entries, raw)
         except TimeoutError:
             self._problem = f"gave no list of models within {MODELS_SECONDS:g} s"
             raise UpstreamFault(
@@ -304,6 +305,8 @@ class Compatible:
             self._problem = fault.message
             raise
         self._problem = ""
+        if found == self._models:
+            found = self._models  # what was made of it stays good
         self._models = found
         self._models_until_s = time.monotonic() + self._models_ttl_s
         return found

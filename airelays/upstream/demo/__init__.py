@@ -26,6 +26,26 @@ QUOTA_SECONDS = 3600
 MODELS = ("demo", "demo-mini")
 
 
+_CATALOGUE: list[dict[str, Any]] = [
+    {
+        "slug": slug,
+        "display_name": slug,
+        "description": "The relay's embedded demo: echoes, calls tools, obeys schemas.",
+        "supported_reasoning_levels": [
+            {"effort": effort, "description": effort}
+            for effort in ("none", "low", "medium", "high")
+        ],
+        "default_reasoning_level": "none",
+        "visibility": "list",
+        "supported_in_api": True,
+        "priority": rank,
+        "context_window": 1_000_000,
+        "input_modalities": ["text", "image"],
+    }
+    for rank, slug in enumerate(MODELS, start=1)
+]
+
+
 class Demo:
     """The demo upstream. `pace_ms` lies between two words; 0 sends as fast as they are taken."""
 
@@ -46,24 +66,7 @@ class Demo:
 
     async def models(self, *, refresh: bool = False) -> list[dict[str, Any]]:
         """Return the two names that are listed; any other name is answered as well."""
-        return [
-            {
-                "slug": slug,
-                "display_name": slug,
-                "description": "The relay's embedded demo: echoes, calls tools, obeys schemas.",
-                "supported_reasoning_levels": [
-                    {"effort": effort, "description": effort}
-                    for effort in ("none", "low", "medium", "high")
-                ],
-                "default_reasoning_level": "none",
-                "visibility": "list",
-                "supported_in_api": True,
-                "priority": rank,
-                "context_window": 1_000_000,
-                "input_modalities": ["text", "image"],
-            }
-            for rank, slug in enumerate(MODELS, start=1)
-        ]
+        return _CATALOGUE
 
     async def image(self, operation: str, body: dict[str, Any]) -> tuple[dict[str, Any], Fields]:
         """Draw one small picture. The switches that fail before an answer work in the prompt, too."""
