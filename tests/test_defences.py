@@ -21,7 +21,7 @@ ROWS = [
     f"{letter}{number}"
     for letter, last in (("W", 16), ("A", 13), ("B", 6), ("L", 6), ("U", 15), ("P", 6))
     for number in range(1, last + 1)
-]
+] + ["N8"]
 IDS = [f"{d.row} {d.name}" for d in DEFENCES]
 
 
