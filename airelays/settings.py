@@ -39,6 +39,7 @@ class UpstreamSettings(Record):
     connect_seconds: float = 10.0
     tls_seconds: float = 10.0
     stream_gap_seconds: float = 300.0
+    max_answer_bytes: int = 16 * MIB
     ca_file: str = ""
     proxy: str = ""
     use_env_proxy: bool = True
@@ -92,6 +93,7 @@ class Settings(Record):
     request_timeout_seconds: float = 120.0
     stream_gap_seconds: float = 300.0
     image_timeout_seconds: float = 300.0
+    max_answer_bytes: int = 16 * MIB
     ca_file: str = ""
     proxy: str = ""
     use_env_proxy: bool = True
@@ -165,6 +167,7 @@ class Settings(Record):
             connect_seconds=self.connect_seconds,
             tls_seconds=self.tls_seconds,
             stream_gap_seconds=self.stream_gap_seconds,
+            max_answer_bytes=self.max_answer_bytes,
             ca_file=self.ca_file,
             proxy=self.proxy,
             use_env_proxy=self.use_env_proxy,

@@ -34,6 +34,7 @@ sys.path.insert(0, str(ROOT / "build" / "defences"))
 from bodies import BODIES  # noqa: E402 - the tables' folder is on the path only now
 from caller import CALLER  # noqa: E402
 from connections import CONNECTIONS  # noqa: E402
+from echoes import ECHOES  # noqa: E402
 from entry import Defence  # noqa: E402
 from journal import JOURNAL  # noqa: E402
 from limits import LIMITS  # noqa: E402
@@ -53,6 +54,7 @@ DEFENCES: tuple[Defence, ...] = (
     *BODIES,
     *JOURNAL,
     *UPSTREAM,
+    *ECHOES,
     *SIGN_IN,
     *SECRET_FILES,
     *PROCESS,

@@ -292,8 +292,8 @@ def test_bounds_of_whole_numbers(option) -> None:  # type: ignore[no-untyped-def
         (
             "[upstreams.local]\nurl = 'x'",
             "upstreams.local.url is unknown; known are aliases, allow_http, api_key_env, api_key_file, "
-            "base_url, ca_file, connect_seconds, fallback, fallback_on, headers, kind, models, proxy, "
-            "request_timeout_seconds, stream_gap_seconds, tls_seconds, use_env_proxy",
+            "base_url, ca_file, connect_seconds, fallback, fallback_on, headers, kind, max_answer_bytes, "
+            "models, proxy, request_timeout_seconds, stream_gap_seconds, tls_seconds, use_env_proxy",
         ),
         (
             "[upstreams.local]\n",

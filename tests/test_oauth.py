@@ -158,6 +158,13 @@ def test_refusal_text_is_bounded_printable_and_repeats_no_free_text(reply):
     )
 
 
+def test_an_error_that_echoes_the_token_does_not_show_it():
+    for hidden in ("rt_secret", "RT_SECRET", b"rt_secret".hex(), "72745f73656372"):
+        for said in ({"error": hidden}, {"error": {"code": f"bad:{hidden}"}}, {"code": hidden}):
+            found = refusal(json_reply(said, 400), refresh)
+            assert hidden.lower() not in (found.message + found.code).lower()
+
+
 def test_redirect_of_the_issuer_is_not_followed():
     from airelays.errors import UpstreamFault
 

@@ -14,24 +14,31 @@ from typing import TYPE_CHECKING, Any
 from airelays.app.streaming import StreamPump
 from airelays.app.targets import Body, Target, try_targets
 from airelays.app.unsupported import refuse
-from airelays.model import Route
+from airelays.model import Fields, Route
 from airelays.net.request import Request
 from airelays.net.response import Response
+from airelays.protocol.jsonio import dumps
+from airelays.protocol.sse import MAX_EVENT_BYTES
 from airelays.translate.parameters import refuse_tools
-from airelays.translate.passing import PassedChunks
+from airelays.translate.passing import PassedChunks, PassedEvents
 from airelays.translate.stream import ReplyMap, ResponsesStream
+from airelays.translate.told import tell_answer
 from airelays.translate.values import ReplyOptions
 from airelays.upstream.compatible import APIS, Compatible
 from airelays.upstream.compatible.refusal import passed_fields
+from airelays.upstream.compatible.whole import not_json, read_answer
 from airelays.upstream.encoding import encode
 
 if TYPE_CHECKING:
     from airelays.app.relay import Relay
+    from airelays.guard.redact import Redactor
 
 __all__ = ["forward_json", "forward_multipart", "pass_text"]
 
 # An answer up to this size is sent with its length; a longer one as it comes.
 WHOLE_BYTES = 256 * 1024
+# Images come as base64 in JSON; other answers that are read whole have `max_answer_bytes`.
+MAX_IMAGE_BYTES = 64 * 1024 * 1024
 PEEK_BYTES = 64 * 1024
 _SAFE_TYPE = re.compile(rb"[\x20-\x7e]{1,256}")
 _MODEL_FIELD = re.compile(rb'name="model"\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]{1,256})\r\n')
@@ -56,24 +63,32 @@ async def pass_text(
         if upstream.learn(api, refused):
             return False
         raise refused.fault(upstream.name)
-    if body.get("stream") is True or _type_of(response).startswith(b"text/event-stream"):
-        reply = _reply_map(api, body, target)
-        pump = StreamPump(
-            request,
-            _Passed(response),
-            reply,
-            ping_s=relay.settings.ping_seconds,
-            tap=relay.recorder.tap(request),
-        )
-        relay.streams_open += 1
-        try:
-            await pump.run(passed_fields(response.head))
-        finally:
-            relay.streams_open -= 1
-            request.outcome.usage = reply.usage
+    if body.get("stream") is True or _is_stream(response):
+        await _pass_stream(relay, request, upstream, response, _reply_map(api, body, target))
     else:
-        await _pass_body(request, response)
+        limit_bytes = upstream.settings.max_answer_bytes
+        await _pass_whole(request, upstream, response, limit_bytes)
     return True
+
+
+async def _pass_stream(
+    relay: Relay, request: Request, upstream: Compatible, response: Response, reply: ReplyMap
+) -> None:
+    reply.redactor = upstream.redactor
+    answer = _Passed(response, upstream.redactor())
+    pump = StreamPump(
+        request,
+        answer,
+        reply,
+        ping_s=relay.settings.ping_seconds,
+        tap=relay.recorder.tap(request),
+    )
+    relay.streams_open += 1
+    try:
+        await pump.run(answer.fields)
+    finally:
+        relay.streams_open -= 1
+        request.outcome.usage = reply.usage
 
 
 async def forward_json(
@@ -103,7 +118,8 @@ async def _forward_body(
         return
     sent = {**body, "model": target.model} if target.model else body
     path = route.path.removeprefix("/v1")
-    await _answer(request, upstream, await upstream.forward("POST", path, await encode(sent)))
+    response = await upstream.forward("POST", path, await encode(sent))
+    await _answer(relay, request, upstream, route, response)
 
 
 async def forward_multipart(
@@ -130,7 +146,7 @@ async def forward_multipart(
     path = route.path.removeprefix("/v1")
     length = request.head.content_length
     response = await upstream.upload(path, _joined(seen, parts), length, kind)
-    await _answer(request, upstream, response)
+    await _answer(relay, request, upstream, route, response)
 
 
 async def _joined(seen: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -140,23 +156,55 @@ async def _joined(seen: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterato
         yield part
 
 
-async def _answer(request: Request, upstream: Compatible, response: Response) -> None:
+async def _answer(
+    relay: Relay, request: Request, upstream: Compatible, route: Route, response: Response
+) -> None:
     if response.status >= 300:
         raise (await upstream.refusal(response)).fault(upstream.name)
-    await _pass_body(request, response)
+    images = route.path.startswith("/v1/images/")
+    if _is_stream(response):
+        most = MAX_IMAGE_BYTES if images else MAX_EVENT_BYTES
+        reply = PassedEvents(model=request.outcome.model, max_event_bytes=most)
+        await _pass_stream(relay, request, upstream, response, reply)
+    elif images:
+        limit_bytes = max(MAX_IMAGE_BYTES, upstream.settings.max_answer_bytes)
+        await _pass_whole(request, upstream, response, limit_bytes)
+    else:
+        await _pass_body(request, upstream, response)
 
 
-async def _pass_body(request: Request, response: Response) -> None:
+async def _pass_whole(
+    request: Request, upstream: Compatible, response: Response, limit_bytes: int
+) -> None:
+    """Hand a JSON answer on byte for byte once all of it is there and known to be JSON."""
+    request.outcome.timings_ms.update(response.timings_ms)
+    kind, *fields = _shown_fields(upstream, response)
+    body, value = await read_answer(response, limit_bytes, upstream.name)
+    if not isinstance(value, dict):
+        raise not_json(upstream.name, "it is not a JSON object")
+    told = tell_answer(value, upstream.redactor())
+    if told is not value:
+        body = dumps(told)
+    if len(body) <= WHOLE_BYTES:
+        await request.reply(response.status, body, fields, kind[1])
+        return
+    request.begin_body(len(body), [kind, *fields], response.status)
+    for at in range(0, len(body), WHOLE_BYTES):
+        request.send(body[at : at + WHOLE_BYTES])
+        await request.wait_writable()
+    request.send_last(b"")
+
+
+async def _pass_body(request: Request, upstream: Compatible, response: Response) -> None:
     """Hand the body on: with its length when it is short, else as it comes, cut when the upstream cuts it."""
     request.outcome.timings_ms.update(response.timings_ms)
-    kind = _type_of(response) or b"application/octet-stream"
-    fields = passed_fields(response.head)
+    kind, *fields = _shown_fields(upstream, response)
     length = response.head.content_length
     if length is not None and length <= WHOLE_BYTES:
-        body = await response.read(WHOLE_BYTES)
-        await request.reply(response.status, body, fields, kind)
+        body = await response.read(WHOLE_BYTES, within_s=None)
+        await request.reply(response.status, body, fields, kind[1])
         return
-    request.begin_stream([(b"content-type", kind), *fields], response.status)
+    request.begin_stream([kind, *fields], response.status)
     request.connection.on_blocked = lambda blocked: (
         response.pause() if blocked else response.resume()
     )
@@ -171,6 +219,20 @@ async def _pass_body(request: Request, response: Response) -> None:
 def _type_of(response: Response) -> bytes:
     kind = response.head.get(b"content-type") or b""
     return kind if _SAFE_TYPE.fullmatch(kind) else b""
+
+
+def _is_stream(response: Response) -> bool:
+    return _type_of(response).lower().startswith(b"text/event-stream")
+
+
+def _shown_fields(upstream: Compatible, response: Response) -> Fields:
+    """Return the Content-Type of an answer, then its other fields that a client may see."""
+    redactor = upstream.redactor()
+    kind = _type_of(response) or b"application/octet-stream"
+    return (
+        *redactor.passed(((b"content-type", kind),)),
+        *passed_fields(response.head, redactor),
+    )
 
 
 def _needs_relay(body: Body) -> bool:
@@ -189,9 +251,9 @@ class _Passed:
 
     ignored: tuple[str, ...] = ()
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: Response, redactor: Redactor) -> None:
         self._response = response
-        self.fields = passed_fields(response.head)
+        self.fields = passed_fields(response.head, redactor)
         self.timings_ms = response.timings_ms
 
     async def pump(self, feed: Any) -> None:

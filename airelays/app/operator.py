@@ -172,8 +172,7 @@ async def metrics(relay: Relay, request: Request, route: Route, values: dict[str
     """GET /metrics and /v1/relay/metrics, for Prometheus."""
     samples = [*_gauges(relay), *relay.recorder.metrics.samples(), *await _from_upstreams(relay)]
     recorder = relay.recorder
-    redactor = recorder.encoder.redactor.extended(recorder.secrets())
-    await request.reply(200, render(samples, redactor.short), (), CONTENT_TYPE)
+    await request.reply(200, render(samples, recorder.redactor().short), (), CONTENT_TYPE)
 
 
 def _gauges(relay: Relay) -> list[Sample]:

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airelays.app.metrics import Metrics
 from airelays.app.records import EVENT, INBOUND, LINES, OUTBOUND, UPSTREAM, Encoder
@@ -23,6 +23,9 @@ from airelays.model import Outcome, Route
 from airelays.net.request import Request
 from airelays.settings import Settings
 from airelays.upstream.base import Answer
+
+if TYPE_CHECKING:
+    from airelays.guard.redact import Redactor
 
 __all__ = ["Pace", "Recorder", "how_ended"]
 
@@ -80,6 +83,10 @@ class Recorder:
     def secrets(self) -> frozenset[bytes]:
         """Return every secret that the process knows: tokens now and before, sign-ins, keys, proxies."""
         return self._tokens | self._fixed | frozenset(self._upstream_secrets())
+
+    def redactor(self) -> Redactor:
+        """Return what takes all of these out of texts: of the log, and of an upstream's errors."""
+        return self.encoder.current()
 
     def know_token(self, token: bytes | None) -> None:
         """Remember the relay token for the redaction; called for each request."""
@@ -244,9 +251,12 @@ def _secrets_of(settings: Settings, env: Mapping[str, str]) -> frozenset[bytes]:
     for name in _PROXY_ENV:
         proxies += [env.get(name, ""), env.get(name.lower(), "")]
     for proxy in proxies:
-        user = proxy.rpartition("@")[0].rpartition("://")[2]
-        if user:
-            found += [user, user.partition(":")[2]]
+        pair = proxy.rpartition("@")[0].rpartition("://")[2]
+        found += [pair, pair.partition(":")[2]]
+        if "%" in pair:
+            from urllib.parse import unquote
+
+            found += [unquote(pair), unquote(pair.partition(":")[2])]
     for upstream in (settings.main_upstream, *settings.upstreams):
         found += [env.get(upstream.api_key_env, "") if upstream.api_key_env else ""]
         found += [value for _, value in upstream.headers if len(value) >= 16]

@@ -33,6 +33,7 @@ class Encoder:
 
     def __init__(self, secrets: Callable[[], frozenset[bytes]]) -> None:
         self._redactor: Redactor | None = None
+        self._used: Redactor | None = None
         self.withheld = 0
         self._secrets = secrets
         self._by_fields: dict[Fields, Redactor] = {}
@@ -50,12 +51,17 @@ class Encoder:
             self._redactor = Redactor()
         return self._redactor
 
+    def current(self) -> Redactor:
+        """Return the redactor with all that the process knows by now. Any thread may ask."""
+        self._redactor = found = self.redactor.extended(self._secrets())
+        return found
+
     def __call__(self, records: Sequence[tuple[Any, ...]]) -> list[bytes]:
         """Return for each record its line or lines, each ended."""
-        known = self._secrets()
-        if not known <= self.redactor.secrets:
-            # What was a secret stays one: a rotated token may still stand in a late record.
-            self._redactor = self.redactor.extended(known)
+        # What was a secret stays one: a rotated token may still stand in a late record.
+        current = self.current()
+        if current is not self._used:
+            self._used = current
             self._by_fields.clear()
             self._last_fields = None
         lines = [self._encode(record) for record in records]

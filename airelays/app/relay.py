@@ -61,7 +61,7 @@ class Relay:
         self.gate = Gate(settings)
         self.routes = Routes()
         self._heads = HeadCache()
-        self.upstreams = Upstreams(settings, complain)
+        self.upstreams = Upstreams(settings, complain, redactor=lambda: self.recorder.redactor())
         self.recorder = Recorder(settings, secrets=self.upstreams.secrets, complain=complain)
         self.complain = complain
         self.store = Store(

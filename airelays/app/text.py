@@ -230,6 +230,7 @@ async def _stream(
     try:
         answer = await _open(relay, request, target, translated)
         tap, ping_s = relay.recorder.tap(request), relay.settings.ping_seconds
+        reply.redactor = relay.recorder.redactor
         if turn is not None:
             from airelays.app.turnpump import TurnPump
 
@@ -266,6 +267,7 @@ async def _whole(
         answer = await _open(relay, request, target, translated)
         model = translated.options.model
         collector = Collector(now_s=time.time(), reply_id=_reply_id("resp_", request), model=model)
+        collector.redactor = relay.recorder.redactor
         try:
             await collect(request, answer, collector, relay.recorder.tap(request))
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airelays.app.targets import Target
 from airelays.errors import ClientFault, UpstreamFault
@@ -13,6 +13,9 @@ from airelays.settings import Settings, UpstreamSettings
 from airelays.translate.listing import MAX_ID_CHARS, MAX_LISTED, Listing, Source
 from airelays.translate.models import IMAGE_MODEL, Index, find
 from airelays.upstream.base import Upstream
+
+if TYPE_CHECKING:
+    from airelays.guard.redact import Redactor
 
 __all__ = ["Upstreams"]
 
@@ -25,8 +28,16 @@ Catalogue = list[dict[str, Any]]
 class Upstreams:
     """Owns every configured upstream. `complain` is for what the operator should see once."""
 
-    def __init__(self, settings: Settings, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        complain: Callable[[str], None],
+        *,
+        redactor: Callable[[], Redactor] | None = None,
+    ) -> None:
+        """`redactor` returns what takes every secret of the process out of an upstream's errors."""
         self._settings = settings
+        self._redactor = redactor
         self._main_settings = settings.main_upstream
         self._complain = complain
         self._made: dict[str, Upstream] = {}
@@ -65,10 +76,13 @@ class Upstreams:
         if settings.kind == "compatible":
             from airelays.upstream.compatible import Compatible
 
-            return Compatible(settings, models_ttl_s=self._settings.models_cache_ttl_seconds)
+            ttl_s = self._settings.models_cache_ttl_seconds
+            return Compatible(settings, models_ttl_s=ttl_s, redactor=self._redactor)
         from airelays.upstream.chatgpt.backend import ChatGPTUpstream
 
-        return ChatGPTUpstream(self._settings, name=settings.name, warn=self._complain)
+        return ChatGPTUpstream(
+            self._settings, name=settings.name, warn=self._complain, redactor=self._redactor
+        )
 
     async def targets(self, model: str) -> list[Target]:
         """Return who may serve `model`, first choice first. Raises ClientFault 404 for an unknown model."""

@@ -232,7 +232,7 @@ async def _reach(upstream: ChatGPTUpstream, place: str, scheme: str) -> AsyncIte
         return
     issuer = response.tls_issuer()
     date = response.head.get(b"date")
-    refusal = await read_refusal(response)
+    refusal = await read_refusal(response, upstream.redactor())
     if refusal.is_challenge:
         text = refusal.fault(now_s=time.time(), codex=False).message
         yield Check("tls", "fail", text, data={"hop": "challenge"})

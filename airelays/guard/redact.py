@@ -1,9 +1,10 @@
 """What may be written down of a request: header fields by allow-list, everything else by key and by value.
 
 A value is looked for in every form it could take: as it is, base64 at each of its three alignments and in both
-alphabets, hexadecimal, percent-encoded, escaped as in JSON, in any case. What only looks like a credential
-(`Bearer ...`, a JWT, `sk-...`, the password of a URL) goes as well, and from the short texts that a client can
-choose freely (`short`) every run that looks random.
+alphabets, hexadecimal, percent-encoded, quoted-printable, escaped as in JSON or HTML, in any case. What only
+looks like a credential (`Bearer ...`, a JWT, `sk-...`, the password of a URL) goes as well, and from the short
+texts that a client can choose freely (`short`) every run that looks random. What an upstream says of a failure
+(`said`, `told`, `passed`) goes to clients without pieces of a secret at its edges either.
 
 Owns: what is cut out. Refuses to know: which secrets there are (they are handed in), files, queues. Layer: rules.
 """
@@ -12,10 +13,12 @@ from __future__ import annotations
 
 import json
 import re
-from binascii import b2a_base64
+from binascii import Error as Base64Error
+from binascii import a2b_base64
 from collections.abc import Iterable
 from typing import Any
 
+from airelays.guard.disguise import MIN_PIECE_BYTES, Edge, encodings, torn_at, undone
 from airelays.model import Fields
 
 __all__ = ["LOGGED_FIELDS", "REDACTED", "Redactor", "encodings", "presented_secrets"]
@@ -34,11 +37,18 @@ LOGGED_QUERY = frozenset(
 )
 # Shorter ones are no secrets, and cutting them out would make every text unreadable.
 MIN_SECRET_BYTES = 4
-MIN_ENCODED_BYTES = 6
 MAX_SHORT_CHARS = 256
 MAX_TEXT_CHARS = 8192
 MAX_DEPTH = 32
 MAX_ITEMS = 1000
+# Of an upstream's error: the longest text that is looked through, and all texts of one object together.
+MAX_SAID_CHARS = 64 * 1024
+MAX_TOLD_CHARS = 256 * 1024
+# What a text counts beside its length: so many short ones take as long as few long ones.
+_TEXT_CHARS = 64
+# The longest escape of one byte, as in `&#x000061;`.
+_ESCAPE_CHARS = 10
+_LONG_NUMBER = 10**5
 _MEMO_ENTRIES = 2048
 _MEMO_CHARS = 512
 
@@ -62,6 +72,11 @@ _LOOKS_SECRET = re.compile(
     r"|\b(?:gh[pousr]_|xox[abeprs]-|AIza|AKIA|glpat-|hf_)[A-Za-z0-9_-]{10,}"
     r"|(?<=://)[^/\s@\"']+(?=@)"
 )
+# Without one of these the expression above, which takes a hundred times as long, finds nothing.
+_MARKS = (
+    *(b"bearer", b"basic", b"eyj", b"sk-", b"ghp_", b"gho_", b"ghu_", b"ghr_", b"ghs_", b"xox"),
+    *(b"aiza", b"akia", b"glpat-", b"hf_", b"://"),
+)
 _DATA_URL = re.compile(
     r"(data:[\w.+/-]{0,80}(?:;[\w=.-]{1,40}){0,4};base64,)([A-Za-z0-9+/=_-]{16,})"
 )
@@ -70,14 +85,22 @@ _OWN_ID = re.compile(
     r"(?:req|file|resp|conv|msg|rs|fc|ctc|call|item|chatcmpl|cmpl)[_-][0-9A-Za-z]{8,64}"
 )
 _RUN = re.compile(r"[A-Za-z0-9]{16,}")
-_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
-_ESCAPE = re.compile(rb"\\(?:u00([0-9A-Fa-f]{2})|x([0-9A-Fa-f]{2})|([/\"\\]))")
 
 
 class Redactor:
     """Cuts `secrets`, and what looks like one, out of texts. Immutable but for its memory of short texts."""
 
-    __slots__ = ("_fields", "_last", "_literals", "_needles", "_raw", "_shorts", "secrets")
+    __slots__ = (
+        "_edges",
+        "_fields",
+        "_last",
+        "_literals",
+        "_margin",
+        "_needles",
+        "_raw",
+        "_shorts",
+        "secrets",
+    )  # fmt: skip
 
     def __init__(self, secrets: Iterable[bytes] = ()) -> None:
         self.secrets = frozenset(s for s in secrets if len(s) >= MIN_SECRET_BYTES)
@@ -85,6 +108,12 @@ class Redactor:
         ordered = sorted(self.secrets, key=len, reverse=True)
         self._raw = tuple(s.lower() for s in ordered)
         self._needles = tuple(needle for s in ordered for needle in encodings(s))
+        self._edges = tuple(
+            (Edge.of(needle), Edge.of(needle[::-1]))
+            for needle in self._needles
+            if len(needle) >= MIN_PIECE_BYTES + 2
+        )
+        self._margin = _ESCAPE_CHARS * max(map(len, self.secrets), default=0)
         self._shorts: dict[str, str] = {}
         self._literals: dict[str, str] = {}
         self._fields: dict[Fields, str] = {}
@@ -104,7 +133,7 @@ class Redactor:
         """Return `value` without secrets, of any length."""
         raw = value.encode("utf-8", "surrogatepass")
         raw = self._cut_out(raw)
-        if self._needles and self._hides_one(raw):
+        if self._needles and self._hides_one(raw.lower()):
             return REDACTED
         return _LOOKS_SECRET.sub(REDACTED, raw.decode("utf-8", "replace"))
 
@@ -126,6 +155,38 @@ class Redactor:
             found = json.dumps(self.short(value))
             _remember(self._literals, value, found)
         return found
+
+    # ---- what an upstream says of a failure
+
+    def said(self, text: str) -> str:
+        """Return a text of an upstream's error, bounded; also without a piece of a secret that is torn at an edge."""
+        shown = self.text(text[:MAX_SAID_CHARS])
+        if len(text) > MAX_SAID_CHARS:
+            # A secret that the bound cut in two is in what is left out here, in whatever escapes.
+            shown = shown[: max(0, len(shown) - self._margin)]
+        return self._without_edges(shown) if self._needles else shown
+
+    def told(self, tree: Any) -> Any:
+        """Return JSON data of an upstream's error, each text in it as `said` has it, names and long numbers too."""
+        return self._told(tree, 0, [MAX_TOLD_CHARS])
+
+    def passed(self, fields: Fields) -> Fields:
+        """Return an upstream's header fields for the client, without secrets in their values."""
+        if not fields or self.is_plain(b"\n".join([value for _, value in fields])):
+            return fields
+        return tuple(
+            (name, self.said(value.decode("latin-1")).encode("latin-1", "replace"))
+            for name, value in fields
+        )
+
+    def is_plain(self, raw: bytes) -> bool:
+        """Whether nothing in `raw`, of any length, would be cut out as a secret or as what looks like one."""
+        low = raw.lower()
+        if self._has_any(low) or (self._needles and self._hides_one(low)):
+            return False
+        if not any(mark in low for mark in _MARKS):
+            return True
+        return _LOOKS_SECRET.search(raw.decode("utf-8", "replace")) is None
 
     # ---- parts of a request
 
@@ -202,6 +263,25 @@ class Redactor:
             )
         return self._value(value, depth)
 
+    def _told(self, tree: Any, depth: int, left: list[int]) -> Any:
+        if isinstance(tree, bool) or tree is None:
+            return tree
+        if isinstance(tree, (int, float)):
+            if -_LONG_NUMBER < tree < _LONG_NUMBER:
+                return tree
+            return tree if self.said(shown := str(tree)) == shown else REDACTED
+        left[0] -= _TEXT_CHARS + (len(tree) if isinstance(tree, str) else 0)
+        if left[0] < 0 or depth >= MAX_DEPTH:
+            return REDACTED
+        if isinstance(tree, list):
+            return [self._told(item, depth + 1, left) for item in tree[:MAX_ITEMS]]
+        if isinstance(tree, dict):
+            return {
+                self.said(str(key)): self._told(value, depth + 1, left)
+                for key, value in list(tree.items())[:MAX_ITEMS]
+            }
+        return self.said(str(tree))
+
     def _content(self, text: str) -> str:
         text = _DATA_URL.sub(lambda m: f"{m[1]}[{len(m[2]) * 3 // 4} bytes]", text)
         text = self.text(text)
@@ -212,51 +292,45 @@ class Redactor:
     def _cut_out(self, raw: bytes) -> bytes:
         low = raw.lower()
         for needle in self._needles:
-            at = low.find(needle)
+            if needle not in low:
+                continue
+            parts, done, at = [], 0, low.find(needle)
             while at >= 0:
-                raw = raw[:at] + b"[REDACTED]" + raw[at + len(needle) :]
-                low = raw.lower()
-                at = low.find(needle, at + len(REDACTED))
+                parts += [raw[done:at], b"[REDACTED]"]
+                done = at + len(needle)
+                at = low.find(needle, done)
+            raw = b"".join([*parts, raw[done:]])
+            low = raw.lower()
         return raw
 
-    def _hides_one(self, raw: bytes) -> bool:
-        """Whether a secret appears once escapes are undone, up to three deep, or white space is left out."""
-        form = raw
-        for _ in range(3):
-            plain = _undo_escapes(form)
-            if plain == form:
-                break
-            form = plain
-            if self._has_any(form):
-                return True
-        packed = b"".join(form.split())
-        return len(packed) != len(form) and self._has_any(packed)
+    def _hides_one(self, low: bytes) -> bool:
+        """Whether a secret appears once escapes are undone, or white space is left out."""
+        return any(self._has_any(form) for form in undone(low))
 
-    def _has_any(self, data: bytes) -> bool:
-        low = data.lower()
+    def _has_any(self, low: bytes) -> bool:
         return any(needle in low for needle in self._needles)
 
+    def _without_edges(self, text: str) -> str:
+        """Return `text` without a piece of a secret that it begins or ends with, as torn ones do."""
+        raw = text.encode("utf-8", "surrogatepass")
+        low = raw.lower()
+        begin, end = self._torn(low)
+        if begin or end < len(low):
+            left = raw[begin:end] if begin < end else b""
+            raw = b"[REDACTED]" * bool(begin) + left + b"[REDACTED]" * (end < len(low))
+        elif any(self._torn(form) != (0, len(form)) for form in undone(low)):
+            return REDACTED
+        return raw.decode("utf-8", "replace")
 
-def encodings(secret: bytes) -> tuple[bytes, ...]:
-    """Return the forms of `secret` to look for, in lower case, the plain one first.
-
-    Base64 of a text that contains the secret has one of three alignments; of each only the characters
-    that do not depend on the neighbours are looked for.
-    """
-    forms = [secret.lower(), secret.hex().encode()]
-    try:
-        escaped = json.dumps(secret.decode("utf-8"))[1:-1].encode()
-    except UnicodeDecodeError:
-        escaped = json.dumps(secret.decode("latin-1"))[1:-1].encode()
-    forms.append(escaped.lower())
-    latin = secret.decode("latin-1").encode("utf-8")
-    forms.append(latin.lower())
-    if len(secret) >= MIN_ENCODED_BYTES:
-        for before in range(3):
-            encoded = b2a_base64(bytes(before) + secret, newline=False)
-            stable = encoded[(0, 2, 3)[before] : (before + len(secret)) * 8 // 6].lower()
-            forms += [stable, stable.replace(b"+", b"-").replace(b"/", b"_")]
-    return tuple(dict.fromkeys(forms))
+    def _torn(self, low: bytes) -> tuple[int, int]:
+        """Return the bounds of what is left of `low` without the torn pieces at its edges."""
+        begin, end, turned = 0, len(low), low[::-1]
+        for edge, other in self._edges:
+            if edge.piece in low and (at := torn_at(low, edge)) >= 0:
+                end = min(end, at)
+            if other.piece in turned and (at := torn_at(turned, other)) >= 0:
+                begin = max(begin, len(low) - at)
+        return begin, end
 
 
 def presented_secrets(fields: Fields) -> list[bytes]:
@@ -268,21 +342,19 @@ def presented_secrets(fields: Fields) -> list[bytes]:
                 found.append(part)
                 if b"=" in part.rstrip(b"="):
                     found.append(part.partition(b"=")[2])
+            if value[:6].lower() == b"basic ":
+                found += _of_basic(value[6:])
     # Words such as "Bearer" or "none" are no credentials.
     return [part for part in found if len(part) >= 8]
 
 
-def _undo_escapes(data: bytes) -> bytes:
-    if b"%" in data:
-        data = _PERCENT.sub(lambda m: bytes((int(m[1], 16),)), data)
-    if b"\\" in data:
-        data = _ESCAPE.sub(_unescaped, data)
-    return data
-
-
-def _unescaped(match: re.Match[bytes]) -> bytes:
-    digits = match[1] or match[2]
-    return bytes((int(digits, 16),)) if digits else match[3]
+def _of_basic(value: bytes) -> list[bytes]:
+    """Return what a Basic credential holds: user and password together, and the password."""
+    try:
+        pair = a2b_base64(value)
+    except (Base64Error, ValueError):
+        return []
+    return [pair, pair.partition(b":")[2]]
 
 
 def _without_random(match: re.Match[str]) -> str:

@@ -55,8 +55,16 @@ class Response:
         self.head = ResponseHead(self.head.status, (), *self.head[2:])
         await self._pump(feed)
 
-    async def read(self, limit_bytes: int = MAX_JSON_BYTES, *, within_s: float = 60.0) -> bytes:
-        """Return the whole body, decoded if it is gzip or deflate, of at most `limit_bytes` either way."""
+    async def read(
+        self, limit_bytes: int = MAX_JSON_BYTES, *, within_s: float | None = 60.0
+    ) -> bytes:
+        """Return the whole body, decoded if it is gzip or deflate, of at most `limit_bytes` either way.
+
+        Nothing of a longer one is read when its head says so. `within_s` None: only its pauses are bounded.
+        """
+        if self.head.content_length is not None and self.head.content_length > limit_bytes:
+            self.abort()
+            raise _too_large(limit_bytes)
         parts: list[bytes] = []
         size = 0
 

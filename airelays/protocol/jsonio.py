@@ -21,6 +21,7 @@ __all__ = [
     "decode_with",
     "dumps",
     "dumps_large",
+    "loads_answer",
     "loads_object",
 ]
 
@@ -65,6 +66,28 @@ def loads_object(
     if b"\\" in raw and (b"\\ud" in raw or b"\\uD" in raw) and _LONE_ESCAPE.search(raw):
         return {_whole(key): _whole(item) for key, item in value.items()}
     return value
+
+
+def loads_answer(raw: bytes) -> Any:
+    """Return the JSON value in the body of an answer. Raises ValueError with what is wrong with it, in words.
+
+    As strict as RFC 8259: UTF-8, no NaN, no infinity, nothing after the value. A byte order mark is tolerated.
+    """
+    try:
+        text = _text_of(raw)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 (byte {error.start:,})") from None
+    if not text or text.isspace():
+        raise ValueError("it is empty")
+    try:
+        return _decode_answer(text)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+            raise ValueError(f"it ends too early, after {len(raw):,} bytes") from None
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"{error.msg} at {where}") from None
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
 
 
 def decode_with(decoder: json.JSONDecoder) -> Callable[[str], Any]:
@@ -147,10 +170,14 @@ def _is_plain(text: str) -> bool:
     return True
 
 
+def _text_of(raw: bytes | bytearray) -> str:
+    # A BOM is skipped here, not by "utf-8-sig": that codec is several times slower.
+    return (raw[3:] if raw.startswith(_BOM) else raw).decode("utf-8")
+
+
 def _parse(raw: bytes | bytearray) -> Any:
     try:
-        # A BOM is skipped here, not by "utf-8-sig": that codec is several times slower.
-        text = (raw[3:] if raw.startswith(_BOM) else raw).decode("utf-8")
+        text = _text_of(raw)
     except UnicodeDecodeError as error:
         raise ClientFault(
             f"request body is not UTF-8: byte {error.start:,} begins no character; send UTF-8"
@@ -240,6 +267,10 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ClientFault(f"request body holds {name}, which is not JSON; send a finite number or null")
 
 
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}, which is not JSON")
+
+
 def _finite(text: str) -> float:
     number = float(text)
     if number - number != 0.0:
@@ -250,4 +281,5 @@ def _finite(text: str) -> float:
 
 
 _decode = decode_with(json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite))
+_decode_answer = decode_with(json.JSONDecoder(parse_constant=_no_constant))
 _encode = compact_encoder(allow_nan=False)

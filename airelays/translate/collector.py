@@ -9,6 +9,7 @@ from airelays.errors import UpstreamFault
 from airelays.protocol.sse import MAX_EVENT_BYTES
 from airelays.translate.frames import DELTA, EventMap, is_utf8, key_of, read_event, skippable
 from airelays.translate.responses_stream import ItemKeeper
+from airelays.translate.told import holds_error, tell
 
 __all__ = ["Collector"]
 
@@ -173,6 +174,8 @@ class Collector(EventMap):
             event = read_event(data[6:])
             if event is None:
                 continue
+            if holds_error("", event):
+                event = tell("", event, data, self.redactor())[1]
             if event.get("type") == "response.output_item.done":
                 self._keep(event)
             else:

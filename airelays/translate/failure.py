@@ -6,6 +6,7 @@ And the one error body that is no JSON and may be shown: a line of plain text. L
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from airelays.errors import RelayError, UpstreamFault, default_type
@@ -120,8 +121,8 @@ def incomplete_stream() -> UpstreamFault:
     )
 
 
-def plain_words(kind: bytes | None, body: bytes) -> str:
-    """Return the first line of an error body whose Content-Type `kind` is text/plain, as it came.
+def plain_words(kind: bytes | None, body: bytes, said: Callable[[str], str]) -> str:
+    """Return the first line of what `said` makes of an error body whose Content-Type `kind` is text/plain.
 
     "" for any other type, for bytes that are no UTF-8 and for what has a tag in it: a page is never passed on.
     """
@@ -133,7 +134,8 @@ def plain_words(kind: bytes | None, body: bytes) -> str:
         return ""
     if _MARKUP.search(text):
         return ""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+    # The whole text, not the line: a secret may be broken over several.
+    return next((line.strip() for line in said(text).splitlines() if line.strip()), "")
 
 
 def in_band(fault: RelayError) -> UpstreamFault:

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
 from airelays.errors import RelayError, UpstreamFault
+from airelays.guard.redact import Redactor
 from airelays.model import Usage
 from airelays.protocol.chunked import encode_chunk
 from airelays.protocol.jsonio import compact_encoder, decode_with
 from airelays.protocol.sse import Parser
 from airelays.translate.failure import classify, in_band, incomplete_stream
 from airelays.translate.framing import Framing
+from airelays.translate.told import holds_error, tell
 from airelays.translate.usage import read_usage
 
 __all__ = [
@@ -178,6 +181,7 @@ class EventMap:
         "failure",
         "first_text",
         "model",
+        "redactor",
         "response_id",
         "stopped",
         "terminal",
@@ -194,6 +198,7 @@ class EventMap:
         self.done = False
         self.usage: Usage | None = None
         self.model = model
+        self.redactor: Callable[[], Redactor] = Redactor
         self.response_id = reply_id
         self.created_s = int(now_s)
         self.first_text = False
@@ -327,6 +332,8 @@ class EventMap:
         if event is None:
             return
         self.events += 1
+        if holds_error(name, event):
+            name, event, data = tell(name, event, data, self.redactor())
         kind = event.get("type")
         if not isinstance(kind, str):
             # Some servers say what went wrong in an object that is not an event of the protocol.

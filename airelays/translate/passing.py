@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from airelays.errors import RelayError, UpstreamFault
+from airelays.guard.redact import Redactor
 from airelays.model import Usage
 from airelays.protocol.sse import MAX_EVENT_BYTES
-from airelays.translate.failure import classify, in_band, incomplete_stream
+from airelays.translate.failure import in_band, incomplete_stream
 from airelays.translate.frames import encode
 from airelays.translate.framing import BLANK, Framing
+from airelays.translate.told import is_usual, look_through
 from airelays.translate.usage import read_usage
 
-__all__ = ["PassedChunks"]
+__all__ = ["PassedChunks", "PassedEvents"]
 
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
 _DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
@@ -39,6 +41,7 @@ class PassedChunks:
         self.done = False
         self.usage: Usage | None = None
         self.model = model
+        self.redactor: Callable[[], Redactor] = Redactor
         self.response_id = ""
         self.first_text = False
         self.events = 0
@@ -65,11 +68,14 @@ class PassedChunks:
         out = self._look(rest + b"\n\n") if rest.strip() else b""
         if self.terminal:
             return out
+        return out + self._finish()
+
+    def _finish(self) -> bytes:
         if not self._finished:
             self._fail(incomplete_stream())
-            return out
+            return b""
         self._succeed()
-        return out + b"data: [DONE]\n\n"
+        return b"data: [DONE]\n\n"
 
     def fail(self, fault: RelayError) -> bytes:
         """Return the error chunk, once; nothing after an end."""
@@ -86,16 +92,19 @@ class PassedChunks:
 
     def _look(self, frames: bytes) -> bytes:
         """Note what `frames` say of the answer's state; return what of them goes out."""
-        if not self.committed:
-            frames = _from_first_event(frames)
-            if not frames:
-                return b""
-        self.events += frames.count(b"data:")
-        if b'"error"' in frames or _USED.search(frames) is not None:
-            before = self._read(frames)
-            if self.done:
+        if b'"error"' in frames or _USED.search(frames) is not None or not is_usual(frames):
+            look = look_through(frames, self.redactor, self._note)
+            frames = look.before
+            if look.fault is not None:
+                self._fail(look.fault)
+                before = frames if self.committed else _from_first_event(frames)
                 self.committed = self.committed or bool(before)
                 return before
+        if not self.committed:
+            frames = _from_first_event(frames)
+        if not frames:
+            return b""
+        self.events += frames.count(b"data:")
         self.committed = self.first_text = True
         if _FINISHED.search(frames):
             self._finished = True
@@ -103,21 +112,6 @@ class PassedChunks:
             end = BLANK.search(frames, found.end())
             self._succeed()
             return frames[: end.end()] if end is not None else frames + b"\n\n"
-        return frames
-
-    def _read(self, frames: bytes) -> bytes:
-        """Take usage and the first error out of `frames`; return those before the error."""
-        start = 0
-        for end in _ends(frames):
-            frame = frames[start:end]
-            if b'"error"' in frame or b'"usage"' in frame:
-                chunk = _chunk_of(frame)
-                if error := chunk.get("error"):
-                    known = error if isinstance(error, dict) else {"message": str(error)}
-                    self._fail(classify({"type": "error", "error": known}))
-                    return frames[:start]
-                self._note(chunk.get("usage"))
-            start = end
         return frames
 
     def _note(self, usage: Any) -> None:
@@ -136,6 +130,14 @@ class PassedChunks:
     def _fail(self, fault: UpstreamFault) -> None:
         self.failure, self.done, self.terminal = fault, True, "failed"
         self._framing.clear()
+
+
+class PassedEvents(PassedChunks):
+    """The same for a stream of another kind (images, audio): nothing in it says whether it is complete."""
+
+    def _finish(self) -> bytes:
+        self._succeed()
+        return b""
 
 
 def _from_first_event(frames: bytes) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from airelays.errors import RelayError, UpstreamFault
+from airelays.guard.redact import Redactor
 from airelays.model import Usage
 from airelays.translate.chat_stream import ChatStream
 from airelays.translate.chunks import CompletionStream
@@ -27,6 +29,7 @@ class ReplyMap(Protocol):
     response_id: str
     first_text: bool
     events: int
+    redactor: Callable[[], Redactor]
 
     def feed(self, data: bytes) -> bytes:
         """Take one read of the upstream's body; return what goes to the client for it."""

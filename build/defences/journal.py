@@ -118,7 +118,7 @@ JOURNAL = (
         "L2",
         "known secrets behind escapes",
         REDACT,
-        "        if self._needles and self._hides_one(raw):\n",
+        "        if self._needles and self._hides_one(raw.lower()):\n",
         "        if False:\n",
         CUT_OUT,
     ),

@@ -26,12 +26,17 @@ class Seen:
 
 @dataclass
 class OpenAIServer:
-    """`apis` are the paths below /v1 that exist. `answers` replaces an answer: path -> (status, type, body)."""
+    """`apis` are the paths below /v1 that exist. `answers` replaces an answer: path -> (status, type, body).
+
+    `fields` go out with every answer. `chunk_bytes` sends those of `answers` in chunks, without a length.
+    """
 
     apis: set[str]
     url: str = ""
     seen: list[Seen] = field(default_factory=list)
     answers: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    chunk_bytes: int = 0
     cut_after: int | None = None
 
     def last(self, path: str) -> Seen:
@@ -87,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {k.lower(): v for k, v in self.headers.items()}
         state.seen.append(Seen(path, headers, body))
         if path in state.answers:
-            self._send(*state.answers[path])
+            self._send(*state.answers[path], chunk_bytes=state.chunk_bytes)
         elif path not in state.apis:
             self._send(404, "application/json", b'{"detail":"Not Found"}')
         elif path == "/models":
@@ -149,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
+        self._send_more()
         for number, frame in enumerate(frames):
             if number == state.cut_after:
                 self.close_connection = True
@@ -160,11 +165,25 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_json(self, value: Any) -> None:
         self._send(200, "application/json", json.dumps(value).encode())
 
-    def _send(self, status: int, kind: str, body: bytes) -> None:
+    def _send_more(self) -> None:
+        for name, value in self.server_state.fields:
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _send(self, status: int, kind: str, body: bytes, *, chunk_bytes: int = 0) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
+        if chunk_bytes:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Request-Id", "up-1")
         self.send_header("Set-Cookie", "secret=1")
-        self.end_headers()
-        self.wfile.write(body)
+        self._send_more()
+        if not chunk_bytes:
+            self.wfile.write(body)
+            return
+        for at in range(0, len(body), chunk_bytes):
+            piece = body[at : at + chunk_bytes]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airelays.errors import UpstreamFault
+from airelays.guard.redact import Redactor
 from airelays.model import Call, Fields, ResponseHead
 from airelays.net.client import Client, Response
 from airelays.settings import Settings
@@ -70,10 +71,10 @@ class ChatGPTAnswer:
 
     __slots__ = ("_response", "fields", "ignored", "timings_ms")
 
-    def __init__(self, response: Response, ignored: tuple[str, ...]) -> None:
+    def __init__(self, response: Response, ignored: tuple[str, ...], redactor: Redactor) -> None:
         self._response = response
         self.timings_ms = response.timings_ms
-        self.fields: Fields = passed_fields(response.head)
+        self.fields: Fields = passed_fields(response.head, redactor)
         self.ignored = ignored
 
     async def pump(self, feed: Callable[[bytes], None]) -> None:
@@ -128,7 +129,9 @@ class ChatGPTUpstream:
         client: Client | None = None,
         tokens: Tokens | None = None,
         warn: Callable[[str], None] | None = None,
+        redactor: Callable[[], Redactor] | None = None,
     ) -> None:
+        """`redactor` returns what takes secrets out of errors; without it the sign-in's own are taken out."""
         self.name = name
         self.settings = settings
         self.tokens = make_tokens(settings, warn) if tokens is None else tokens
@@ -136,7 +139,8 @@ class ChatGPTUpstream:
         self._account_base = self._base.removesuffix("/codex")
         self.client = Client.for_settings([self._base], settings) if client is None else client
         version = settings.client_version
-        self._calls = AccountCalls(self.client, self.tokens)
+        self.redactor = redactor or (lambda: Redactor(self.secrets()))
+        self._calls = AccountCalls(self.client, self.tokens, self.redactor)
         self._version = CLIENT_VERSION if version in ("", "auto") else version
         self.catalogue = Catalogue(
             self._fetch_models,
@@ -173,7 +177,7 @@ class ChatGPTUpstream:
                 continue
             if response.status == 200:
                 self._note_head(response.head)
-                return ChatGPTAnswer(response, work.ignored)
+                return ChatGPTAnswer(response, work.ignored, self.redactor())
             await self._after_refusal(response, work, sign_in, call)
 
     async def models(self, *, refresh: bool = False) -> list[dict[str, Any]]:
@@ -192,7 +196,7 @@ class ChatGPTUpstream:
     async def status(self) -> dict[str, Any]:
         """Return the facts of sign-in, catalogue and last seen limits; no network, no secret."""
         facts = await asyncio.to_thread(self.tokens.describe)
-        limits = {} if self._limits is None else limits_from_fields(_texts(self._limits))
+        limits = {} if self._limits is None else limits_from_fields(self._shown(self._limits))
         return {
             "kind": self.kind,
             "ready": bool(facts["ready_for_requests"]),
@@ -245,7 +249,7 @@ class ChatGPTUpstream:
         answer, head = await self._calls.json(
             "POST", url, body, head_s=seconds, limit_bytes=MAX_IMAGE_BYTES
         )
-        return answer, passed_fields(head)
+        return answer, passed_fields(head, self.redactor())
 
     # --- one call ----------------------------------------------------------------------------------------
 
@@ -261,7 +265,7 @@ class ChatGPTUpstream:
         self, response: Response, work: _Try, sign_in: SignIn, call: Call
     ) -> None:
         """Return when the call may be tried again after the upstream refused it; raise otherwise."""
-        refusal = await read_refusal(response)
+        refusal = await read_refusal(response, self.redactor())
         if response.status == 401 and not refusal.is_challenge:
             if work.refreshed:
                 raise rejected()
@@ -359,6 +363,10 @@ class ChatGPTUpstream:
             kept = self._fields = (sign_in, fields)
         return kept[1]
 
+    def _shown(self, head: ResponseHead) -> dict[str, str]:
+        fields = passed_fields(head, self.redactor())
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
+
     def _note_head(self, head: ResponseHead) -> None:
         """Keep the limits that an answer told, and compare the catalogue's ETag."""
         self._limits = head
@@ -382,7 +390,3 @@ class ChatGPTUpstream:
                 type="upstream_error",
             )
         return Fetched(models, seen)
-
-
-def _texts(head: ResponseHead) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in head.fields}

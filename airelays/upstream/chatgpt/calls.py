@@ -13,6 +13,7 @@ from typing import Any
 
 from airelays import __version__
 from airelays.errors import UpstreamFault
+from airelays.guard.redact import Redactor
 from airelays.model import Fields, ResponseHead
 from airelays.net.client import Client, Response
 from airelays.upstream.chatgpt.faults import Refusal
@@ -42,8 +43,9 @@ MAX_JSON_BYTES = 16 * 1024 * 1024
 class AccountCalls:
     """JSON requests with the account's token."""
 
-    def __init__(self, client: Client, tokens: Tokens) -> None:
+    def __init__(self, client: Client, tokens: Tokens, redactor: Callable[[], Redactor]) -> None:
         self._client = client
+        self._redactor = redactor
         self._tokens = tokens
 
     async def json(
@@ -74,7 +76,7 @@ class AccountCalls:
         sign_in = await self._tokens.current()
         response = await self._once_more(ask, sign_in)
         if response.status == 401:
-            refusal = await read_refusal(response)
+            refusal = await self._refusal(response)
             if refusal.is_challenge:
                 raise refusal.fault(now_s=time.time(), codex=False)
             response = await ask(await self._tokens.after_rejection(sign_in))
@@ -85,8 +87,11 @@ class AccountCalls:
             await response.read(MAX_ERROR_BYTES)
             return {}, response.head
         if response.status != 200:
-            raise (await read_refusal(response)).fault(now_s=time.time(), codex=False)
+            raise (await self._refusal(response)).fault(now_s=time.time(), codex=False)
         return await _decode(await response.read(limit_bytes, within_s=head_s)), response.head
+
+    async def _refusal(self, response: Response) -> Refusal:
+        return await read_refusal(response, self._redactor())
 
     @staticmethod
     async def _once_more(ask: Callable[[SignIn], Awaitable[Response]], sign_in: SignIn) -> Response:
@@ -121,13 +126,13 @@ def may_reconnect(fault: UpstreamFault) -> bool:
     return not fault.sent or fault.code == "upstream_closed"
 
 
-async def read_refusal(response: Response) -> Refusal:
+async def read_refusal(response: Response, redactor: Redactor) -> Refusal:
     """Read an error body as far as it is worth reading; one that is too long or cut counts as empty."""
     try:
         body = await response.read(MAX_ERROR_BYTES, within_s=10.0)
     except UpstreamFault:
         body = b""
-    return Refusal(response.head, body)
+    return Refusal(response.head, body, redactor)
 
 
 async def _decode(data: bytes) -> dict[str, Any]:

@@ -28,13 +28,11 @@ _UNSUPPORTED = re.compile(r"Unsupported parameter: ['\"]?([A-Za-z0-9_.\[\]-]{1,6
 _POLICY = frozenset(("cyber_policy", "bio_policy", "misalignment_policy_violation"))
 # A 404 or 405 that says no more than its status: a web server's or a framework's own, no answer of the backend.
 _NO_REASON = frozenset(("", "not found", "method not allowed"))
-# Somebody on the way may echo our request: what looks like a credential never goes on.
-_REDACTOR = Redactor()
 # Waiting longer than this for an SDK's automatic retry helps nobody.
 LONGEST_RETRY_S = 60.0
 
 
-def passed_fields(head: ResponseHead) -> Fields:
+def passed_fields(head: ResponseHead, redactor: Redactor) -> Fields:
     """Return the fields of an upstream's head that a client may see: limits, turn state, request ids."""
     found = []
     for name, value in head.fields:
@@ -43,15 +41,20 @@ def passed_fields(head: ResponseHead) -> Fields:
                 found.append((name, value))
         elif name in _IDS and _SAFE_ID.fullmatch(value):
             found.append((_IDS[name], value))
-    return tuple(found)
+    return redactor.passed(tuple(found))
 
 
 class Refusal:
-    """One refused request, read once: `error` is the upstream's error object, {} when it sent none."""
+    """One refused request, read once: `error` is the upstream's error object, {} when it sent none.
 
-    def __init__(self, head: ResponseHead, body: bytes) -> None:
+    Somebody on the way may echo our request: nothing that is read here is kept as it came, but as `redactor`
+    leaves it.
+    """
+
+    def __init__(self, head: ResponseHead, body: bytes, redactor: Redactor) -> None:
         self.status = head.status
         self.head = head
+        self._redactor = redactor
         self.error: dict[str, Any] = {}
         self.detail = ""
         self.is_html = body.lstrip()[:1] == b"<"
@@ -64,10 +67,12 @@ class Refusal:
         if isinstance(value, dict):
             self._read(value)
         else:
-            self.detail = _clean(plain_words(head.get(b"content-type"), body))
+            self.detail = _clean(plain_words(head.get(b"content-type"), body, redactor.said))
 
     def _read(self, value: dict[str, Any]) -> None:
-        error, detail = value.get("error"), value.get("detail")
+        said = {name: value[name] for name in ("error", "detail") if name in value}
+        told = self._redactor.told(said)
+        error, detail = told.get("error"), told.get("detail")
         if isinstance(error, dict):
             self.error = error
         elif isinstance(error, str):
@@ -119,9 +124,12 @@ class Refusal:
     def fault(self, *, now_s: float, codex: bool) -> UpstreamFault:
         """Return what the client is answered with. `codex`: the Codex CLI, which would wait for a Retry-After."""
         fault = self._classify(now_s, codex)
-        headers = {name.decode(): value.decode() for name, value in passed_fields(self.head)}
+        headers = {name.decode(): value.decode() for name, value in self._fields()}
         fault.headers = {**headers, **fault.headers}
         return fault
+
+    def _fields(self) -> Fields:
+        return passed_fields(self.head, self._redactor)
 
     def _classify(self, now_s: float, codex: bool) -> UpstreamFault:
         if self.is_challenge:
@@ -142,7 +150,9 @@ class Refusal:
 
     def _challenge(self) -> UpstreamFault:
         ray = self.head.get(b"cf-ray") or b""
-        shown = f" (cf-ray {ray.decode()})" if _SAFE_ID.fullmatch(ray) else ""
+        shown = ""
+        if _SAFE_ID.fullmatch(ray):
+            shown = f" (cf-ray {self._redactor.said(ray.decode())})"
         return UpstreamFault(
             f"Cloudflare stopped the request before it reached ChatGPT{shown}; this happens to some networks, VPNs"
             " and data centres: try from another one, or later",
@@ -235,8 +245,7 @@ class Refusal:
 
 
 def _clean(text: str) -> str:
-    """Return `text` without credentials, printable and bounded; what is not printable becomes a blank."""
-    text = _REDACTOR.text(text[: 4 * MAX_TEXT])
+    """Return `text` printable and bounded; what is not printable becomes a blank."""
     cut = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 3] + "..."
     return cut if cut.isprintable() else "".join(c if c.isprintable() else " " for c in cut)
 

@@ -128,7 +128,8 @@ class Issuer:
         ]
         from urllib.parse import urlencode
 
-        status, body = await self._post("/oauth/token", _FORM, urlencode(form).encode())
+        data, secrets = urlencode(form).encode(), (code, verifier)
+        status, body = await self._post("/oauth/token", _FORM, data, secrets)
         return _tokens(status, body, "the sign-in code")
 
     async def refresh(self, refresh_token: str, reason: str) -> dict[str, Any]:
@@ -140,7 +141,8 @@ class Issuer:
             "refresh_token": refresh_token,
         }
         extra: Fields = ((b"originator", ORIGINATOR.encode()), *_JSON)
-        status, body = await self._post("/oauth/token", extra, json.dumps(request).encode())
+        data, secrets = json.dumps(request).encode(), (refresh_token,)
+        status, body = await self._post("/oauth/token", extra, data, secrets)
         return _tokens(status, body, "the refresh token")
 
     async def revoke(self, token: str, kind: str) -> bool:
@@ -180,7 +182,8 @@ class Issuer:
         """
         request = {"device_auth_id": device.device_auth_id, "user_code": device.user_code}
         data = json.dumps(request).encode()
-        status, body = await self._post("/api/accounts/deviceauth/token", _JSON, data)
+        secrets = (device.device_auth_id,)
+        status, body = await self._post("/api/accounts/deviceauth/token", _JSON, data, secrets)
         code = _error_code(body)
         if code in ("access_denied", "authorization_declined"):
             raise TokenRefused("the sign-in was declined in the browser", status=status, code=code)
@@ -201,8 +204,15 @@ class Issuer:
         return await self.exchange_code(grant, f"{self.base_url}/deviceauth/callback", verifier)
 
     async def _post(
-        self, path: str, extra: Fields, data: bytes, *, within_s: float = CALL_S
+        self,
+        path: str,
+        extra: Fields,
+        data: bytes,
+        secrets: tuple[str, ...] = (),
+        *,
+        within_s: float = CALL_S,
     ) -> tuple[int, dict[str, Any]]:
+        """Return status and JSON object of the answer; of a refusal without the `secrets` that were sent."""
         response = await self._client.request(
             method="POST",
             url=self.base_url + path,
@@ -223,7 +233,13 @@ class Issuer:
             body = json.loads(raw)
         except (ValueError, RecursionError):
             body = {}
-        return response.status, body if isinstance(body, dict) else {}
+        if not isinstance(body, dict):
+            body = {}
+        if response.status >= 300 and body:
+            from airelays.guard.redact import Redactor
+
+            body = Redactor(secret.encode() for secret in secrets).told(body)
+        return response.status, body
 
 
 def _tokens(status: int, body: dict[str, Any], what: str) -> dict[str, Any]:

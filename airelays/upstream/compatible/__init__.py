@@ -8,6 +8,7 @@ Refuses to know: clients. Layer: I/O.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +17,7 @@ from typing import Any
 from airelays import __version__
 from airelays.disk.secretfile import read_secret
 from airelays.errors import ConfigError, UpstreamFault
-from airelays.guard.redact import presented_secrets
+from airelays.guard.redact import Redactor, presented_secrets
 from airelays.model import Call, Fields
 from airelays.net.client import Client
 from airelays.net.response import Response
@@ -24,11 +25,11 @@ from airelays.settings import UpstreamSettings
 from airelays.translate.chat_events import ChatEvents
 from airelays.translate.to_chat import chat_request
 from airelays.upstream.compatible.refusal import (
-    MAX_ERROR_BYTES,
     Refused,
     lacks_api,
     passed_fields,
 )
+from airelays.upstream.compatible.whole import OFF_LOOP_BYTES, read_answer
 from airelays.upstream.encoding import encode
 
 __all__ = ["APIS", "Compatible", "PassedAnswer"]
@@ -36,7 +37,6 @@ __all__ = ["APIS", "Compatible", "PassedAnswer"]
 APIS = {"chat": "/chat/completions", "responses": "/responses", "completions": "/completions"}
 MODELS_SECONDS = 3.0
 MODELS_CALM_SECONDS = 30.0
-MAX_MODELS_BYTES = 8 * 1024 * 1024
 MAX_KEY_BYTES = 8192
 
 
@@ -44,11 +44,15 @@ class PassedAnswer:
     """A Responses event stream of the server, native or made of its chat stream. See upstream.base.Answer."""
 
     def __init__(
-        self, response: Response, events: ChatEvents | None, ignored: tuple[str, ...]
+        self,
+        response: Response,
+        events: ChatEvents | None,
+        ignored: tuple[str, ...],
+        redactor: Redactor,
     ) -> None:
         self._response = response
         self._events = events
-        self.fields: Fields = passed_fields(response.head)
+        self.fields: Fields = passed_fields(response.head, redactor)
         self.timings_ms = response.timings_ms
         self.ignored = ignored
 
@@ -99,7 +103,9 @@ class Compatible:
         *,
         models_ttl_s: float = 300.0,
         client: Client | None = None,
+        redactor: Callable[[], Redactor] | None = None,
     ) -> None:
+        """`redactor` returns what takes secrets out of errors; without it the server's own are taken out."""
         self.name = settings.name
         self.settings = settings
         self._base = settings.base_url.rstrip("/")
@@ -110,6 +116,10 @@ class Compatible:
         self._models_ttl_s = models_ttl_s
         self._flight: asyncio.Task[list[dict[str, Any]]] | None = None
         self._problem = ""
+        self.redactor = redactor or (lambda: Redactor(self.secrets()))
+        # What is sent with each request, for the key it holds; and all that was a secret in it so far.
+        self._own: tuple[str, Fields] | None = None
+        self._known: frozenset[bytes] = frozenset()
 
     # ---- the interface of upstream.base
 
@@ -118,7 +128,7 @@ class Compatible:
         if "responses" not in self.lacking:
             response = await self.forward("POST", APIS["responses"], await encode(body))
             if response.status == 200:
-                return PassedAnswer(response, None, ())
+                return PassedAnswer(response, None, (), self.redactor())
             refused = await self.refusal(response)
             if not self.learn("responses", refused):
                 raise refused.fault(self.name)
@@ -134,7 +144,7 @@ class Compatible:
         ids = call.request_id.removeprefix("req_")
         model = str(body.get("model") or "")
         events = ChatEvents(model=model, ids=ids, now_s=time.time(), custom=chat.custom)
-        return PassedAnswer(response, events, chat.ignored)
+        return PassedAnswer(response, events, chat.ignored, self.redactor())
 
     async def models(self, *, refresh: bool = False) -> list[dict[str, Any]]:
         """Return the server's models; a copy is served at once, also while the server is down.
@@ -223,10 +233,13 @@ class Compatible:
     async def refusal(self, response: Response) -> Refused:
         """Read an answer that is no success, as far as it is worth reading."""
         try:
-            body = await response.read(MAX_ERROR_BYTES, within_s=10.0)
+            body = await response.read(self.settings.max_answer_bytes, within_s=10.0)
         except UpstreamFault:
             body = b""
-        return Refused(response.head, body, presented_secrets(self._fields()))
+        redactor = self.redactor()
+        if len(body) > OFF_LOOP_BYTES:
+            return await asyncio.to_thread(Refused, response.head, body, redactor)
+        return Refused(response.head, body, redactor)
 
     def key(self) -> str:
         """Return the server's key, "" when none is configured. Raises UpstreamFault when it is not there."""
@@ -252,13 +265,11 @@ class Compatible:
         return ""
 
     def secrets(self) -> list[bytes]:
-        """Return the key, for the redaction."""
-        try:
-            key = self.key()
-        except UpstreamFault:
-            return []
-        values = [key, *(value for _, value in self.settings.headers)]
-        return [value.encode() for value in values if value]
+        """Return every key that was sent and the configured fields, for the redaction. Any thread may ask."""
+        if self._own is None:
+            with contextlib.suppress(UpstreamFault):
+                self._fields()
+        return list(self._known)
 
     def _no_key(self, why: str, local: str = "") -> UpstreamFault:
         return UpstreamFault(
@@ -274,6 +285,13 @@ class Compatible:
 
     def _fields(self) -> Fields:
         key = self.key()
+        if self._own is None or self._own[0] != key:
+            self._own = (key, self._make_fields(key))
+            configured = [value.encode() for _, value in self.settings.headers if value]
+            self._known |= {key.encode(), *configured, *presented_secrets(self._own[1])} - {b""}
+        return self._own[1]
+
+    def _make_fields(self, key: str) -> Fields:
         own: list[tuple[bytes, bytes]] = [
             (b"user-agent", f"airelays/{__version__}".encode()),
             (b"accept", b"*/*"),
@@ -294,8 +312,9 @@ class Compatible:
                 response = await self.forward("GET", "/models")
                 if response.status != 200:
                     raise (await self.refusal(response)).fault(self.name)
-                raw = await response.read(MAX_MODELS_BYTES)
-                found = await asyncio.to_thread(_model_entries, raw)
+                limit_bytes = self.settings.max_answer_bytes
+                _, listed = await read_answer(response, limit_bytes, self.name)
+                found = await asyncio.to_thread(_model_entries, listed)
         except TimeoutError:
             self._problem = f"gave no list of models within {MODELS_SECONDS:g} s"
             raise UpstreamFault(
@@ -317,14 +336,8 @@ class Compatible:
             flight.exception()
 
 
-def _model_entries(raw: bytes) -> list[dict[str, Any]]:
+def _model_entries(value: Any) -> list[dict[str, Any]]:
     """Return catalogue entries of a model list: `{"data": [...]}`, a bare list, or Ollama's `models`."""
-    import json
-
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
-        return []
     listed = value.get("data") or value.get("models") if isinstance(value, dict) else value
     entries: list[dict[str, Any]] = []
     for one in listed if isinstance(listed, list) else []:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from airelays.errors import UpstreamFault
@@ -12,9 +11,10 @@ from airelays.guard.redact import Redactor
 from airelays.model import Fields, ResponseHead
 from airelays.translate.failure import plain_words
 
-__all__ = ["MAX_ERROR_BYTES", "Refused", "lacks_api", "passed_fields"]
+__all__ = ["Refused", "lacks_api", "passed_fields"]
 
-MAX_ERROR_BYTES = 64 * 1024
+# Of a longer error body only what names the failure goes on, without the keys of the server's own.
+MAX_WHOLE_BYTES = 64 * 1024
 MAX_TEXT_CHARS = 512
 _SAFE = re.compile(rb"[\x20-\x7e]{1,1024}")
 _PASSED = frozenset(
@@ -32,7 +32,7 @@ _PASSED = frozenset(
 _PREFIXES = (b"x-ratelimit-", b"x-airelays-", b"x-codex-")
 
 
-def passed_fields(head: ResponseHead) -> Fields:
+def passed_fields(head: ResponseHead, redactor: Redactor) -> Fields:
     """Return the fields that go on to the client: an allow-list; hop-by-hop fields are never among them."""
     found = []
     for name, value in head.fields:
@@ -41,28 +41,33 @@ def passed_fields(head: ResponseHead) -> Fields:
         if name in _PASSED or name.startswith(_PREFIXES):
             found.append((name, value))
         elif name == b"x-request-id":
-            found.append((b"x-upstream-request-id", value[:128]))
-    return tuple(found)
+            found.append((b"x-upstream-request-id", value))
+    return tuple(
+        (name, value[:128] if name == b"x-upstream-request-id" else value)
+        for name, value in redactor.passed(tuple(found))
+    )
 
 
 class Refused:
     """An answer that is no success, read once. `error` is its error object, {} when it has none.
 
-    `secrets` never appear in `message`, nor does what looks like a credential: servers echo keys.
+    Servers echo keys: nothing of the body is kept as it came, but as `redactor` leaves it.
     """
 
-    def __init__(self, head: ResponseHead, body: bytes, secrets: Iterable[bytes] = ()) -> None:
+    def __init__(self, head: ResponseHead, body: bytes, redactor: Redactor) -> None:
         self.head = head
         self.status = head.status
-        self.body = body
         self.error: dict[str, Any] = {}
-        self._redactor = Redactor(secrets)
+        self.names_model = b"model" in body.lower()
+        self._redactor = redactor
+        self._is_long = len(body) > MAX_WHOLE_BYTES
         try:
             value = json.loads(body)
         except (ValueError, RecursionError):
             value = None
         self.is_json = isinstance(value, dict)
-        self._plain = "" if self.is_json else plain_words(head.get(b"content-type"), body)
+        kind = head.get(b"content-type")
+        self._plain = "" if self.is_json else plain_words(kind, body, redactor.said)
         if isinstance(value, dict):
             self._read(value)
 
@@ -73,14 +78,16 @@ class Refused:
         elif isinstance(error, str):
             self.error = {"message": error}
         elif isinstance(value.get("message"), str):
-            self.error = {k: value[k] for k in ("message", "type", "code", "param") if k in value}
+            self.error = _named(value)
+        if self._is_long:
+            self.error = _named(self.error)
+        self.error = self._redactor.told(self.error)
 
     @property
     def message(self) -> str:
-        """What the server said, without credentials, printable and bounded."""
+        """What the server said, printable and bounded."""
         said = self.error.get("message")
-        text = said if isinstance(said, str) else self._plain
-        text = self._redactor.text(text[: 4 * MAX_TEXT_CHARS])[:MAX_TEXT_CHARS]
+        text = (said if isinstance(said, str) else self._plain)[:MAX_TEXT_CHARS]
         return "".join(c if c.isprintable() else " " for c in text)
 
     def fault(self, name: str) -> UpstreamFault:
@@ -106,7 +113,7 @@ class Refused:
             upstream=self.error,
             retry_after_s=_seconds(self.head.get(b"retry-after")),
         )
-        fields = {n.decode(): v.decode() for n, v in passed_fields(self.head)}
+        fields = {n.decode(): v.decode() for n, v in passed_fields(self.head, self._redactor)}
         fields.pop("retry-after", None)
         fault.headers = fields
         return fault
@@ -135,7 +142,11 @@ def lacks_api(refused: Refused) -> bool:
     if refused.status != 404:
         return False
     code = refused.error.get("code")
-    return code != "model_not_found" and b"model" not in refused.body.lower()
+    return code != "model_not_found" and not refused.names_model
+
+
+def _named(error: dict[str, Any]) -> dict[str, Any]:
+    return {key: error[key] for key in ("message", "type", "code", "param") if key in error}
 
 
 def _seconds(value: bytes | None) -> float | None:

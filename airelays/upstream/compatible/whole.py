@@ -1,0 +1,41 @@
+"""Whole answers of a compatible server: bounded, and known to be JSON before anyone relies on them. Layer: I/O."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from airelays.errors import UpstreamFault
+from airelays.net.memory import return_large_blocks
+from airelays.net.response import Response
+from airelays.protocol.jsonio import loads_answer
+
+__all__ = ["OFF_LOOP_BYTES", "not_json", "read_answer"]
+
+# Parsing more than this takes milliseconds; clients must not wait for it.
+OFF_LOOP_BYTES = 1024 * 1024
+
+
+async def read_answer(response: Response, limit_bytes: int, name: str) -> tuple[bytes, Any]:
+    """Return the body of a 200, as it came and parsed. `name` is the upstream's, for the errors.
+
+    Raises UpstreamFault 502 for a body of more than `limit_bytes`, and for one that is not JSON.
+    """
+    body = await response.read(limit_bytes, within_s=None)
+    try:
+        if len(body) > OFF_LOOP_BYTES:
+            return_large_blocks()
+            return body, await asyncio.to_thread(loads_answer, body)
+        return body, loads_answer(body)
+    except ValueError as error:
+        raise not_json(name, str(error)) from None
+
+
+def not_json(name: str, why: str) -> UpstreamFault:
+    """Return the fault of an answer that claims success and cannot be read."""
+    return UpstreamFault(
+        f"the upstream {name} answered 200 with a body that isn't valid JSON: {why}; check base_url and the "
+        "server's log",
+        code="upstream_malformed",
+        type="upstream_error",
+    )
