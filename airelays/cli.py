@@ -12,8 +12,8 @@ from airelays import __version__
 
 TYPE_CHECKING = False  # typing itself would cost `--version` a third of its time
 if TYPE_CHECKING:
-    from airelays.commands.console import Console
-    from airelays.commands.table import Arguments, Command
+    from airelays.terminal.arguments import Arguments, Command
+    from airelays.terminal.console import Console
 
 __all__ = ["main"]
 
@@ -56,9 +56,9 @@ def _run(words: list[str]) -> int:
     if words[:1] == ["serve"]:
         _let_sigint_end_the_start()
 
-    from airelays.commands.console import Console
-    from airelays.commands.line import UsageError, help_for
     from airelays.errors import ConfigError, FlagError
+    from airelays.terminal.console import Console
+    from airelays.terminal.line import UsageError, help_for
 
     for stream in (sys.stdout, sys.stderr):
         # A terminal in the C locale must not turn a path with an umlaut into a traceback.
@@ -84,12 +84,12 @@ def _run(words: list[str]) -> int:
 
 
 def _parse(words: list[str], console: Console) -> tuple[Command | None, Arguments]:
-    from airelays.commands.line import UsageError, parse
+    from airelays.terminal.line import UsageError, parse
 
     try:
         return parse(words)
     except UsageError:
-        from airelays.commands.retired import retire
+        from airelays.commands.migrate.retired import retire
 
         left = retire(words, console.note)
         if left == words:

@@ -79,7 +79,8 @@ class Peer(NamedTuple):
 class Route(NamedTuple):
     """One entry of the route table.
 
-    `body` is how the request body is read: "none", "json" or "multipart". `open` routes need no token.
+    `handler` is what serves it, "module:name" below `airelays.app`. `body` is how the request body is read:
+    "none", "json" or "multipart". `open` routes need no token.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Route(NamedTuple):
     body: str = "none"
     open: bool = False
     no_tools: bool = False
+    handler: str = ""
 
 
 class Usage(NamedTuple):

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from airelays.options import NO_EFFECT, OPTIONS, UPSTREAM_OPTIONS, Option, env_names  # noqa: E402
+from airelays.settings.table import NO_EFFECT, OPTIONS, UPSTREAM_OPTIONS, Option, env_names  # noqa: E402
 
 PAGE = ROOT / "airelays" / "docs" / "configuration.md"
 

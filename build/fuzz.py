@@ -20,6 +20,15 @@ ROOT = Path(__file__).resolve().parent.parent
 FINDINGS = ROOT / "tests" / "findings"
 sys.path.insert(0, str(ROOT))
 
+from airelays.dialects.chat.request import from_chat  # noqa: E402
+from airelays.dialects.chat.stream import ChatStream  # noqa: E402
+from airelays.dialects.chat_server.events import ChatEvents  # noqa: E402
+from airelays.dialects.completions import from_completion  # noqa: E402
+from airelays.dialects.reply import ReplyMap  # noqa: E402
+from airelays.dialects.responses.request import from_responses  # noqa: E402
+from airelays.dialects.responses.stream import ResponsesStream  # noqa: E402
+from airelays.dialects.stream.passed import PassedChunks  # noqa: E402
+from airelays.dialects.translated import ReplyOptions  # noqa: E402
 from airelays.errors import ClientFault, UpstreamFault  # noqa: E402 - the checkout is on the path only now
 from airelays.model import RequestHead, ResponseHead  # noqa: E402
 from airelays.protocol import http1  # noqa: E402
@@ -34,13 +43,6 @@ from airelays.protocol.http1 import (  # noqa: E402
 from airelays.protocol.jsonio import loads_object  # noqa: E402
 from airelays.protocol.multipart import MultipartParser  # noqa: E402
 from airelays.protocol.sse import Parser  # noqa: E402
-from airelays.translate.chat import from_chat  # noqa: E402
-from airelays.translate.chat_events import ChatEvents  # noqa: E402
-from airelays.translate.completions import from_completion  # noqa: E402
-from airelays.translate.passing import PassedChunks  # noqa: E402
-from airelays.translate.responses import from_responses  # noqa: E402
-from airelays.translate.stream import ChatStream, ReplyMap, ResponsesStream  # noqa: E402
-from airelays.translate.values import ReplyOptions  # noqa: E402
 
 MAX_INPUT_BYTES = 8192
 OPTIONS = ReplyOptions(model="m", stream=True, include_usage=True, stop=("STOP",))

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.live import ROOT, TOKEN, Relay, start, wait_ready
-from tests.test_live_files import FORM, field, file_part, form
-from tests.test_live_wire import WIDE
+from tests.net.test_live_wire import WIDE
+from tests.state.test_live_files import FORM, field, file_part, form
 
 __all__ = ["check", "survive"]
 

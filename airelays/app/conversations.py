@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from airelays.app.query import list_body, paging_of, query_of
 from airelays.app.text import read_json
-from airelays.app.turns import no_conversation, with_ids
-from airelays.disk import turns
-from airelays.disk.turns import Conversation
+from airelays.dialects.checks import fault, present, want_list, want_object
+from airelays.dialects.responses.items import MAX_ITEMS, input_items
+from airelays.dialects.translated import Notes
 from airelays.errors import ClientFault
 from airelays.model import Route
 from airelays.net.request import Request
 from airelays.protocol.jsonio import dumps
-from airelays.translate.checks import fault, present, want_list, want_object
-from airelays.translate.items import MAX_ITEMS, input_items
-from airelays.translate.values import Notes
+from airelays.state import conversations
+from airelays.state.conversations import Conversation
+from airelays.state.turn import no_conversation, with_ids
 
 if TYPE_CHECKING:
-    from airelays.app.relay import Relay
+    from airelays.app.desk import Desk
 
-__all__ = ["ENDPOINTS", "want_metadata"]
+__all__ = ["want_metadata"]
 
 MAX_PAIRS, MAX_KEY_CHARS, MAX_VALUE_CHARS = 16, 64, 512
 DEFAULT_PAGE, LONGEST_PAGE = 20, 100
@@ -32,19 +32,19 @@ DEFAULT_PAGE, LONGEST_PAGE = 20, 100
 Items = list[dict[str, Any]]
 
 
-async def create(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def create(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """POST /v1/conversations."""
-    body = await read_json(relay, request)
+    body = await read_json(desk, request)
     metadata = want_metadata(body.get("metadata"))
-    first = await _want_items(relay, body.get("items") or [])
-    settings, now = relay.settings, int(time.time())
+    first = await _want_items(desk, body.get("items") or [])
+    settings, now = desk.settings, int(time.time())
     made = Conversation(
         "conv_" + os.urandom(16).hex(), dumps(metadata).decode(), None, now, now, 0, 0
     )
     rows = with_ids(first, set())
-    _check_room(relay, made, rows)
+    _check_room(desk, made, rows)
     most = settings.max_conversations
-    if not await relay.store.run(turns.create, made, rows, most):
+    if not await desk.store.run(conversations.create, made, rows, most):
         raise ClientFault(
             f"{most:,} conversations are stored, the most that storage.max_conversations accepts; delete some",
             code="too_many_conversations",
@@ -52,54 +52,54 @@ async def create(relay: Relay, request: Request, route: Route, values: dict[str,
     await request.reply(200, dumps(_shown(made)))
 
 
-async def single(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def single(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET, POST (update) and DELETE /v1/conversations/{id}."""
     wanted = values["id"]
     if request.head.method == "DELETE":
-        if not await _in_turn(relay, wanted, turns.remove, wanted):
+        if not await _in_turn(desk, wanted, conversations.remove, wanted):
             raise no_conversation(wanted)
         gone = {"id": wanted, "object": "conversation.deleted", "deleted": True}
         await request.reply(200, dumps(gone))
         return
     if request.head.method == "POST":
-        body = await read_json(relay, request)
-        found = await _find(relay, wanted)
+        body = await read_json(desk, request)
+        found = await _find(desk, wanted)
         metadata = want_metadata(
             {**json.loads(found.metadata), **want_metadata(body.get("metadata"))}
         )
-        await relay.store.run(turns.update, wanted, dumps(metadata).decode(), time.time())
-    await request.reply(200, dumps(_shown(await _find(relay, wanted))))
+        await desk.store.run(conversations.update, wanted, dumps(metadata).decode(), time.time())
+    await request.reply(200, dumps(_shown(await _find(desk, wanted))))
 
 
-async def items(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def items(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET and POST /v1/conversations/{id}/items."""
     wanted = values["id"]
     if request.head.method == "POST":
-        body = await read_json(relay, request)
-        more = await _want_items(relay, body.get("items"))
-        await request.reply(200, dumps(await _append(relay, wanted, more)))
+        body = await read_json(desk, request)
+        more = await _want_items(desk, body.get("items"))
+        await request.reply(200, dumps(await _append(desk, wanted, more)))
         return
     query = query_of(request)
     paging = paging_of(query, default=DEFAULT_PAGE, most=LONGEST_PAGE)
-    await _find(relay, wanted)
-    found = await relay.store.run(turns.page, wanted, **paging._asdict())
+    await _find(desk, wanted)
+    found = await desk.store.run(conversations.page, wanted, **paging._asdict())
     if found is None:
         raise _no_item(paging.after or "", "after")
     texts, has_more = found
     await request.reply(200, dumps(list_body([json.loads(text) for text in texts], has_more)))
 
 
-async def item(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def item(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET and DELETE /v1/conversations/{id}/items/{item}."""
     wanted, which = values["id"], values["item"]
     if request.head.method == "DELETE":
-        await _find(relay, wanted)
-        if not await _in_turn(relay, wanted, turns.remove_item, wanted, which, time.time()):
+        await _find(desk, wanted)
+        if not await _in_turn(desk, wanted, conversations.remove_item, wanted, which, time.time()):
             raise _no_item(which)
-        await request.reply(200, dumps(_shown(await _find(relay, wanted))))
+        await request.reply(200, dumps(_shown(await _find(desk, wanted))))
         return
-    await _find(relay, wanted)
-    text = await relay.store.run(turns.item, wanted, which)
+    await _find(desk, wanted)
+    text = await desk.store.run(conversations.item, wanted, which)
     if text is None:
         raise _no_item(which)
     await request.reply(200, text.encode())
@@ -122,39 +122,39 @@ def want_metadata(value: Any) -> dict[str, str]:
     return found
 
 
-async def _append(relay: Relay, wanted: str, more: Items) -> dict[str, Any]:
+async def _append(desk: Desk, wanted: str, more: Items) -> dict[str, Any]:
     """Append items behind whatever turn is running; return them as a list."""
-    await relay.turns.acquire(wanted)
+    await desk.turns.acquire(wanted)
     try:
-        found = await _find(relay, wanted)
-        there = await relay.store.run(turns.ids, wanted)
+        found = await _find(desk, wanted)
+        there = await desk.store.run(conversations.ids, wanted)
         rows = with_ids(more, there)
-        _check_room(relay, found, rows)
-        if not await relay.store.run(turns.add_items, wanted, rows, time.time()):
+        _check_room(desk, found, rows)
+        if not await desk.store.run(conversations.add_items, wanted, rows, time.time()):
             raise no_conversation(wanted)
     finally:
-        relay.turns.release(wanted)
+        desk.turns.release(wanted)
     return list_body([json.loads(row.body) for row in rows], False)
 
 
-async def _in_turn(relay: Relay, wanted: str, work: Any, *args: Any) -> Any:
+async def _in_turn(desk: Desk, wanted: str, work: Any, *args: Any) -> Any:
     """Do `work` in the store while no turn of the conversation runs."""
-    await relay.turns.acquire(wanted)
+    await desk.turns.acquire(wanted)
     try:
-        return await relay.store.run(work, *args)
+        return await desk.store.run(work, *args)
     finally:
-        relay.turns.release(wanted)
+        desk.turns.release(wanted)
 
 
-async def _find(relay: Relay, wanted: str) -> Conversation:
-    found = await relay.store.run(turns.find, wanted)
+async def _find(desk: Desk, wanted: str) -> Conversation:
+    found = await desk.store.run(conversations.find, wanted)
     if found is None:
         raise no_conversation(wanted)
     return found
 
 
-def _check_room(relay: Relay, found: Conversation, rows: list[turns.Item]) -> None:
-    settings = relay.settings
+def _check_room(desk: Desk, found: Conversation, rows: list[conversations.Item]) -> None:
+    settings = desk.settings
     count = found.item_count + len(rows)
     size = found.item_bytes + sum(len(row.body) for row in rows)
     for have, most, name in (
@@ -170,7 +170,7 @@ def _check_room(relay: Relay, found: Conversation, rows: list[turns.Item]) -> No
             )
 
 
-async def _want_items(relay: Relay, value: Any) -> Items:
+async def _want_items(desk: Desk, value: Any) -> Items:
     """Return items as they are stored: as the client sent them, known to be usable in a later turn."""
     given = [
         want_object(one, f"items[{at}]")
@@ -187,7 +187,7 @@ async def _want_items(relay: Relay, value: Any) -> Items:
             param = (refused.param or "").replace("input[0]", path, 1)
             raise ClientFault(text, param=param, code=refused.code) from refused
         made.append(_stored(one, usable))
-    await _check_files(relay, notes)
+    await _check_files(desk, notes)
     if notes.item_refs:
         raise fault("items", "holds an item_reference; send the item itself")
     return made
@@ -203,13 +203,13 @@ def _stored(one: dict[str, Any], usable: Items) -> dict[str, Any]:
     return item
 
 
-async def _check_files(relay: Relay, notes: Notes) -> None:
-    from airelays.disk import files
-    from airelays.guard.uploads import is_file_id
+async def _check_files(desk: Desk, notes: Notes) -> None:
+    from airelays.state import files
+    from airelays.state.quota import is_file_id
 
     for ref in notes.file_refs:
         known = is_file_id(ref.file_id)
-        if not known or await relay.store.run(files.find, ref.file_id, time.time()) is None:
+        if not known or await desk.store.run(files.find, ref.file_id, time.time()) is None:
             raise fault(
                 ref.path.replace("input[", "items[", 1),
                 f"names no file that is stored here: {ref.file_id[:80]}",
@@ -234,6 +234,3 @@ def _shown(found: Conversation) -> dict[str, Any]:
         "latest_response_id": found.latest_response_id,
         "metadata": json.loads(found.metadata),
     }
-
-
-ENDPOINTS = {"conversations": create, "conversation": single, "items": items, "item": item}

@@ -11,13 +11,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from airelays.app.page import PAGE_FIELDS, STYLE
-from airelays.disk.pages import PAGES, page_text, page_title
+from airelays.app.pages import PAGES, page_text, page_title
 from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.model import Route
 from airelays.net.request import Request
 
 if TYPE_CHECKING:
-    from airelays.app.relay import Relay
+    from airelays.app.desk import Desk
 
 __all__ = ["closed_page", "doc", "docs", "render_markdown"]
 
@@ -33,7 +33,7 @@ _INLINE = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\(([^)\s]+)\)")
 _ITEM = re.compile(r"- +|[0-9]+\. +")
 
 
-async def docs(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def docs(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /docs: which pages there are."""
     try:
         rows = "".join(
@@ -49,7 +49,7 @@ async def docs(relay: Relay, request: Request, route: Route, values: dict[str, s
     )
 
 
-async def doc(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def doc(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /docs/TOPIC: one page."""
     name = values["topic"]
     if name not in PAGES:

@@ -11,12 +11,20 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airelays.app.query import list_body, paging_of, query_of
-from airelays.disk import files
-from airelays.disk.files import FileRow
-from airelays.disk.spool import Spool, StoredBytes
-from airelays.disk.state import storage_fault
 from airelays.errors import ClientFault
-from airelays.guard.uploads import (
+from airelays.model import Route
+from airelays.net.request import Request
+from airelays.protocol.jsonio import dumps
+from airelays.protocol.multipart import (
+    MultipartParser,
+    PartBegan,
+    PartData,
+    boundary_of,
+)
+from airelays.state import files
+from airelays.state.database import storage_fault
+from airelays.state.files import FileRow
+from airelays.state.quota import (
     Reservation,
     byte_range,
     check_purpose,
@@ -27,20 +35,12 @@ from airelays.guard.uploads import (
     lifetime_s,
     media_type,
 )
-from airelays.model import Route
-from airelays.net.request import Request
-from airelays.protocol.jsonio import dumps
-from airelays.protocol.multipart import (
-    MultipartParser,
-    PartBegan,
-    PartData,
-    boundary_of,
-)
+from airelays.state.spool import Spool, StoredBytes
 
 if TYPE_CHECKING:
-    from airelays.app.relay import Relay
+    from airelays.app.desk import Desk
 
-__all__ = ["ENDPOINTS", "find_file", "no_file"]
+__all__ = ["find_file", "no_file"]
 
 # What the file's own bytes may be surrounded by: 15 fields and 16 part heads fit.
 FRAMING_BYTES = 1024 * 1024
@@ -52,10 +52,10 @@ MAX_LIST = 10_000
 _FIELDS = ("purpose", "expires_after[anchor]", "expires_after[seconds]")
 
 
-async def collection(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def collection(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET and POST /v1/files."""
     if request.head.method == "POST":
-        upload = _Upload(relay, request)
+        upload = _Upload(desk, request)
         try:
             row = await upload.receive()
         finally:
@@ -64,7 +64,7 @@ async def collection(relay: Relay, request: Request, route: Route, values: dict[
         return
     query = query_of(request)
     paging = paging_of(query, default=MAX_LIST, most=MAX_LIST)
-    found = await relay.store.run(
+    found = await desk.store.run(
         files.page, now_s=time.time(), **paging._asdict(), purpose=query.get("purpose", "")
     )
     if found is None:
@@ -73,20 +73,20 @@ async def collection(relay: Relay, request: Request, route: Route, values: dict[
     await request.reply(200, dumps(list_body([_shown(row) for row in rows], has_more)))
 
 
-async def single(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def single(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET and DELETE /v1/files/{id}."""
     wanted = values["id"]
     if request.head.method == "DELETE":
-        if not is_file_id(wanted) or not await relay.store.remove_file(wanted):
+        if not is_file_id(wanted) or not await desk.store.remove_file(wanted):
             raise no_file(wanted)
         await request.reply(200, dumps({"id": wanted, "object": "file", "deleted": True}))
         return
-    await request.reply(200, dumps(_shown(await find_file(relay, wanted))))
+    await request.reply(200, dumps(_shown(await find_file(desk, wanted))))
 
 
-async def content(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def content(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/files/{id}/content: the exact bytes, never shown by a browser (security.md, A7)."""
-    row = await find_file(relay, values["id"])
+    row = await find_file(desk, values["id"])
     etag = f'"{row.sha256}"'.encode()
     wanted = request.head.get(b"range")
     if request.head.get(b"if-range") not in (None, etag):
@@ -102,7 +102,7 @@ async def content(relay: Relay, request: Request, route: Route, values: dict[str
     ]
     if part:
         fields.append((b"content-range", b"bytes %d-%d/%d" % (first, end - 1, row.bytes)))
-    stored = StoredBytes(os.path.join(relay.settings.data_dir, "uploads", row.id))
+    stored = StoredBytes(os.path.join(desk.settings.data_dir, "uploads", row.id))
     try:
         await _check_whole(stored, row)
         request.begin_body(end - first, fields, 206 if part else 200)
@@ -113,9 +113,9 @@ async def content(relay: Relay, request: Request, route: Route, values: dict[str
         stored.close()
 
 
-async def find_file(relay: Relay, wanted: str) -> FileRow:
+async def find_file(desk: Desk, wanted: str) -> FileRow:
     """Return the row of a file. Raises ClientFault 404."""
-    row = await relay.store.run(files.find, wanted, time.time()) if is_file_id(wanted) else None
+    row = await desk.store.run(files.find, wanted, time.time()) if is_file_id(wanted) else None
     if row is None:
         raise no_file(wanted)
     return row
@@ -173,9 +173,9 @@ async def _send(request: Request, stored: StoredBytes, first: int, end: int) -> 
 class _Upload:
     """One POST: parts are read as they come; `close` removes what did not become a file."""
 
-    def __init__(self, relay: Relay, request: Request) -> None:
-        self.relay = relay
-        self.store = relay.store
+    def __init__(self, desk: Desk, request: Request) -> None:
+        self.desk = desk
+        self.store = desk.store
         self.request = request
         self.id = file_id(os.urandom(16))
         self.head: PartBegan | None = None
@@ -192,7 +192,7 @@ class _Upload:
         parser = MultipartParser(boundary_of(self.request.head.get(b"content-type")))
         least = max(0, (self.request.head.content_length or 0) - FRAMING_BYTES)
         self.reservation = await self.store.begin_upload(least)
-        limit = self.relay.settings.max_upload_bytes + FRAMING_BYTES
+        limit = self.desk.settings.max_upload_bytes + FRAMING_BYTES
         try:
             async for data in self.request.body_parts(limit, batch_bytes=UPLOAD_PIECE_BYTES):
                 for event in parser.feed(data):
@@ -214,7 +214,7 @@ class _Upload:
                 raise ClientFault("the form has more than one file; send one", param="file")
             clean_name(head.filename)
             self.file = head
-            self.spool = Spool(os.path.join(self.relay.settings.data_dir, "tmp"), self.id)
+            self.spool = Spool(os.path.join(self.desk.settings.data_dir, "tmp"), self.id)
         elif head.name in self.fields:
             raise ClientFault(f"the form has {head.name[:60]} twice; send it once")
         else:
@@ -294,6 +294,3 @@ def _look_at(writing: asyncio.Future[None]) -> None:
     """Take note of an error that nobody waits for any more: another one has ended the upload."""
     if not writing.cancelled():
         writing.exception()
-
-
-ENDPOINTS = {"files": collection, "file": single, "file_content": content}

@@ -12,25 +12,27 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from airelays.app.streaming import StreamPump
-from airelays.app.targets import Body, Target, try_targets
+from airelays.app.targets import Body, try_targets
 from airelays.app.unsupported import refuse
+from airelays.dialects.parameters import refuse_tools
+from airelays.dialects.reply import ReplyMap
+from airelays.dialects.responses.stream import ResponsesStream
+from airelays.dialects.stream.passed import PassedChunks, PassedEvents
+from airelays.dialects.stream.told import tell_answer
+from airelays.dialects.translated import ReplyOptions
 from airelays.model import Fields, Route
 from airelays.net.request import Request
 from airelays.net.response import Response
 from airelays.protocol.jsonio import dumps
 from airelays.protocol.sse import MAX_EVENT_BYTES
-from airelays.translate.parameters import refuse_tools
-from airelays.translate.passing import PassedChunks, PassedEvents
-from airelays.translate.stream import ReplyMap, ResponsesStream
-from airelays.translate.told import tell_answer
-from airelays.translate.values import ReplyOptions
+from airelays.upstream.choose import Target
 from airelays.upstream.compatible import APIS, Compatible
 from airelays.upstream.compatible.refusal import passed_fields
 from airelays.upstream.compatible.whole import not_json, read_answer
 from airelays.upstream.encoding import encode
 
 if TYPE_CHECKING:
-    from airelays.app.relay import Relay
+    from airelays.app.desk import Desk
     from airelays.guard.redact import Redactor
 
 __all__ = ["forward_json", "forward_multipart", "pass_text"]
@@ -47,7 +49,7 @@ _OF_THE_RELAY = ("conversation", "previous_response_id")
 
 
 async def pass_text(
-    relay: Relay, request: Request, route: Route, body: Body, target: Target, api: str
+    desk: Desk, request: Request, route: Route, body: Body, target: Target, api: str
 ) -> bool:
     """Serve a text request in the server's own API; False when that has to be translated."""
     upstream = target.upstream
@@ -64,7 +66,7 @@ async def pass_text(
             return False
         raise refused.fault(upstream.name)
     if body.get("stream") is True or _is_stream(response):
-        await _pass_stream(relay, request, upstream, response, _reply_map(api, body, target))
+        await _pass_stream(desk, request, upstream, response, _reply_map(api, body, target))
     else:
         limit_bytes = upstream.settings.max_answer_bytes
         await _pass_whole(request, upstream, response, limit_bytes)
@@ -72,7 +74,7 @@ async def pass_text(
 
 
 async def _pass_stream(
-    relay: Relay, request: Request, upstream: Compatible, response: Response, reply: ReplyMap
+    desk: Desk, request: Request, upstream: Compatible, response: Response, reply: ReplyMap
 ) -> None:
     reply.redactor = upstream.redactor
     answer = _Passed(response, upstream.redactor())
@@ -80,54 +82,52 @@ async def _pass_stream(
         request,
         answer,
         reply,
-        ping_s=relay.settings.ping_seconds,
-        tap=relay.recorder.tap(request),
+        ping_s=desk.settings.ping_seconds,
+        tap=desk.notes.tap(request),
     )
-    relay.streams_open += 1
+    desk.streams_open += 1
     try:
         await pump.run(answer.fields)
     finally:
-        relay.streams_open -= 1
+        desk.streams_open -= 1
         request.outcome.usage = reply.usage
 
 
-async def forward_json(
-    relay: Relay, request: Request, route: Route, values: dict[str, str]
-) -> None:
+async def forward_json(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """Embeddings, rerank, moderations, speech, images: JSON in, whatever the server answers out."""
     from airelays.app.text import read_json
 
-    body = await read_json(relay, request)
+    body = await read_json(desk, request)
     model = body.get("model")
     if not isinstance(model, str):
-        await _forward_body(relay, request, route, body, Target(relay.upstreams.main, ""))
-    elif isinstance(relay.upstreams.owner(model), Compatible):
-        await try_targets(relay, request, route, body, _forward_body)
+        await _forward_body(desk, request, route, body, Target(desk.upstreams.main, ""))
+    elif isinstance(desk.upstreams.owner(model), Compatible):
+        await try_targets(desk, request, route, body, _forward_body)
     else:
         # Before any look at the catalogue: that a model is unknown is beside the point where no API is.
         request.outcome.model = model
-        await refuse(relay, request, route, values)
+        await refuse(desk, request, route, values)
 
 
 async def _forward_body(
-    relay: Relay, request: Request, route: Route, body: Body, target: Target
+    desk: Desk, request: Request, route: Route, body: Body, target: Target
 ) -> None:
     upstream = target.upstream
     if not isinstance(upstream, Compatible):
-        await refuse(relay, request, route, {})
+        await refuse(desk, request, route, {})
         return
     sent = {**body, "model": target.model} if target.model else body
     path = route.path.removeprefix("/v1")
     response = await upstream.forward("POST", path, await encode(sent))
-    await _answer(relay, request, upstream, route, response)
+    await _answer(desk, request, upstream, route, response)
 
 
 async def forward_multipart(
-    relay: Relay, request: Request, route: Route, values: dict[str, str]
+    desk: Desk, request: Request, route: Route, values: dict[str, str]
 ) -> None:
     """Transcriptions and other uploads: the body is streamed to the server, with constant memory."""
     kind = request.head.get(b"content-type") or b""
-    parts = request.body_parts(relay.settings.max_upload_bytes + 1024 * 1024)
+    parts = request.body_parts(desk.settings.max_upload_bytes + 1024 * 1024)
     seen: list[bytes] = []
     size = 0
     async for part in parts:
@@ -138,15 +138,15 @@ async def forward_multipart(
     named = _MODEL_FIELD.search(b"".join(seen))
     model = named[1].decode("utf-8", "replace") if named is not None else ""
     request.outcome.model = model
-    upstream = relay.upstreams.owner(model)
+    upstream = desk.upstreams.owner(model)
     if not isinstance(upstream, Compatible) or _SAFE_TYPE.fullmatch(kind) is None:
-        await refuse(relay, request, route, values)
+        await refuse(desk, request, route, values)
         return
     request.outcome.upstream = upstream.name
     path = route.path.removeprefix("/v1")
     length = request.head.content_length
     response = await upstream.upload(path, _joined(seen, parts), length, kind)
-    await _answer(relay, request, upstream, route, response)
+    await _answer(desk, request, upstream, route, response)
 
 
 async def _joined(seen: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -157,7 +157,7 @@ async def _joined(seen: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterato
 
 
 async def _answer(
-    relay: Relay, request: Request, upstream: Compatible, route: Route, response: Response
+    desk: Desk, request: Request, upstream: Compatible, route: Route, response: Response
 ) -> None:
     if response.status >= 300:
         raise (await upstream.refusal(response)).fault(upstream.name)
@@ -165,7 +165,7 @@ async def _answer(
     if _is_stream(response):
         most = MAX_IMAGE_BYTES if images else MAX_EVENT_BYTES
         reply = PassedEvents(model=request.outcome.model, max_event_bytes=most)
-        await _pass_stream(relay, request, upstream, response, reply)
+        await _pass_stream(desk, request, upstream, response, reply)
     elif images:
         limit_bytes = max(MAX_IMAGE_BYTES, upstream.settings.max_answer_bytes)
         await _pass_whole(request, upstream, response, limit_bytes)

@@ -11,25 +11,17 @@ from urllib.parse import quote
 from airelays.app.streaming import STREAM_FIELDS
 from airelays.app.text import read_json
 from airelays.app.unsupported import refuse
+from airelays.dialects.checks import fault, want_text
+from airelays.dialects.images import ImageRequest, from_images, image_events, need_images, to_images
+from airelays.dialects.parts import MAX_IMAGE_BYTES, check_image_url, image_type
 from airelays.errors import ClientFault, UpstreamFault
 from airelays.model import Fields, Route
 from airelays.net.request import Request
 from airelays.protocol.jsonio import dumps
 from airelays.protocol.multipart import MultipartParser, PartBegan, PartData, boundary_of
-from airelays.translate.checks import fault, want_text
-from airelays.translate.images import (
-    ImageRequest,
-    from_images,
-    image_events,
-    need_images,
-    to_images,
-)
-from airelays.translate.parts import MAX_IMAGE_BYTES, check_image_url, image_type
 
 if TYPE_CHECKING:
-    from airelays.app.relay import Relay
-
-__all__ = ["ENDPOINTS"]
+    from airelays.app.desk import Desk
 
 AT_ONCE = 3
 MAX_IMAGES = 16
@@ -41,48 +33,48 @@ _IMAGE_NAMES = ("image", "image[]", "images", "images[]")
 Image = tuple[dict[str, Any], Fields]
 
 
-async def generations(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def generations(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """POST /v1/images/generations."""
-    if await _passed(relay, request, route, values):
+    if await _passed(desk, request, route, values):
         return
-    wanted = from_images(await read_json(relay, request))
-    await _answer(relay, request, "generations", wanted)
+    wanted = from_images(await read_json(desk, request))
+    await _answer(desk, request, "generations", wanted)
 
 
-async def edits(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def edits(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """POST /v1/images/edits, as a form or as JSON."""
-    if await _passed(relay, request, route, values):
+    if await _passed(desk, request, route, values):
         return
     kind = (request.head.get(b"content-type") or b"").partition(b";")[0].strip().lower()
     if kind == b"multipart/form-data":
-        body, urls = await _read_form(relay, request)
+        body, urls = await _read_form(desk, request)
     else:
-        body = await read_json(relay, request)
-        urls = await _urls_of(relay, body)
+        body = await read_json(desk, request)
+        urls = await _urls_of(desk, body)
     wanted = from_images(body)
     need_images(len(urls), MAX_IMAGES)
     wanted.body["images"] = [{"image_url": url} for url in urls]
-    await _answer(relay, request, "edits", wanted)
+    await _answer(desk, request, "edits", wanted)
 
 
-async def _passed(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> bool:
+async def _passed(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> bool:
     """Whether somebody else answered: a server with an images API of its own, or the truthful 501."""
-    upstream = relay.upstreams.main
+    upstream = desk.upstreams.main
     if upstream.kind == "compatible":
         from airelays.app import forwarding
 
         kind = (request.head.get(b"content-type") or b"").lower()
         is_form = kind.startswith(b"multipart/")
         forward = forwarding.forward_multipart if is_form else forwarding.forward_json
-        await forward(relay, request, route, values)
+        await forward(desk, request, route, values)
         return True
     if getattr(upstream, "image", None) is None:
-        await refuse(relay, request, route, values)
+        await refuse(desk, request, route, values)
     return False
 
 
-async def _answer(relay: Relay, request: Request, operation: str, wanted: ImageRequest) -> None:
-    upstream: Any = relay.upstreams.main
+async def _answer(desk: Desk, request: Request, operation: str, wanted: ImageRequest) -> None:
+    upstream: Any = desk.upstreams.main
     request.outcome.model, request.outcome.upstream = wanted.body["model"], upstream.name
     turnstile = asyncio.Semaphore(AT_ONCE)
 
@@ -138,12 +130,12 @@ def _not_honoured(wanted: ImageRequest, answer: dict[str, Any]) -> list[str]:
 # ---- the images of an edit
 
 
-async def _read_form(relay: Relay, request: Request) -> tuple[dict[str, Any], list[str]]:
+async def _read_form(desk: Desk, request: Request) -> tuple[dict[str, Any], list[str]]:
     parser = MultipartParser(boundary_of(request.head.get(b"content-type")), max_parts=48)
     body: dict[str, Any] = {}
     urls: list[str] = []
     head, content = PartBegan("", None, ""), bytearray()
-    async for data in request.body_parts(relay.settings.max_upload_bytes + FRAMING_BYTES):
+    async for data in request.body_parts(desk.settings.max_upload_bytes + FRAMING_BYTES):
         for event in parser.feed(data):
             if isinstance(event, PartBegan):
                 head, content = event, bytearray()
@@ -151,7 +143,7 @@ async def _read_form(relay: Relay, request: Request) -> tuple[dict[str, Any], li
                 content += event.data
                 _check_part(head, len(content))
             else:
-                await _take_part(relay, head, bytes(content), body, urls)
+                await _take_part(desk, head, bytes(content), body, urls)
     parser.finish()
     return body, urls
 
@@ -163,7 +155,7 @@ def _check_part(head: PartBegan, size: int) -> None:
 
 
 async def _take_part(
-    relay: Relay, head: PartBegan, content: bytes, body: dict[str, Any], urls: list[str]
+    desk: Desk, head: PartBegan, content: bytes, body: dict[str, Any], urls: list[str]
 ) -> None:
     name = head.name
     if head.filename is not None:
@@ -176,7 +168,7 @@ async def _take_part(
         return
     text = content.decode("utf-8", "replace")
     if name in _IMAGE_NAMES:
-        urls.append(await _url_of(relay, text, f"image[{len(urls)}]"))
+        urls.append(await _url_of(desk, text, f"image[{len(urls)}]"))
     elif name in _NUMBERS and text.isascii() and text.isdigit() and len(text) < 9:
         body[name] = int(text)
     elif name == "stream" and text in ("true", "false"):
@@ -185,25 +177,26 @@ async def _take_part(
         body[name] = text
 
 
-async def _urls_of(relay: Relay, body: dict[str, Any]) -> list[str]:
+async def _urls_of(desk: Desk, body: dict[str, Any]) -> list[str]:
     given = body.get("image", body.get("images"))
     listed = given if isinstance(given, list) else [given] if given else []
     need_images(len(listed), MAX_IMAGES)
-    return [await _url_of(relay, one, f"image[{at}]") for at, one in enumerate(listed)]
+    return [await _url_of(desk, one, f"image[{at}]") for at, one in enumerate(listed)]
 
 
-async def _url_of(relay: Relay, value: Any, path: str) -> str:
+async def _url_of(desk: Desk, value: Any, path: str) -> str:
     """Return the data URL for a data URL or the id of an uploaded file, given plain or inside an object."""
     if isinstance(value, dict):
         value = value.get("image_url") or value.get("file_id")
     text = want_text(value, path, "a data URL, or the id of an uploaded file")
     if text[:5].lower() == "data:":
         return check_image_url(text, path)
-    from airelays.app.turns import fill_files
-    from airelays.translate.values import FileRef
+    from airelays.dialects.translated import FileRef
+    from airelays.state.turn import fill_files
 
     part: dict[str, Any] = {"file_id": text}
-    await fill_files(relay, [FileRef(text, "image", path, part)])
+    refs = [FileRef(text, "image", path, part)]
+    await fill_files(desk.store, refs, desk.settings.max_json_body_bytes)
     return str(part["image_url"])
 
 
@@ -212,6 +205,3 @@ def _data_url(content: bytes, path: str) -> str:
     if kind is None or kind == "image/gif":
         raise fault(path, "holds no PNG, JPEG or WebP image by its signature; send one of these")
     return f"data:{kind};base64," + binascii.b2a_base64(content, newline=False).decode("ascii")
-
-
-ENDPOINTS = {"image_generation": generations, "image_edit": edits}

@@ -8,67 +8,66 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airelays import __version__
-from airelays.app.metrics import CONTENT_TYPE, Sample, render, single
 from airelays.app.page import PAGE_FIELDS, render_page
 from airelays.app.routes import ROUTES
-from airelays.disk.journal import Journal
-from airelays.disk.retention import Policy, changed, log_facts, policy_to_change, save_policy
-from airelays.disk.token import fingerprint
+from airelays.credentials.token import fingerprint
 from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.network import limiter_key
+from airelays.journal.metrics import CONTENT_TYPE, Sample, render, single
+from airelays.journal.retention import Policy, changed, log_facts, policy_to_change, save_policy
+from airelays.journal.writer import Journal
 from airelays.model import Route
 from airelays.net.request import Request
-from airelays.settings import is_loopback_host
+from airelays.settings.values import is_loopback_host
 
 if TYPE_CHECKING:
-    from airelays.app.endpoints import Endpoint
-    from airelays.app.relay import Relay
-
-__all__ = ["ENDPOINTS"]
+    from airelays.app.desk import OperatorDesk
 
 
-async def page(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def page(desk: OperatorDesk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /. The same for everybody."""
-    needs_token = relay.settings.require_bearer_auth
+    needs_token = desk.settings.require_bearer_auth
     body = render_page(
-        relay.base_url,
-        relay.upstreams.default_model(),
+        desk.base_url,
+        desk.upstreams.default_model(),
         needs_token=needs_token,
-        wide=not is_loopback_host(relay.settings.host),
+        wide=not is_loopback_host(desk.settings.host),
     )
     await request.reply(200, body, PAGE_FIELDS, b"text/html; charset=utf-8")
 
 
-async def health(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def health(
+    desk: OperatorDesk, request: Request, route: Route, values: dict[str, str]
+) -> None:
     """GET /healthz. Minimal on purpose: strangers may ask."""
     body = {"ok": True, "app_name": "AIRelays", "version": __version__}
     await request.reply(200, json.dumps(body).encode() + b"\n")
 
 
 async def relay_status(
-    relay: Relay, request: Request, route: Route, values: dict[str, str]
+    desk: OperatorDesk, request: Request, route: Route, values: dict[str, str]
 ) -> None:
     """GET /v1/relay/status. Everything that can be said without a secret and without asking the upstream."""
     query = request.head.query.split("&")
     if "activity_only=true" in query:
-        body: dict[str, Any] = {"requests_total": relay.requests_total}
+        body: dict[str, Any] = {"requests_total": desk.requests_total}
     else:
-        body = await _status(relay, request)
+        body = await _status(desk, request)
     await request.reply(200, json.dumps(body).encode() + b"\n")
 
 
-async def _status(relay: Relay, request: Request) -> dict[str, Any]:
-    settings = relay.settings
-    upstreams = await relay.upstreams.status()
-    token = relay.token.current()
-    main: dict[str, Any] = upstreams.get(relay.upstreams.main.name, {})
+async def _status(desk: OperatorDesk, request: Request) -> dict[str, Any]:
+    settings = desk.settings
+    upstreams = await desk.upstreams.status()
+    token = desk.token.current()
+    main: dict[str, Any] = upstreams.get(desk.upstreams.main.name, {})
     return {
         "object": "relay.status",
         "app_name": "AIRelays",
         "version": __version__,
         "captured_at": int(time.time()),
-        "uptime_seconds": round(relay.uptime_s(), 3),
-        **relay.facts(),
+        "uptime_seconds": round(desk.uptime_s(), 3),
+        **desk.facts(),
         "tasks": len(asyncio.all_tasks()),
         "ready": {
             "upstream_auth": bool(main.get("ready")),
@@ -76,21 +75,21 @@ async def _status(relay: Relay, request: Request) -> dict[str, Any]:
         },
         "auth": main,
         "upstreams": upstreams,
-        "relay": _summary(relay, token),
-        "storage": await relay.store.facts(),
-        "security": _security(relay, request, token),
-        "journal": _journal(relay),
+        "relay": _summary(desk, token),
+        "storage": await desk.store.facts(),
+        "security": _security(desk, request, token),
+        "journal": _journal(desk),
         "supported_routes": sorted({r.path.replace("...", "") for r in ROUTES}),
     }
 
 
-def _summary(relay: Relay, token: bytes | None) -> dict[str, Any]:
-    settings = relay.settings
+def _summary(desk: OperatorDesk, token: bytes | None) -> dict[str, Any]:
+    settings = desk.settings
     return {
         "app_name": "AIRelays",
         "host": settings.host,
-        "port": relay.port,
-        "client_base_url": relay.base_url,
+        "port": desk.port,
+        "client_base_url": desk.base_url,
         "auth_storage_mode": settings.auth_storage,
         "data_dir": settings.data_dir,
         "logs_dir": settings.logs_dir,
@@ -98,20 +97,20 @@ def _summary(relay: Relay, token: bytes | None) -> dict[str, Any]:
         "require_bearer_auth": settings.require_bearer_auth,
         "bearer_token_file": settings.bearer_token_file,
         "bearer_token_present": token is not None,
-        "bearer_token_source": relay.token.source,
+        "bearer_token_source": desk.token.source,
         "bearer_token_fingerprint": fingerprint(token) if token else None,
         "auto_generate_bearer_token": settings.auto_generate_bearer_token,
         "trust_x_forwarded_for": settings.trust_x_forwarded_for,
         "network_scope": settings.network_scope,
-        "effective_network_scope": relay.gate.scope,
+        "effective_network_scope": desk.gate.scope,
         "max_upload_bytes": settings.max_upload_bytes,
         "max_total_upload_bytes": settings.max_total_upload_bytes,
-        **_limits(relay),
+        **_limits(desk),
     }
 
 
-def _limits(relay: Relay) -> dict[str, Any]:
-    settings = relay.settings
+def _limits(desk: OperatorDesk) -> dict[str, Any]:
+    settings = desk.settings
     return {
         "rate_limit_per_minute": settings.rate_limit_per_minute,
         "rate_limit_burst": settings.rate_limit_burst,
@@ -122,16 +121,16 @@ def _limits(relay: Relay) -> dict[str, Any]:
     }
 
 
-def _security(relay: Relay, request: Request, token: bytes | None) -> dict[str, Any]:
-    gate, now_s = relay.gate, time.monotonic()
+def _security(desk: OperatorDesk, request: Request, token: bytes | None) -> dict[str, Any]:
+    gate, now_s = desk.gate, time.monotonic()
     client = gate.client_of(request.head, request.peer)
     key = limiter_key(client)
     return {
         "protected_routes": ["/v1/*", "/no-tools/v1/*"],
-        "require_bearer_auth": relay.settings.require_bearer_auth,
+        "require_bearer_auth": desk.settings.require_bearer_auth,
         "bearer_token_present": token is not None,
         "network_scope": gate.scope,
-        **_limits(relay),
+        **_limits(desk),
         "tracked_clients": len(gate.buckets),
         "blocked_clients": gate.blocklist.blocked(now_s),
         "active_clients": len(gate.leases),
@@ -145,9 +144,9 @@ def _security(relay: Relay, request: Request, token: bytes | None) -> dict[str, 
     }
 
 
-def _journal(relay: Relay) -> dict[str, Any]:
+def _journal(desk: OperatorDesk) -> dict[str, Any]:
     """Whether the log can be relied on: what was written, what was lost, and why."""
-    journal, settings = relay.recorder.journal, relay.settings
+    journal, settings = desk.notes.journal, desk.settings
     if journal is None:
         return {"enabled": False}
     return {
@@ -156,7 +155,7 @@ def _journal(relay: Relay) -> dict[str, Any]:
         "bodies": settings.log_bodies,
         "stream_lines": settings.log_stream_lines,
         **_counts(journal),
-        "withheld_records": relay.recorder.encoder.withheld,
+        "withheld_records": desk.notes.encoder.withheld,
     }
 
 
@@ -168,23 +167,25 @@ def _counts(journal: Journal) -> dict[str, Any]:
     return {**facts, "last_cleanup_at": shown}
 
 
-async def metrics(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def metrics(
+    desk: OperatorDesk, request: Request, route: Route, values: dict[str, str]
+) -> None:
     """GET /metrics and /v1/relay/metrics, for Prometheus."""
-    samples = [*_gauges(relay), *relay.recorder.metrics.samples(), *await _from_upstreams(relay)]
-    recorder = relay.recorder
+    samples = [*_gauges(desk), *desk.notes.metrics.samples(), *await _from_upstreams(desk)]
+    recorder = desk.notes
     await request.reply(200, render(samples, recorder.redactor().short), (), CONTENT_TYPE)
 
 
-def _gauges(relay: Relay) -> list[Sample]:
+def _gauges(desk: OperatorDesk) -> list[Sample]:
     """What is counted elsewhere, or is a state and no count."""
-    facts, now_s, gate = relay.facts(), time.monotonic(), relay.gate
+    facts, now_s, gate = desk.facts(), time.monotonic(), desk.gate
     found = [
         Sample("airelays_info", "gauge", "The running version.", ("version",), {(__version__,): 1}),
         single("airelays_start_time_seconds", "gauge", "When the relay began, Unix time.",
-               relay.started_wall_s),
+               desk.started_wall_s),
         single("airelays_requests_open", "gauge", "Requests running now.",
-               relay.recorder.open_requests),
-        single("airelays_streams_open", "gauge", "Streams running now.", relay.streams_open),
+               desk.notes.open_requests),
+        single("airelays_streams_open", "gauge", "Streams running now.", desk.streams_open),
         single("airelays_connections_open", "gauge", "Client connections now.",
                facts["connections"]),
         single("airelays_connections_refused_total", "counter",
@@ -193,7 +194,7 @@ def _gauges(relay: Relay) -> list[Sample]:
         single("airelays_blocked_clients", "gauge", "Addresses blocked after failed attempts.",
                gate.blocklist.blocked(now_s)),
     ]  # fmt: skip
-    journal = relay.recorder.journal
+    journal = desk.notes.journal
     if journal is not None:
         found += _journal_samples(journal)
     return found
@@ -215,10 +216,10 @@ def _journal_samples(journal: Journal) -> list[Sample]:
     ]  # fmt: skip
 
 
-async def _from_upstreams(relay: Relay) -> list[Sample]:
+async def _from_upstreams(desk: OperatorDesk) -> list[Sample]:
     ready: dict[tuple[str, ...], float] = {}
     refreshes: dict[tuple[str, ...], float] = {}
-    for name, facts in (await relay.upstreams.status()).items():
+    for name, facts in (await desk.upstreams.status()).items():
         ready[(name,)] = int(bool(facts.get("ready")))
         if isinstance(facts.get("refreshes"), int):
             refreshes[(name,)] = facts["refreshes"]
@@ -231,15 +232,15 @@ async def _from_upstreams(relay: Relay) -> list[Sample]:
 
 
 async def relay_logging(
-    relay: Relay, request: Request, route: Route, values: dict[str, str]
+    desk: OperatorDesk, request: Request, route: Route, values: dict[str, str]
 ) -> None:
     """GET and PUT /v1/relay/logging: what is kept of the traffic log, and changing that."""
-    journal = relay.recorder.journal
+    journal = desk.notes.journal
     if request.head.method == "PUT":
-        await _change_policy(relay, request, journal)
-    configured = Policy.of(relay.settings)
+        await _change_policy(desk, request, journal)
+    configured = Policy.of(desk.settings)
     try:
-        facts = await asyncio.to_thread(log_facts, relay.settings.logs_dir, configured)
+        facts = await asyncio.to_thread(log_facts, desk.settings.logs_dir, configured)
     except ConfigError as error:
         raise _log_fault("read", error) from error
     body = {**facts, "enabled": journal is not None, **(_counts(journal) if journal else {})}
@@ -251,13 +252,13 @@ def _log_fault(what: str, error: ConfigError) -> RelayError:
     return RelayError(text, status=503, code="log_storage_error", local=str(error))
 
 
-async def _change_policy(relay: Relay, request: Request, journal: Journal | None) -> None:
+async def _change_policy(desk: OperatorDesk, request: Request, journal: Journal | None) -> None:
     from airelays.app.text import read_json
 
-    changes = await read_json(relay, request)
+    changes = await read_json(desk, request)
     if not changes:
         return  # nothing is to be changed: the answer says what is
-    logs_dir, configured = relay.settings.logs_dir, Policy.of(relay.settings)
+    logs_dir, configured = desk.settings.logs_dir, Policy.of(desk.settings)
     try:
         before = await asyncio.to_thread(policy_to_change, logs_dir, configured)
         policy = changed(before, changes)
@@ -269,13 +270,3 @@ async def _change_policy(relay: Relay, request: Request, journal: Journal | None
         raise _log_fault("saved", error) from error
     if journal is not None:
         journal.policy_changed()
-
-
-ENDPOINTS: dict[str, Endpoint] = {
-    "page": page,
-    "health": health,
-    "relay_status": relay_status,
-    "relay_metrics": metrics,
-    "metrics": metrics,
-    "relay_logging": relay_logging,
-}

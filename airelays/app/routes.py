@@ -18,60 +18,73 @@ KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
 # Below these a missing token is a failed attempt, whether or not there is such a path.
 FAMILIES = ("/v1", "/no-tools/v1", "/metrics", "/docs")
 
-_TEXT = (
-    ("responses", "/responses"),
-    ("chat", "/chat/completions"),
-    ("completions", "/completions"),
+# Also below /no-tools/v1: name, path, methods, body, handler.
+_BOTH: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
+    ("responses", "/responses", POST, "json", "text:responses"),
+    ("chat", "/chat/completions", POST, "json", "text:chat"),
+    ("completions", "/completions", POST, "json", "text:completions"),
+    ("models", "/models", GET, "none", "catalogue:models"),
+    ("model", "/models/{id...}", GET, "none", "catalogue:model"),
 )
 
 
 def _table() -> tuple[Route, ...]:
     routes = [
-        Route("page", "/", GET, open=True),
-        Route("health", "/healthz", GET, open=True),
-        Route("metrics", "/metrics", GET),
-        Route("docs", "/docs", GET),
-        Route("doc", "/docs/{topic}", GET),
+        Route("page", "/", GET, open=True, handler="operator:page"),
+        Route("health", "/healthz", GET, open=True, handler="operator:health"),
+        Route("metrics", "/metrics", GET, handler="operator:metrics"),
+        Route("docs", "/docs", GET, handler="docpages:docs"),
+        Route("doc", "/docs/{topic}", GET, handler="docpages:doc"),
     ]
     for base, no_tools in (("/v1", False), ("/no-tools/v1", True)):
-        for name, path in _TEXT:
-            routes.append(Route(name, base + path, POST, "json", no_tools=no_tools))
-        routes.append(Route("models", base + "/models", GET, no_tools=no_tools))
-        routes.append(Route("model", base + "/models/{id...}", GET, no_tools=no_tools))
-    for name, path, methods, body in _V1_ONLY:
-        routes.append(Route(name, "/v1" + path, methods, body))
+        for name, path, methods, body, handler in _BOTH:
+            routes.append(Route(name, base + path, methods, body, False, no_tools, handler))
+    for name, path, methods, body, handler in _V1_ONLY:
+        routes.append(Route(name, "/v1" + path, methods, body, handler=handler))
     return tuple(routes)
 
 
-_V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
-    ("relay_status", "/relay/status", GET, "none"),
-    ("relay_metrics", "/relay/metrics", GET, "none"),
-    ("relay_logging", "/relay/logging", (*GET, "PUT"), "json"),
-    ("subscription", "/subscription/status", GET, "none"),
-    ("subscription", "/account/rate_limits", GET, "none"),
-    ("input_tokens", "/responses/input_tokens", POST, "json"),
-    ("compact", "/responses/compact", POST, "json"),
-    ("response", "/responses/{id}", (*GET, "DELETE"), "none"),
-    ("response_items", "/responses/{id}/input_items", GET, "none"),
-    ("response_cancel", "/responses/{id}/cancel", POST, "json"),
-    ("files", "/files", (*GET, "POST"), "multipart"),
-    ("file", "/files/{id}", (*GET, "DELETE"), "none"),
-    ("file_content", "/files/{id}/content", GET, "none"),
-    ("conversations", "/conversations", POST, "json"),
-    ("conversation", "/conversations/{id}", (*GET, "POST", "DELETE"), "json"),
-    ("items", "/conversations/{id}/items", (*GET, "POST"), "json"),
-    ("item", "/conversations/{id}/items/{item}", (*GET, "DELETE"), "none"),
-    ("image_generation", "/images/generations", POST, "json"),
-    ("image_edit", "/images/edits", POST, "multipart"),
-    ("forward_multipart", "/images/variations", POST, "multipart"),
-    ("forward_json", "/embeddings", POST, "json"),
-    ("forward_json", "/rerank", POST, "json"),
-    ("forward_json", "/moderations", POST, "json"),
-    ("forward_json", "/audio/speech", POST, "json"),
-    ("forward_multipart", "/audio/transcriptions", POST, "multipart"),
-    ("forward_multipart", "/audio/translations", POST, "multipart"),
-    ("realtime", "/realtime/sessions", POST, "json"),
-    ("fim", "/fim/completions", POST, "json"),
+_V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
+    ("relay_status", "/relay/status", GET, "none", "operator:relay_status"),
+    ("relay_metrics", "/relay/metrics", GET, "none", "operator:metrics"),
+    ("relay_logging", "/relay/logging", (*GET, "PUT"), "json", "operator:relay_logging"),
+    ("subscription", "/subscription/status", GET, "none", "catalogue:subscription"),
+    ("subscription", "/account/rate_limits", GET, "none", "catalogue:subscription"),
+    ("input_tokens", "/responses/input_tokens", POST, "json", "unsupported:refuse"),
+    ("compact", "/responses/compact", POST, "json", "unsupported:refuse"),
+    ("response", "/responses/{id}", (*GET, "DELETE"), "none", "stored:single"),
+    ("response_items", "/responses/{id}/input_items", GET, "none", "stored:items"),
+    ("response_cancel", "/responses/{id}/cancel", POST, "json", "stored:cancel"),
+    ("files", "/files", (*GET, "POST"), "multipart", "files:collection"),
+    ("file", "/files/{id}", (*GET, "DELETE"), "none", "files:single"),
+    ("file_content", "/files/{id}/content", GET, "none", "files:content"),
+    ("conversations", "/conversations", POST, "json", "conversations:create"),
+    (
+        "conversation",
+        "/conversations/{id}",
+        (*GET, "POST", "DELETE"),
+        "json",
+        "conversations:single",
+    ),
+    ("items", "/conversations/{id}/items", (*GET, "POST"), "json", "conversations:items"),
+    ("item", "/conversations/{id}/items/{item}", (*GET, "DELETE"), "none", "conversations:item"),
+    ("image_generation", "/images/generations", POST, "json", "images:generations"),
+    ("image_edit", "/images/edits", POST, "multipart", "images:edits"),
+    ("forward_multipart", "/images/variations", POST, "multipart", "forwarding:forward_multipart"),
+    ("forward_json", "/embeddings", POST, "json", "forwarding:forward_json"),
+    ("forward_json", "/rerank", POST, "json", "forwarding:forward_json"),
+    ("forward_json", "/moderations", POST, "json", "forwarding:forward_json"),
+    ("forward_json", "/audio/speech", POST, "json", "forwarding:forward_json"),
+    (
+        "forward_multipart",
+        "/audio/transcriptions",
+        POST,
+        "multipart",
+        "forwarding:forward_multipart",
+    ),
+    ("forward_multipart", "/audio/translations", POST, "multipart", "forwarding:forward_multipart"),
+    ("realtime", "/realtime/sessions", POST, "json", "unsupported:refuse"),
+    ("fim", "/fim/completions", POST, "json", "unsupported:refuse"),
 )
 
 ROUTES = _table()

@@ -7,43 +7,41 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airelays.app.query import list_body, paging_of, query_of
-from airelays.app.turns import no_response
-from airelays.disk import turns
 from airelays.errors import ClientFault
 from airelays.model import Route
 from airelays.net.request import Request
 from airelays.protocol.jsonio import dumps
+from airelays.state import conversations
+from airelays.state.turn import no_response
 
 if TYPE_CHECKING:
-    from airelays.app.relay import Relay
-
-__all__ = ["ENDPOINTS"]
+    from airelays.app.desk import Desk
 
 DEFAULT_PAGE, LONGEST_PAGE = 20, 100
 
 _Found = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
-async def single(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def single(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET and DELETE /v1/responses/{id}."""
     wanted = values["id"]
     if request.head.method == "DELETE":
-        recent = relay.turns.recent.forget(wanted)
-        stored = await relay.store.run(turns.forget, wanted)
+        recent = desk.turns.recent.forget(wanted)
+        stored = await desk.store.run(conversations.forget, wanted)
         if not recent and not stored:
             raise no_response(wanted)
         await request.reply(200, dumps({"id": wanted, "object": "response", "deleted": True}))
         return
     if query_of(request).get("stream") == "true":
         raise ClientFault("stream is true; an answer that is kept is given whole", param="stream")
-    response, _ = await _find(relay, wanted)
+    response, _ = await _find(desk, wanted)
     await request.reply(200, dumps(response))
 
 
-async def items(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def items(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/responses/{id}/input_items: what was asked in that turn."""
     paging = paging_of(query_of(request), default=DEFAULT_PAGE, most=LONGEST_PAGE)
-    _, asked = await _find(relay, values["id"])
+    _, asked = await _find(desk, values["id"])
     listed = [_with_id(item, values["id"], at) for at, item in enumerate(asked)]
     if paging.newest_first:
         listed.reverse()
@@ -58,9 +56,9 @@ async def items(relay: Relay, request: Request, route: Route, values: dict[str, 
     await request.reply(200, dumps(list_body(page, len(listed) > len(page))))
 
 
-async def cancel(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def cancel(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """POST /v1/responses/{id}/cancel: nothing runs in the background here."""
-    await _find(relay, values["id"])
+    await _find(desk, values["id"])
     raise ClientFault(
         "only an answer that runs in the background can be cancelled; this one is complete",
         code="invalid_request",
@@ -68,11 +66,11 @@ async def cancel(relay: Relay, request: Request, route: Route, values: dict[str,
     )
 
 
-async def _find(relay: Relay, wanted: str) -> _Found:
-    recent = relay.turns.recent.find(wanted)
+async def _find(desk: Desk, wanted: str) -> _Found:
+    recent = desk.turns.recent.find(wanted)
     if recent is not None:
         return recent.response, recent.asked
-    kept = await relay.store.run(turns.find_answer, wanted)
+    kept = await desk.store.run(conversations.find_answer, wanted)
     if kept is None:
         raise no_response(wanted)
     return json.loads(kept.body), json.loads(kept.input)
@@ -84,6 +82,3 @@ def _with_id(item: dict[str, Any], response_id: str, at: int) -> dict[str, Any]:
         return item
     made = hashlib.sha256(f"{response_id} {at}".encode()).hexdigest()[:32]
     return {"id": f"msg_{made}", **item}
-
-
-ENDPOINTS = {"response": single, "response_items": items, "response_cancel": cancel}

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from airelays.app.recording import Pace
+from airelays.dialects.reply import ReplyMap
+from airelays.dialects.stream.collect import Collector
 from airelays.errors import RelayError, UpstreamFault
+from airelays.journal.notes import Pace
 from airelays.net.request import ClientGone, Request
-from airelays.translate.stream import Collector, ReplyMap
 from airelays.upstream.base import Answer
 
 __all__ = ["STREAM_FIELDS", "StreamPump", "collect"]

@@ -13,29 +13,28 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airelays.app.streaming import StreamPump, collect
-from airelays.app.targets import Body, Target, try_targets
+from airelays.app.targets import Body, try_targets
+from airelays.dialects.chat.request import from_chat, to_chat
+from airelays.dialects.chat.stream import ChatStream
+from airelays.dialects.completions import from_completion, to_completion
+from airelays.dialects.reply import ReplyMap
+from airelays.dialects.responses.request import from_responses
+from airelays.dialects.responses.stream import ResponsesStream
+from airelays.dialects.stream.chunks import CompletionStream
+from airelays.dialects.stream.collect import Collector
+from airelays.dialects.translated import Translated
 from airelays.model import Call, Fields, Route
-from airelays.net.memory import return_large_blocks
+from airelays.net.malloc import return_large_blocks
 from airelays.net.request import Request
 from airelays.net.zstd import zstd_decoder
 from airelays.protocol.coding import check_coding, decode_body
 from airelays.protocol.jsonio import dumps, loads_object
-from airelays.translate.chat import from_chat, to_chat
-from airelays.translate.completions import from_completion, to_completion
-from airelays.translate.responses import from_responses
-from airelays.translate.stream import (
-    ChatStream,
-    Collector,
-    CompletionStream,
-    ReplyMap,
-    ResponsesStream,
-)
-from airelays.translate.values import Translated
 from airelays.upstream.base import Answer
+from airelays.upstream.choose import Target
 
 if TYPE_CHECKING:
-    from airelays.app.relay import Relay
-    from airelays.app.turns import Turn
+    from airelays.app.desk import Desk
+    from airelays.state.turn import Turn
 
 __all__ = ["chat", "completions", "read_json", "responses"]
 
@@ -46,87 +45,87 @@ _CODEX_FIELDS = (b"x-codex-", b"session-id", b"thread-id", b"session_id", b"x-cl
 _CODEX_LITE = b"x-openai-internal-codex-responses-lite"
 
 
-async def chat(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def chat(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """POST /v1/chat/completions."""
-    body = await read_json(relay, request)
-    await try_targets(relay, request, route, body, _chat)
+    body = await read_json(desk, request)
+    await try_targets(desk, request, route, body, _chat)
 
 
-async def completions(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def completions(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """POST /v1/completions."""
-    body = await read_json(relay, request)
-    await try_targets(relay, request, route, body, _completion)
+    body = await read_json(desk, request)
+    await try_targets(desk, request, route, body, _completion)
 
 
-async def responses(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def responses(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """POST /v1/responses."""
-    body = await read_json(relay, request)
-    await try_targets(relay, request, route, body, _responses)
+    body = await read_json(desk, request)
+    await try_targets(desk, request, route, body, _responses)
 
 
-async def _chat(relay: Relay, request: Request, route: Route, body: Body, target: Target) -> None:
-    if await _passed(relay, request, route, body, target, "chat"):
+async def _chat(desk: Desk, request: Request, route: Route, body: Body, target: Target) -> None:
+    if await _passed(desk, request, route, body, target, "chat"):
         return
     translated = from_chat(body, tools_allowed=not route.no_tools)
     options = translated.options
     if options.stream:
         reply = ChatStream(options, now_s=time.time(), reply_id=_reply_id("chatcmpl-", request))
-        await _stream(relay, request, target, translated, reply)
+        await _stream(desk, request, target, translated, reply)
     else:
-        await _whole(relay, request, target, translated, lambda r: to_chat(r, options))
+        await _whole(desk, request, target, translated, lambda r: to_chat(r, options))
 
 
 async def _completion(
-    relay: Relay, request: Request, route: Route, body: Body, target: Target
+    desk: Desk, request: Request, route: Route, body: Body, target: Target
 ) -> None:
-    if await _passed(relay, request, route, body, target, "completions"):
+    if await _passed(desk, request, route, body, target, "completions"):
         return
     translated = from_completion(body)
     options = translated.options
     if options.stream:
         reply = CompletionStream(options, now_s=time.time(), reply_id=_reply_id("cmpl-", request))
-        await _stream(relay, request, target, translated, reply)
+        await _stream(desk, request, target, translated, reply)
     else:
-        await _whole(relay, request, target, translated, lambda r: to_completion(r, options))
+        await _whole(desk, request, target, translated, lambda r: to_completion(r, options))
 
 
 async def _responses(
-    relay: Relay, request: Request, route: Route, body: Body, target: Target
+    desk: Desk, request: Request, route: Route, body: Body, target: Target
 ) -> None:
-    if await _passed(relay, request, route, body, target, "responses"):
+    if await _passed(desk, request, route, body, target, "responses"):
         return
     codex = is_codex(request)
     translated = from_responses(body, tools_allowed=not route.no_tools, codex=codex)
     # OpenAI's default is to store; without a word of the client the answer is remembered, in memory only.
-    keep = body.get("store") is not False and relay.settings.store_responses
+    keep = body.get("store") is not False and desk.settings.store_responses
     if translated.options.stream:
         reply = ResponsesStream(
             translated.options, codex=codex, now_s=time.time(), reply_id=_reply_id("resp_", request)
         )
-        await _stream(relay, request, target, translated, reply, keep=keep)
+        await _stream(desk, request, target, translated, reply, keep=keep)
     else:
-        await _whole(relay, request, target, translated, lambda r: r, keep=keep)
+        await _whole(desk, request, target, translated, lambda r: r, keep=keep)
 
 
 async def _passed(
-    relay: Relay, request: Request, route: Route, body: Body, target: Target, api: str
+    desk: Desk, request: Request, route: Route, body: Body, target: Target, api: str
 ) -> bool:
     """Whether a server that speaks the client's dialect served the request as it is."""
     if target.upstream.kind != "compatible":
         return False
-    if relay.store.in_use:
-        from airelays.app.turns import names_own_file
+    if desk.store.in_use:
+        from airelays.state.turn import names_own_file
 
         if names_own_file(body):
             return False
     from airelays.app.forwarding import pass_text
 
-    return await pass_text(relay, request, route, body, target, api)
+    return await pass_text(desk, request, route, body, target, api)
 
 
-async def read_json(relay: Relay, request: Request) -> dict[str, Any]:
+async def read_json(desk: Desk, request: Request) -> dict[str, Any]:
     """Return the request's JSON object. Raises ClientFault for a body that is none, or is too large."""
-    limit = relay.settings.max_json_body_bytes
+    limit = desk.settings.max_json_body_bytes
     coding, zstd = request.head.get(b"content-encoding"), None
     if coding is not None:
         zstd = zstd_decoder() if coding.strip().lower() == b"zstd" else None
@@ -134,8 +133,8 @@ async def read_json(relay: Relay, request: Request) -> dict[str, Any]:
     raw = await request.read_body(limit)
     if coding is not None:
         raw = await asyncio.to_thread(decode_body, raw, coding, limit, zstd)
-    if relay.recorder.bodies:
-        relay.recorder.body(request, raw)
+    if desk.notes.bodies:
+        desk.notes.body(request, raw)
     if len(raw) > OFF_LOOP_BYTES:
         return_large_blocks()
         return await asyncio.to_thread(loads_object, raw, max_bytes=limit)
@@ -165,13 +164,13 @@ def _call(request: Request, translated: Translated) -> Call:
     return Call(request.id, translated.conversation or "", passed, codex)
 
 
-async def _open(relay: Relay, request: Request, target: Target, translated: Translated) -> Answer:
+async def _open(desk: Desk, request: Request, target: Target, translated: Translated) -> Answer:
     """Send the request upstream; return the answer with its head known to be good."""
     body = translated.body
     if target.model != translated.options.model:
         body = {**body, "model": target.model}
-    if relay.recorder.bodies:
-        relay.recorder.calls(request, target.upstream.name, body)
+    if desk.notes.bodies:
+        desk.notes.calls(request, target.upstream.name, body)
     return await target.upstream.respond(body, _call(request, translated))
 
 
@@ -196,7 +195,7 @@ def _names(names: list[str] | tuple[str, ...]) -> bytes:
     return text[: text.rindex(b",", 0, MAX_IGNORED_BYTES - 4)] + b",..."
 
 
-async def _begin_turn(relay: Relay, translated: Translated, keep: bool) -> Turn | None:
+async def _begin_turn(desk: Desk, translated: Translated, keep: bool) -> Turn | None:
     """Return the turn of a request that needs the relay's own state; it is to be closed. Most need none."""
     if not (
         translated.conversation is not None
@@ -206,9 +205,9 @@ async def _begin_turn(relay: Relay, translated: Translated, keep: bool) -> Turn 
         or translated.item_refs
     ):
         return None
-    from airelays.app.turns import Turn
+    from airelays.state.turn import Turn
 
-    turn = Turn(relay, translated, keep=keep)
+    turn = Turn(desk.store, desk.turns, desk.settings, translated, keep=keep)
     try:
         await turn.begin()
     except BaseException:
@@ -218,7 +217,7 @@ async def _begin_turn(relay: Relay, translated: Translated, keep: bool) -> Turn 
 
 
 async def _stream(
-    relay: Relay,
+    desk: Desk,
     request: Request,
     target: Target,
     translated: Translated,
@@ -226,11 +225,11 @@ async def _stream(
     *,
     keep: bool = False,
 ) -> None:
-    turn = await _begin_turn(relay, translated, keep)
+    turn = await _begin_turn(desk, translated, keep)
     try:
-        answer = await _open(relay, request, target, translated)
-        tap, ping_s = relay.recorder.tap(request), relay.settings.ping_seconds
-        reply.redactor = relay.recorder.redactor
+        answer = await _open(desk, request, target, translated)
+        tap, ping_s = desk.notes.tap(request), desk.settings.ping_seconds
+        reply.redactor = desk.notes.redactor
         if turn is not None:
             from airelays.app.turnpump import TurnPump
 
@@ -239,14 +238,14 @@ async def _stream(
             from airelays.app.turnpump import KeepingPump
 
             pump = KeepingPump(request, answer, reply, ping_s=ping_s, tap=tap)
-            pump.keep = relay.turns.keeper(translated)
+            pump.keep = desk.turns.keeper(translated)
         else:
             pump = StreamPump(request, answer, reply, ping_s=ping_s, tap=tap)
-        relay.streams_open += 1
+        desk.streams_open += 1
         try:
             await pump.run(_disclose(answer, translated, turn))
         finally:
-            relay.streams_open -= 1
+            desk.streams_open -= 1
             request.outcome.usage = reply.usage
     finally:
         if turn is not None:
@@ -254,7 +253,7 @@ async def _stream(
 
 
 async def _whole(
-    relay: Relay,
+    desk: Desk,
     request: Request,
     target: Target,
     translated: Translated,
@@ -262,14 +261,14 @@ async def _whole(
     *,
     keep: bool = False,
 ) -> None:
-    turn = await _begin_turn(relay, translated, keep)
+    turn = await _begin_turn(desk, translated, keep)
     try:
-        answer = await _open(relay, request, target, translated)
+        answer = await _open(desk, request, target, translated)
         model = translated.options.model
         collector = Collector(now_s=time.time(), reply_id=_reply_id("resp_", request), model=model)
-        collector.redactor = relay.recorder.redactor
+        collector.redactor = desk.notes.redactor
         try:
-            await collect(request, answer, collector, relay.recorder.tap(request))
+            await collect(request, answer, collector, desk.notes.tap(request))
         finally:
             request.outcome.usage = collector.usage
         result = collector.result()
@@ -277,7 +276,7 @@ async def _whole(
             await turn.commit(result, request.outcome.bytes_in)
         said = dumps(convert(result))
         if turn is None and keep:
-            relay.turns.keeper(translated)(result, len(said))
+            desk.turns.keeper(translated)(result, len(said))
         await request.reply(200, said, _disclose(answer, translated, turn))
     finally:
         if turn is not None:

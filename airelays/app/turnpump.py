@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from airelays.app.streaming import StreamPump
-from airelays.app.turns import Turn
+from airelays.dialects.reply import ReplyMap
+from airelays.dialects.responses.stream import ResponsesStream
+from airelays.dialects.stream.collect import Collector
 from airelays.errors import RelayError
 from airelays.net.request import ClientGone, Request
-from airelays.translate.stream import Collector, ReplyMap, ResponsesStream
+from airelays.state.turn import Turn
 from airelays.upstream.base import Answer
 
 __all__ = ["KeepingPump", "TurnPump"]

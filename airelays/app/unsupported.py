@@ -9,14 +9,14 @@ from airelays.model import Route
 from airelays.net.request import Request
 
 if TYPE_CHECKING:
-    from airelays.app.relay import Relay
+    from airelays.app.desk import Desk
 
 __all__ = ["refuse"]
 
 
-async def refuse(relay: Relay, request: Request, route: Route, values: dict[str, str]) -> None:
+async def refuse(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """Say that this relay cannot do it, and that trying again will not help."""
-    kind = relay.settings.upstream_kind
+    kind = desk.settings.upstream_kind
     raise ClientFault(
         f"{route.path} is not offered: the upstream in use ({kind}) has no such API",
         status=501,

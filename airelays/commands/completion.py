@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from airelays.commands.console import Console
-from airelays.commands.line import common_flags, flags_of
-from airelays.commands.servicefile import KINDS
-from airelays.commands.snippets import CLIENTS
-from airelays.commands.table import COMMANDS, Arguments, Command, Flag
-from airelays.disk.pages import PAGES
+from airelays.app.pages import PAGES
+from airelays.commands.connect.snippets import CLIENTS
+from airelays.commands.service.files import KINDS
+from airelays.commands.table import COMMANDS
 from airelays.errors import FlagError
-from airelays.options import OPTIONS
+from airelays.settings.table import OPTIONS
+from airelays.terminal.arguments import Arguments, Command, Flag
+from airelays.terminal.console import Console
+from airelays.terminal.line import common_flags, flags_of
 
 __all__ = ["run"]
 

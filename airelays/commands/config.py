@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from airelays.commands.console import Console, escaped
-from airelays.commands.context import Context, find_config, find_context, find_places
-from airelays.commands.table import Arguments
-from airelays.config import Origin, check_listener
 from airelays.errors import ConfigError
-from airelays.options import OPTIONS, Option
+from airelays.settings.load import Origin, check_listener
+from airelays.settings.table import OPTIONS, Option
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console, escaped
+from airelays.terminal.context import Context, find_config, find_context, find_places
 
 __all__ = ["run_check", "run_path", "run_show"]
 
@@ -37,7 +37,7 @@ def run_show(args: Arguments, console: Console) -> int:
 
 def run_check(args: Arguments, console: Console) -> int:
     """Say whether the relay would start with these options; every problem is a ConfigError before."""
-    from airelays.commands.readiness import check_start, doubts
+    from airelays.commands.doctor.readiness import check_start, doubts
 
     context = find_context(args, console)
     check_listener(context.settings)
@@ -85,7 +85,7 @@ def _as_json(context: Context, with_origin: bool) -> dict[str, Any]:
 
 def _beaten(context: Context) -> dict[str, str]:
     """Return what to say beside the options that a saved policy of the traffic log wins over."""
-    from airelays.disk.retention import Policy, overridden, policy_path
+    from airelays.journal.retention import Policy, overridden, policy_path
 
     settings = context.settings
     try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from airelays.commands.console import Console, escaped
-from airelays.commands.table import Arguments
-from airelays.disk.pages import PAGES, page_text, page_title
+from airelays.app.pages import PAGES, page_text, page_title
 from airelays.errors import FlagError
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console, escaped
 
 __all__ = ["run", "styled"]
 

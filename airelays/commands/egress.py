@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from airelays.commands.console import Console
-from airelays.commands.context import find_context
-from airelays.commands.table import Arguments
 from airelays.errors import UpstreamFault
 from airelays.net.client import Client
-from airelays.settings import Settings, UpstreamSettings
+from airelays.settings.values import Settings, UpstreamSettings
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console
+from airelays.terminal.context import find_context
 
 __all__ = ["run"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from airelays.commands.console import Console
-from airelays.commands.context import find_context
 from airelays.commands.logview import seconds_text, tokens_a_second, when
-from airelays.commands.table import Arguments
-from airelays.disk.logfiles import check_folders, list_files, parse_line, read_lines
-from airelays.disk.theirs import denied
+from airelays.credentials.as_owner import denied
 from airelays.errors import ConfigError, FlagError
+from airelays.journal.files import check_folders, list_files, parse_line, read_lines
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console
+from airelays.terminal.context import find_context
 
 __all__ = ["run", "timeline", "verdict"]
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from airelays import __version__
-from airelays.commands.client import client_facts, print_client, serve_command
-from airelays.commands.configtext import render_config
-from airelays.commands.console import Console
-from airelays.commands.context import Context, find_context, find_places
-from airelays.commands.table import Arguments
+from airelays.commands.connect.facts import client_facts, print_client, serve_command
 from airelays.commands.token import token_text
 from airelays.commands.weaktoken import check_strength, weak_warning
-from airelays.config import check_listener, parse_toml
+from airelays.credentials.secretfile import make_private_dir
+from airelays.credentials.token import create_token
 from airelays.disk.outside import find_target, write_outside
-from airelays.disk.secretfile import make_private_dir
-from airelays.disk.token import create_token
 from airelays.errors import ConfigError, FlagError
-from airelays.options import OPTIONS
-from airelays.values import is_unicode
+from airelays.settings.load import check_listener, parse_toml
+from airelays.settings.parse import is_unicode
+from airelays.settings.table import OPTIONS
+from airelays.settings.write import render_config
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console
+from airelays.terminal.context import Context, find_context, find_places
 
 __all__ = ["run"]
 

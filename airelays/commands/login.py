@@ -12,12 +12,12 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from airelays.commands.console import Console, escaped
-from airelays.commands.context import Context, find_context
-from airelays.commands.progress import wait_visibly
-from airelays.commands.table import Arguments
 from airelays.errors import ConfigError, FlagError, UpstreamFault
 from airelays.net.client import Client
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console, escaped
+from airelays.terminal.context import Context, find_context
+from airelays.terminal.progress import wait_visibly
 from airelays.upstream.chatgpt.callback import PORTS
 from airelays.upstream.chatgpt.calls import USER_AGENT
 from airelays.upstream.chatgpt.login import (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from airelays.commands.console import Console
-from airelays.commands.context import Context, find_context
-from airelays.commands.table import Arguments
 from airelays.errors import ConfigError, UpstreamFault
 from airelays.net.client import Client
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console
+from airelays.terminal.context import Context, find_context
 from airelays.upstream.chatgpt.calls import USER_AGENT
 from airelays.upstream.chatgpt.oauth import Issuer
 from airelays.upstream.chatgpt.signin import SignIn

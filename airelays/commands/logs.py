@@ -6,12 +6,10 @@ import json
 import time
 from typing import Any
 
-from airelays.commands.console import Console
-from airelays.commands.context import find_context
 from airelays.commands.logview import View
-from airelays.commands.table import Arguments
-from airelays.disk.logfiles import Tail, check_folders, list_files, parse_line
-from airelays.disk.retention import (
+from airelays.errors import FlagError
+from airelays.journal.files import Tail, check_folders, list_files, parse_line
+from airelays.journal.retention import (
     CLEANUP_SECONDS,
     MIB,
     Policy,
@@ -24,8 +22,10 @@ from airelays.disk.retention import (
     prune,
     save_policy,
 )
-from airelays.errors import FlagError
-from airelays.settings import Settings
+from airelays.settings.values import Settings
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console
+from airelays.terminal.context import find_context
 
 __all__ = ["POLICY_FLAGS", "run", "run_prune"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from airelays.commands.console import Console, escaped
+from airelays.terminal.console import Console, escaped
 
 __all__ = ["View", "seconds_text", "tokens_a_second", "when"]
 

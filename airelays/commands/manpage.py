@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from airelays import __version__
-from airelays.commands.console import Console
-from airelays.commands.line import common_flags, flags_of
-from airelays.commands.table import COMMANDS, Arguments, Command, Flag
+from airelays.commands.table import COMMANDS
+from airelays.terminal.arguments import Arguments, Command, Flag
+from airelays.terminal.console import Console
+from airelays.terminal.line import common_flags, flags_of
 
 __all__ = ["run"]
 

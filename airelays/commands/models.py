@@ -6,11 +6,11 @@ import asyncio
 import json
 from typing import Any
 
-from airelays.app.upstreams import Upstreams
-from airelays.commands.console import Console, escaped
-from airelays.commands.context import Context, find_context
-from airelays.commands.table import Arguments
 from airelays.errors import ConfigError, RelayError
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console, escaped
+from airelays.terminal.context import Context, find_context
+from airelays.upstream.choose import Upstreams
 
 __all__ = ["run"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from airelays.commands.console import Console
-from airelays.commands.table import Arguments
-from airelays.translate.quirks import QUIRKS
+from airelays.dialects.parameters import QUIRKS
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console
 
 __all__ = ["run"]
 

@@ -7,20 +7,20 @@ import os
 import signal
 
 from airelays import __version__
-from airelays.commands.client import ROTATE, program_words
-from airelays.commands.console import Console, escaped
-from airelays.commands.context import Context, find_context
-from airelays.commands.table import Arguments
+from airelays.commands.connect.facts import ROTATE, program_words
 from airelays.commands.weaktoken import check_strength, is_refused, weak_warning
-from airelays.config import Settings, check_listener, is_loopback_host
-from airelays.disk.lock import FileLock, LockUnsupported
+from airelays.credentials.lock import FileLock, LockUnsupported
+from airelays.credentials.secretfile import make_private_dir, sweep_leftovers, write_private
+from airelays.credentials.token import create_token
 from airelays.disk.outside import write_outside
 from airelays.disk.regular import read_regular
-from airelays.disk.secretfile import make_private_dir, sweep_leftovers, write_private
-from airelays.disk.token import create_token
-from airelays.disk.unblock import hears_unblock
 from airelays.errors import ConfigError
-from airelays.settings import client_base_url, is_wildcard_host
+from airelays.host.unblock import hears_unblock
+from airelays.settings.load import Settings, check_listener, is_loopback_host
+from airelays.settings.values import client_base_url, is_wildcard_host
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console, escaped
+from airelays.terminal.context import Context, find_context
 
 __all__ = ["needs_new_token", "run"]
 
@@ -62,7 +62,7 @@ def run(args: Arguments, console: Console) -> int:
 def _serve(context: Context, console: Console, args: Arguments) -> int:
     # Until the relay listens everything that is made stays, so looking for garbage is time lost.
     gc.disable()
-    from airelays.app.process import run as run_relay
+    from airelays.host.process import run as run_relay
 
     ready_file = args.get("--ready-file")
     written: list[str] = []

@@ -6,14 +6,14 @@ import os
 import sys
 from typing import Any
 
-from airelays.commands.client import client_facts, print_client
-from airelays.commands.console import Console
-from airelays.commands.context import Context, find_context
-from airelays.commands.table import Arguments
+from airelays.commands.connect.facts import client_facts, print_client
 from airelays.commands.weaktoken import weak_warning
-from airelays.disk.theirs import check_readable
-from airelays.disk.token import fingerprint
+from airelays.credentials.as_owner import check_readable
+from airelays.credentials.token import fingerprint
 from airelays.errors import ConfigError
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console
+from airelays.terminal.context import Context, find_context
 from airelays.upstream.chatgpt.login import is_headless
 from airelays.upstream.chatgpt.signin import SignIn
 from airelays.upstream.chatgpt.store import SignInStore

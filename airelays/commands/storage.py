@@ -8,15 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airelays.commands.console import Console, escaped
-from airelays.commands.context import find_context
-from airelays.commands.table import Arguments
-from airelays.disk.inspection import Check, Use, check, prune, use
-from airelays.disk.lock import FileLock, LockUnsupported
-from airelays.disk.state import State, storage_fault
-from airelays.disk.theirs import check_readable
+from airelays.credentials.as_owner import check_readable
+from airelays.credentials.lock import FileLock, LockUnsupported
 from airelays.errors import ConfigError, FlagError, RelayError
-from airelays.settings import Settings
+from airelays.settings.values import Settings
+from airelays.state.database import State, storage_fault
+from airelays.state.inspection import Check, Use, check, prune, use
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console, escaped
+from airelays.terminal.context import find_context
 
 __all__ = ["run_check", "run_prune", "run_show"]
 

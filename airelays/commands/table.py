@@ -1,66 +1,11 @@
-"""The table of commands, and what the command line is parsed into. Layer: commands.
+"""The table of commands. Layer: commands.
 
-A new command is one module with `run(args, console) -> exit code`, one loader in `loaders.py` and one `Command` here.
+A new command is one module with `run(args, console) -> exit code` and one `Command` here, which names it as text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
-from airelays.commands import loaders
-from airelays.commands.loaders import Run
-
-__all__ = ["COMMANDS", "GLOBAL_FLAGS", "Arguments", "Command", "Flag"]
-
-
-class Flag(NamedTuple):
-    """A flag of one command that is no option. `value` names its argument; empty: it has none."""
-
-    name: str
-    help: str
-    value: str = ""
-    short: str = ""
-
-
-class Arguments:
-    """The parsed command line: the command's name, its words, the flags as they were given."""
-
-    def __init__(self, command: str, words: tuple[str, ...], flags: dict[str, str]) -> None:
-        self.command = command
-        self.words = words
-        self.flags = flags
-
-    def has(self, flag: str) -> bool:
-        """Whether `flag` was given."""
-        return flag in self.flags
-
-    def get(self, flag: str) -> str | None:
-        """Return the value given with `flag`, or None."""
-        return self.flags.get(flag)
-
-    def option_texts(self) -> dict[str, str]:
-        """Return the flags that set an option, as attribute -> text, for `config.load`."""
-        from airelays.options import OPTIONS
-
-        return {
-            option.attribute: option.flag_value or self.flags[option.flag]
-            for option in OPTIONS
-            if option.flag in self.flags
-        }
-
-
-class Command(NamedTuple):
-    """One command. `words` shows its positional arguments; `most` is how many it takes."""
-
-    name: str
-    summary: str
-    load: Callable[[], Run]
-    text: str = ""
-    flags: tuple[Flag, ...] = ()
-    words: str = ""
-    most: int = 0
-
+from airelays.terminal.arguments import Command, Flag
 
 GLOBAL_FLAGS = (
     Flag("--config", "Config file to read or write.", "PATH"),
@@ -79,7 +24,7 @@ COMMANDS = (
     Command(
         "serve",
         "Run the relay.",
-        loaders.serve,
+        "serve:run",
         "Listens until it is stopped. SIGTERM or Ctrl-C lets running answers finish for "
         "server.drain_seconds; a second one ends at once. Exit 75 when another relay uses the data folder.",
         (
@@ -93,7 +38,7 @@ COMMANDS = (
     Command(
         "init",
         "Write the config file and make the relay token.",
-        loaders.init,
+        "init:run",
         "Keeps what is there: the config file is written again only with --force (the previous one stays "
         "as config.toml.bak), and an existing token is kept and not shown.",
         (
@@ -108,7 +53,7 @@ COMMANDS = (
     Command(
         "login",
         "Sign in to ChatGPT.",
-        loaders.login,
+        "login:run",
         "Opens nothing by itself unless auth.browser_open is set; the address is always printed. Without a "
         "display, or over SSH, a device code is used. The sign-in is stored where auth.storage says.",
         (
@@ -124,33 +69,33 @@ COMMANDS = (
     Command(
         "logout",
         "Revoke the sign-in and remove it from this machine.",
-        loaders.logout,
+        "logout:run",
         "Removed even when the issuer cannot be asked.",
         (JSON,),
     ),
     Command(
         "status",
         "Show options, relay token and sign-in; asks nobody.",
-        loaders.status,
+        "status:run",
         flags=(JSON,),
     ),
     Command(
         "models",
         "List the models that clients may ask for.",
-        loaders.models,
+        "models:run",
         "Asks the upstreams, as GET /v1/models of a running relay does.",
         (JSON,),
     ),
     Command(
         "usage",
         "Show how much of the subscription's windows is used.",
-        loaders.usage,
+        "usage:run",
         flags=(JSON, Flag("--raw", "With --json: add what the upstream sent.")),
     ),
     Command(
         "doctor",
         "Check everything between a client and the upstream, and say what to do.",
-        loaders.doctor,
+        "doctor.command:run",
         "Exit 1 when a check fails.",
         (
             JSON,
@@ -161,36 +106,36 @@ COMMANDS = (
     Command(
         "token show",
         "Show the relay token.",
-        loaders.token_show,
+        "token:run_show",
         "On a terminal with everything a client needs; elsewhere the bare token, for $(airelays token show).",
         (JSON,),
     ),
     Command(
         "token rotate",
         "Make a new relay token; the old one stops at once.",
-        loaders.token_rotate,
+        "token:run_rotate",
         "A running relay notices. The sign-in upstream is not touched.",
         (JSON,),
     ),
     Command(
         "config show",
         "Show every option as it is in effect.",
-        loaders.config_show,
+        "config:run_show",
         "Values that may hold a secret are shown as ***.",
         (JSON, Flag("--origin", "Say where each value comes from.")),
     ),
     Command(
         "config check",
         "Check file, environment and flags; exit 1 if the relay would not start with them.",
-        loaders.config_check,
+        "config:run_check",
         "Warns of what would only make requests fail: certificates, keys, fallbacks that are not there.",
         flags=(JSON,),
     ),
-    Command("config path", "Print where the config file is.", loaders.config_path),
+    Command("config path", "Print where the config file is.", "config:run_path"),
     Command(
         "connect",
         "Show, write or take back the settings of a client program.",
-        loaders.connect,
+        "connect.command:run",
         "Without CLIENT: lists the known ones. The token's value is never written: settings name the command "
         "that prints it, or a variable.",
         (
@@ -203,13 +148,13 @@ COMMANDS = (
     Command(
         "quirks",
         "List the adaptations that the relay makes for clients.",
-        loaders.quirks,
+        "quirks:run",
         flags=(JSON,),
     ),
     Command(
         "logs",
         "Show where the traffic log is and what is kept of it; -f shows requests live.",
-        loaders.logs,
+        "logs:run",
         "A retention given here is saved beside the log and wins over the config file, also for a relay that "
         "runs. With --follow --json the records themselves are printed, one a line.",
         (
@@ -225,13 +170,13 @@ COMMANDS = (
     Command(
         "logs prune",
         "Remove now what the retention no longer keeps.",
-        loaders.logs_prune,
+        "logs:run_prune",
         flags=(JSON, Flag("--dry-run", "Only say what would be removed.")),
     ),
     Command(
         "explain",
         "Show one request as a timeline, and where and why it ended.",
-        loaders.explain,
+        "explain:run",
         "The id is in the x-request-id header of every answer; the first six digits will do.",
         (JSON,),
         "REQUEST_ID",
@@ -240,7 +185,7 @@ COMMANDS = (
     Command(
         "unblock",
         "Lift the block of an address after failed attempts, or of all.",
-        loaders.unblock,
+        "unblock:run",
         "Works on the machine of the relay, also when the operator's own address is the blocked one.",
         (JSON,),
         "[IP]",
@@ -249,20 +194,20 @@ COMMANDS = (
     Command(
         "storage",
         "Show what is stored: files, conversations, answers.",
-        loaders.storage,
+        "storage:run_show",
         flags=(JSON,),
     ),
     Command(
         "storage check",
         "Compare every stored row with its bytes; exit 1 when something is wrong.",
-        loaders.storage_check,
+        "storage:run_check",
         "Without a running relay the leftovers of a crash are swept first, as at the relay's start.",
         (JSON,),
     ),
     Command(
         "storage prune",
         "Delete what has expired and give the space back.",
-        loaders.storage_prune,
+        "storage:run_prune",
         "Always: files past their expires_after or without bytes, answers past "
         "storage.responses_retention_days. Works beside a running relay.",
         (
@@ -277,14 +222,14 @@ COMMANDS = (
     Command(
         "docs",
         "List the pages of the documentation, or show one.",
-        loaders.docs,
+        "docs:run",
         words="[TOPIC]",
         most=1,
     ),
     Command(
         "service install",
         "Run the relay in the background whenever you are logged in.",
-        loaders.service_install,
+        "service.command:run_install",
         "Writes the file that `service print` shows, and starts the service. Flags that every command takes go into "
         "the file; what the environment says does not.",
         (SYSTEM, PROGRAM, Flag("--no-start", "Only write the file.")),
@@ -292,26 +237,26 @@ COMMANDS = (
     Command(
         "service uninstall",
         "Stop that service and remove its file.",
-        loaders.service_uninstall,
+        "service.command:run_uninstall",
         flags=(SYSTEM,),
     ),
     Command(
         "service status",
         "Show whether the service is installed and runs.",
-        loaders.service_status,
+        "service.command:run_status",
         "Exit 1 when it does not run.",
         (SYSTEM,),
     ),
     Command(
         "service print",
         "Print the file that `service install` would write.",
-        loaders.service_print,
+        "service.command:run_print",
         flags=(SYSTEM, KIND, PROGRAM),
     ),
     Command(
         "migrate",
         "Take over config, token, sign-in, files and conversations of an earlier AIRelays.",
-        loaders.migrate,
+        "migrate.command:run",
         "Looks in the folders of earlier releases. Keeps what is there already; run again, it changes nothing. "
         "Exit 1 when a part could not be taken over; the others are. Stop the earlier program first.",
         (
@@ -324,24 +269,24 @@ COMMANDS = (
     Command(
         "egress",
         "List every place that the relay may connect to with these options.",
-        loaders.egress,
+        "egress:run",
         flags=(JSON,),
     ),
     Command(
         "selfcheck",
         "Show digests of this copy of the program, and what is inside it.",
-        loaders.selfcheck,
+        "doctor.digests:run",
         flags=(JSON,),
     ),
     Command(
         "completion",
         "Print the completions for a shell: bash, zsh, fish or powershell.",
-        loaders.completion,
+        "completion:run",
         words="SHELL",
         most=1,
     ),
-    Command("manpage", "Print the manual page, for man(1).", loaders.manpage),
+    Command("manpage", "Print the manual page, for man(1).", "manpage:run"),
     Command(
-        "version", "Show the version and what the program runs on.", loaders.version, flags=(JSON,)
+        "version", "Show the version and what the program runs on.", "version:run", flags=(JSON,)
     ),
 )

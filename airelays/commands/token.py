@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from airelays.commands.client import client_facts, print_client
-from airelays.commands.console import Console
-from airelays.commands.context import Context, find_context
-from airelays.commands.table import Arguments
-from airelays.disk.token import generate_token, write_token
+from airelays.commands.connect.facts import client_facts, print_client
+from airelays.credentials.token import generate_token, write_token
 from airelays.errors import ConfigError
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console
+from airelays.terminal.context import Context, find_context
 
 __all__ = ["run_rotate", "run_show"]
 

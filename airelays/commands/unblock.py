@@ -7,13 +7,13 @@ import signal
 import time
 from ipaddress import ip_address
 
-from airelays.commands.console import Console
-from airelays.commands.context import find_context
-from airelays.commands.table import Arguments
-from airelays.disk.lock import FileLock, LockUnsupported, read_note
-from airelays.disk.theirs import check_readable, signal_as_owner
-from airelays.disk.unblock import ask, hears_unblock, read_answer, withdraw
+from airelays.credentials.as_owner import check_readable, signal_as_owner
+from airelays.credentials.lock import FileLock, LockUnsupported, read_note
 from airelays.errors import ConfigError, FlagError
+from airelays.host.unblock import ask, hears_unblock, read_answer, withdraw
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console
+from airelays.terminal.context import find_context
 
 __all__ = ["run"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from airelays.commands.console import Console
-from airelays.commands.context import Context, find_context
-from airelays.commands.table import Arguments
-from airelays.commands.windows import print_windows
+from airelays.commands.usage_bars import print_windows
 from airelays.errors import ConfigError, RelayError
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console
+from airelays.terminal.context import Context, find_context
 from airelays.upstream.chatgpt.backend import ChatGPTUpstream
 
 __all__ = ["run"]

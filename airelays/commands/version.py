@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from airelays import __version__
-from airelays.commands.console import Console
-from airelays.commands.table import Arguments
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console
 
 __all__ = ["run"]
 

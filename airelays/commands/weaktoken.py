@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from airelays.commands.context import Context
-from airelays.config import Settings, is_loopback_host
-from airelays.disk.token import remedy, weak_sentence
+from airelays.credentials.token import remedy, weak_sentence
 from airelays.errors import ConfigError
 from airelays.guard.auth import weakness
+from airelays.settings.load import Settings, is_loopback_host
+from airelays.terminal.context import Context
 
 __all__ = ["check_strength", "is_refused", "weak_warning", "weakness_of"]
 

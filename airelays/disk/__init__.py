@@ -1,3 +1,1 @@
-"""Files: secrets, locks, the token, documentation pages, the store and the journal. Layer: I/O."""
-
-from __future__ import annotations
+"""Files of any kind: opened only if they are regular, written outside our folders without harm. Layer: I/O."""

@@ -20,9 +20,9 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from airelays.credentials.as_owner import denied
+from airelays.credentials.secretfile import stage, sync_folder
 from airelays.disk.regular import kind_of
-from airelays.disk.secretfile import stage, sync_folder
-from airelays.disk.theirs import denied
 from airelays.errors import ConfigError
 
 __all__ = ["find_target", "remove_outside", "write_outside"]

@@ -27,7 +27,7 @@ LONG_TOKEN_BYTES = 32
 # Below these a token is weak: what people type while they try something out, and never what `token rotate` makes.
 ENOUGH_BYTES = 16
 ENOUGH_KINDS = 8
-# In lower case. The first stands in our own documentation (tests/test_weak_tokens.py reads it there).
+# In lower case. The first stands in our own documentation (tests/credentials/test_weak_tokens.py reads it there).
 PUBLISHED = frozenset((b"your_airelays_token", b"x", b"test", b"changeme", b"sk-1234"))
 
 # OpenAI SDKs send Authorization; Azure-style clients `api-key`; Continue sends `x-api-key` beside it.

@@ -14,12 +14,12 @@ from ipaddress import ip_network
 from typing import Any, NamedTuple
 
 from airelays.errors import ClientFault
-from airelays.guard import auth, network, origin
+from airelays.guard import auth, browser, network
 from airelays.guard.blocklist import Blocklist
 from airelays.guard.bucket import Buckets
-from airelays.guard.leases import Lease, Leases
+from airelays.guard.limits import Lease, Leases
 from airelays.model import Peer, RequestHead, Route
-from airelays.settings import Settings
+from airelays.settings.values import Settings
 
 __all__ = ["DOCS_WITHOUT_TOKEN", "Admission", "Gate", "Refused"]
 
@@ -71,7 +71,7 @@ class Gate:
         self.blocklist.max_attempts = settings.failed_auth_max_attempts
         self.blocklist.window_s = settings.failed_auth_window_seconds
         self.blocklist.block_s = settings.failed_auth_block_seconds
-        own = {origin.host_name(_bracketed(settings.host))} - {"0.0.0.0", "::", ""}
+        own = {browser.host_name(_bracketed(settings.host))} - {"0.0.0.0", "::", ""}
         self._hosts = _SIDES_OF_LOOPBACK | own | {h.lower() for h in settings.allowed_hosts}
         self._origins = frozenset(o.lower() for o in settings.allowed_origins)
         # On a loopback listener nobody else can come; a wider one follows network_scope.
@@ -158,8 +158,8 @@ class Gate:
                 status=403,
                 code="origin_not_allowed",
             )
-        followed = route is not None and route.open and origin.is_navigation(head)
-        if page is None and origin.is_cross_site(head) and not followed:
+        followed = route is not None and route.open and browser.is_navigation(head)
+        if page is None and browser.is_cross_site(head) and not followed:
             raise Refused(
                 "requests that another web site causes are refused",
                 "cross_site",
@@ -169,13 +169,13 @@ class Gate:
 
     def is_our_host(self, authority: str, here: str) -> bool:
         """Whether `authority` names this relay; the very address connected to cannot be a rebound name."""
-        if origin.is_allowed_host(authority, self._hosts):
+        if browser.is_allowed_host(authority, self._hosts):
             return True
-        return bool(here) and origin.host_name(authority) == here.lower()
+        return bool(here) and browser.host_name(authority) == here.lower()
 
     def allows_origin(self, page: bytes, authority: str) -> bool:
         """Whether a page of origin `page` may call."""
-        return origin.is_allowed_origin(page.decode("latin-1"), authority, self._origins)
+        return browser.is_allowed_origin(page.decode("latin-1"), authority, self._origins)
 
     def check_scope(self, client: str) -> None:
         """Refuse (403) a client outside the network scope."""
@@ -268,7 +268,7 @@ def _check_attempt(head: RequestHead, family: str) -> None:
             status=404,
             code="unknown_route",
         )
-    if family == "/docs" and origin.opens_page(head):
+    if family == "/docs" and browser.opens_page(head):
         raise Refused(
             "the documentation needs the relay token, which a browser does not send; `airelays docs` shows it",
             DOCS_WITHOUT_TOKEN,

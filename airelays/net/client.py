@@ -17,9 +17,9 @@ from typing import Any
 
 from airelays.errors import RelayBug, UpstreamFault
 from airelays.model import Fields, ResponseHead
+from airelays.net.address import Target, split_url
 from airelays.net.dial import open_connection
 from airelays.net.exchange import Exchange
-from airelays.net.origin import Target, split_url
 from airelays.net.proxy import Proxy, ProxyRules
 from airelays.net.response import Response
 from airelays.net.trust import Trust

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from airelays.errors import UpstreamFault
-from airelays.net.origin import Target
+from airelays.net.address import Target
 from airelays.net.proxy import Proxy
 from airelays.protocol.http1 import encode_request_head, find_head_end, parse_response_head
-from airelays.tables import is_near
+from airelays.settings.named import is_near
 
 __all__ = ["Dialled", "let_go", "open_connection", "unreachable"]
 

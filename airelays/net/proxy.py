@@ -10,8 +10,8 @@ from base64 import b64encode
 from collections.abc import Mapping
 
 from airelays.errors import ConfigError, UpstreamFault
-from airelays.net.origin import is_loopback, split_url
-from airelays.record import Record
+from airelays.net.address import is_loopback, split_url
+from airelays.settings.record import Record
 
 __all__ = ["Proxy", "ProxyRules"]
 

@@ -21,7 +21,7 @@ from airelays.protocol.http1 import (
     check_partial_head,
     find_head_end,
 )
-from airelays.record import Record
+from airelays.settings.record import Record
 
 __all__ = ["Handler", "Session", "SessionLimits", "new_request_id"]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from airelays.disk.regular import NotRegular, check_regular, read_regular
 from airelays.errors import UpstreamFault
-from airelays.record import Record
+from airelays.settings.record import Record
 
 __all__ = ["SYSTEM_STORES", "Store", "Trust", "bundled_certificates"]
 

@@ -9,10 +9,12 @@ __all__ = ["BODIES"]
 FILES = "airelays/app/files.py"
 JSONIO = "airelays/protocol/jsonio.py"
 MULTIPART = "airelays/protocol/multipart.py"
-UPLOADS = "airelays/guard/uploads.py"
-BAD_JSON = ("tests/test_jsonio.py::test_what_is_not_is_a_client_fault",)
-BAD_PART = ("tests/test_multipart.py::test_a_bad_part_head_is_refused",)
-BAD_TYPE = ("tests/test_multipart.py::test_a_content_type_without_a_usable_boundary_is_refused",)
+UPLOADS = "airelays/state/quota.py"
+BAD_JSON = ("tests/protocol/test_jsonio.py::test_what_is_not_is_a_client_fault",)
+BAD_PART = ("tests/protocol/test_multipart.py::test_a_bad_part_head_is_refused",)
+BAD_TYPE = (
+    "tests/protocol/test_multipart.py::test_a_content_type_without_a_usable_boundary_is_refused",
+)
 
 BODIES = (
     Defence(
@@ -37,7 +39,7 @@ BODIES = (
         JSONIO,
         'b"".join(outside.split(b\'"\')[::2])',
         "outside",
-        ("tests/test_jsonio.py::test_brackets_inside_strings_do_not_count_as_nesting",),
+        ("tests/protocol/test_jsonio.py::test_brackets_inside_strings_do_not_count_as_nesting",),
     ),
     Defence(
         "B1",
@@ -77,7 +79,7 @@ BODIES = (
         JSONIO,
         "_LONE_ESCAPE.search(raw):\n",
         "False:\n",
-        ("tests/test_jsonio.py::test_what_is_an_object_is_read",),
+        ("tests/protocol/test_jsonio.py::test_what_is_an_object_is_read",),
     ),
     Defence(
         "B1",
@@ -85,63 +87,63 @@ BODIES = (
         "airelays/app/text.py",
         "    if len(raw) > OFF_LOOP_BYTES:\n",
         "    if False:\n",
-        ("tests/test_live_bounds.py::test_a_large_body_is_parsed_off_the_loop",),
+        ("tests/net/test_live_bounds.py::test_a_large_body_is_parsed_off_the_loop",),
     ),
     Defence(
         "B2",
         "choices are bounded",
-        "airelays/translate/parameters.py",
+        "airelays/dialects/parameters.py",
         "    if value is not None and (isinstance(value, bool) or value != 1):\n",
         "    if False:\n",
-        ("tests/test_translate_chat.py::test_a_parameter_that_cannot_be_served_is_named",),
+        ("tests/dialects/test_chat.py::test_a_parameter_that_cannot_be_served_is_named",),
     ),
     Defence(
         "B2",
         "tools are counted",
-        "airelays/translate/tools.py",
+        "airelays/dialects/tools.py",
         "MAX_TOOLS = 512",
         "MAX_TOOLS = 1 << 30",
-        ("tests/test_translate_tools.py::test_the_number_of_tools_is_bounded",),
+        ("tests/dialects/test_tools.py::test_the_number_of_tools_is_bounded",),
     ),
     Defence(
         "B2",
         "messages are counted",
-        "airelays/translate/messages.py",
+        "airelays/dialects/chat/messages.py",
         'want_list(messages, "messages", most=MAX_MESSAGES)',
         'want_list(messages, "messages", most=1 << 30)',
-        ("tests/test_translate_chat.py::test_the_number_of_messages_is_bounded",),
+        ("tests/dialects/test_chat.py::test_the_number_of_messages_is_bounded",),
     ),
     Defence(
         "B2",
         "stop sequences are counted",
-        "airelays/translate/parameters.py",
+        "airelays/dialects/parameters.py",
         'want_list(value, "stop", most=MAX_STOPS)',
         'want_list(value, "stop", most=1 << 30)',
-        ("tests/test_translate_parameters.py::test_stop_sequences_are_bounded",),
+        ("tests/dialects/test_parameters.py::test_stop_sequences_are_bounded",),
     ),
     Defence(
         "B2",
         "stop sequences are bounded in length",
-        "airelays/translate/parameters.py",
+        "airelays/dialects/parameters.py",
         "        if len(stop) > MAX_STOP_CHARS:\n",
         "        if False:\n",
-        ("tests/test_translate_parameters.py::test_stop_sequences_are_bounded",),
+        ("tests/dialects/test_parameters.py::test_stop_sequences_are_bounded",),
     ),
     Defence(
         "B3",
         "an image's address is http(s) or data",
-        "airelays/translate/parts.py",
+        "airelays/dialects/parts.py",
         '        if ":" in url[:32] and url[:4].lower() == "http":\n            return _web_url(url, path)\n',
         "        return url\n",
-        ("tests/test_translate_parts.py::test_other_addresses_are_refused",),
+        ("tests/dialects/test_parts.py::test_other_addresses_are_refused",),
     ),
     Defence(
         "B3",
         "a file's address is http(s)",
-        "airelays/translate/parts.py",
+        "airelays/dialects/parts.py",
         '    if scheme not in ("http", "https") or url[len(scheme) : len(scheme) + 3] != "://":\n',
         "    if False:\n",
-        ("tests/test_translate_parts.py::test_malformed_parts_are_named",),
+        ("tests/dialects/test_parts.py::test_malformed_parts_are_named",),
     ),
     Defence(
         "B3",
@@ -149,7 +151,7 @@ BODIES = (
         "airelays/net/client.py",
         "        if target.origin not in self._allowed:\n",
         "        if False:\n",
-        ("tests/test_client.py::test_host_that_the_settings_do_not_name_is_never_dialled",),
+        ("tests/net/test_client.py::test_host_that_the_settings_do_not_name_is_never_dialled",),
     ),
     Defence(
         "B3",
@@ -157,7 +159,7 @@ BODIES = (
         "airelays/net/client.py",
         "            if _EXTRA.fullmatch(line) is None or name in _OWN_FIELDS:\n",
         "            if False:\n",
-        ("tests/test_client.py::test_field_that_would_split_the_head_is_refused",),
+        ("tests/net/test_client.py::test_field_that_would_split_the_head_is_refused",),
     ),
     Defence(
         "B4",
@@ -173,7 +175,7 @@ BODIES = (
         MULTIPART,
         "        if self._parts > self._max_parts:\n",
         "        if False:\n",
-        ("tests/test_multipart.py::test_the_number_of_parts_is_bounded",),
+        ("tests/protocol/test_multipart.py::test_the_number_of_parts_is_bounded",),
     ),
     Defence(
         "B4",
@@ -181,7 +183,7 @@ BODIES = (
         MULTIPART,
         "        if end - at > MAX_HEAD_BYTES or (end < 0 and len(data) - at > MAX_HEAD_BYTES + 3):\n",
         "        if False:\n",
-        ("tests/test_multipart.py::test_the_size_of_a_head_is_bounded",),
+        ("tests/protocol/test_multipart.py::test_the_size_of_a_head_is_bounded",),
     ),
     Defence(
         "B4",
@@ -189,7 +191,7 @@ BODIES = (
         MULTIPART,
         "    if len(lines) > MAX_HEAD_FIELDS:\n",
         "    if False:\n",
-        ("tests/test_multipart.py::test_the_fields_of_a_head_are_bounded",),
+        ("tests/protocol/test_multipart.py::test_the_fields_of_a_head_are_bounded",),
     ),
     Defence(
         "B4",
@@ -197,7 +199,7 @@ BODIES = (
         FILES,
         "            if len(field) + len(data) > MAX_FIELD_BYTES:\n",
         "            if False:\n",
-        ("tests/test_live_files.py::test_a_form_that_cannot_be_used_is_a_400",),
+        ("tests/state/test_live_files.py::test_a_form_that_cannot_be_used_is_a_400",),
     ),
     Defence(
         "B4",
@@ -205,7 +207,7 @@ BODIES = (
         MULTIPART,
         "        if self._state != _EPILOGUE:\n",
         "        if False:\n",
-        ("tests/test_multipart.py::test_what_is_not_whole_is_refused",),
+        ("tests/protocol/test_multipart.py::test_what_is_not_whole_is_refused",),
     ),
     Defence(
         "B4",
@@ -237,7 +239,7 @@ BODIES = (
         MULTIPART,
         "        if self._near > MAX_NEAR_BOUNDARIES:\n",
         "        if False:\n",
-        ("tests/test_multipart.py::test_lines_that_begin_like_the_boundary_are_bounded",),
+        ("tests/protocol/test_multipart.py::test_lines_that_begin_like_the_boundary_are_bounded",),
     ),
     Defence(
         "B4",
@@ -245,7 +247,7 @@ BODIES = (
         MULTIPART,
         "        if self._outside > MAX_OUTSIDE_BYTES:\n",
         "        if False:\n",
-        ("tests/test_multipart.py::test_what_is_outside_the_parts_is_bounded",),
+        ("tests/protocol/test_multipart.py::test_what_is_outside_the_parts_is_bounded",),
     ),
     Defence(
         "B4",
@@ -253,7 +255,7 @@ BODIES = (
         MULTIPART,
         '        found = data.find(b"\\r", max(at, len(data) - len(self._mark) + 1))\n',
         '        found = data.find(b"\\r", at)\n',
-        ("tests/test_multipart.py::test_memory_holds_no_more_than_a_boundary",),
+        ("tests/protocol/test_multipart.py::test_memory_holds_no_more_than_a_boundary",),
     ),
     Defence(
         "B4",
@@ -261,15 +263,15 @@ BODIES = (
         UPLOADS,
         '    name = re.split(r"[/\\\\]", name or "")[-1]\n',
         '    name = name or ""\n',
-        ("tests/test_uploads.py::test_a_name_is_data_without_folders",),
+        ("tests/state/test_quota.py::test_a_name_is_data_without_folders",),
     ),
     Defence(
         "B5",
         "only an id of ours becomes a path",
-        "airelays/disk/state.py",
+        "airelays/state/database.py",
         '        if not is_file_id(file_id):\n            raise ValueError("not a file id")\n',
         "",
-        ("tests/test_store.py::test_nothing_but_an_id_becomes_a_path",),
+        ("tests/state/test_store.py::test_nothing_but_an_id_becomes_a_path",),
     ),
     Defence(
         "B5",
@@ -277,7 +279,7 @@ BODIES = (
         UPLOADS,
         '_ID = re.compile(r"file[-_][0-9a-f]{32}")\n',
         '_ID = re.compile(r"file[-_].+")\n',
-        ("tests/test_uploads.py::test_ids_are_ours_and_nothing_else_is_one",),
+        ("tests/state/test_quota.py::test_ids_are_ours_and_nothing_else_is_one",),
     ),
     Defence(
         "B5",
@@ -285,7 +287,7 @@ BODIES = (
         UPLOADS,
         "    return _ID.fullmatch(text) is not None\n",
         "    return _ID.match(text) is not None\n",
-        ("tests/test_uploads.py::test_ids_are_ours_and_nothing_else_is_one",),
+        ("tests/state/test_quota.py::test_ids_are_ours_and_nothing_else_is_one",),
     ),
     Defence(
         "B5",
@@ -293,15 +295,15 @@ BODIES = (
         FILES,
         "file_id(os.urandom(16))",
         "file_id(bytes(16))",
-        ("tests/test_live_files.py::test_deleting_makes_room",),
+        ("tests/state/test_live_files.py::test_deleting_makes_room",),
     ),
     Defence(
         "B5",
         "no link is followed to stored bytes",
-        "airelays/disk/spool.py",
+        "airelays/state/spool.py",
         '_EXTRA |= getattr(os, "O_NOFOLLOW", 0)\n',
         "",
-        ("tests/test_store.py::test_stored_bytes_follow_no_link_and_close_for_good",),
+        ("tests/state/test_store.py::test_stored_bytes_follow_no_link_and_close_for_good",),
     ),
     Defence(
         "B6",
@@ -310,8 +312,8 @@ BODIES = (
         "self.max_total - self.stored - self.in_flight",
         "self.max_total - self.stored",
         (
-            "tests/test_uploads.py::test_uploads_side_by_side_never_exceed_the_sum",
-            "tests/test_live_files.py::test_side_by_side_uploads_never_exceed_the_sum",
+            "tests/state/test_quota.py::test_uploads_side_by_side_never_exceed_the_sum",
+            "tests/state/test_live_files.py::test_side_by_side_uploads_never_exceed_the_sum",
         ),
     ),
     Defence(
@@ -320,7 +322,7 @@ BODIES = (
         UPLOADS,
         "        if self.size + count > quota.max_file:\n",
         "        if False:\n",
-        ("tests/test_uploads.py::test_one_file_is_exactly_bounded",),
+        ("tests/state/test_quota.py::test_one_file_is_exactly_bounded",),
     ),
     Defence(
         "B6",
@@ -328,7 +330,7 @@ BODIES = (
         UPLOADS,
         "        if self.files + self.open >= MAX_FILES:\n",
         "        if False:\n",
-        ("tests/test_uploads.py::test_the_number_of_files_is_bounded",),
+        ("tests/state/test_quota.py::test_the_number_of_files_is_bounded",),
     ),
     Defence(
         "B6",
@@ -337,8 +339,8 @@ BODIES = (
         "            self.spool.discard()\n",
         "            pass\n",
         (
-            "tests/test_live_files.py::test_200_malformed_bodies_are_4xx_and_leave_nothing",
-            "tests/test_live_files.py::test_a_client_that_leaves_leaves_nothing",
+            "tests/state/test_live_files.py::test_200_malformed_bodies_are_4xx_and_leave_nothing",
+            "tests/state/test_live_files.py::test_a_client_that_leaves_leaves_nothing",
         ),
     ),
     Defence(
@@ -347,22 +349,22 @@ BODIES = (
         FILES,
         "            self.store.release(self.reservation)\n",
         "            pass\n",
-        ("tests/test_live_bounds.py::test_an_upload_that_failed_gives_its_share_back",),
+        ("tests/net/test_live_bounds.py::test_an_upload_that_failed_gives_its_share_back",),
     ),
     Defence(
         "B6",
         "a start sweeps what a crash left",
-        "airelays/disk/state.py",
+        "airelays/state/database.py",
         "                    self.swept = self.sweep()\n",
         "                    pass\n",
-        ("tests/test_live_files.py::test_a_killed_relay_sweeps_at_its_next_start",),
+        ("tests/state/test_live_files.py::test_a_killed_relay_sweeps_at_its_next_start",),
     ),
     Defence(
         "B6",
         "a full disk keeps room for the database",
-        "airelays/disk/spool.py",
+        "airelays/state/spool.py",
         "            if free_bytes(self._folder) < total + RESERVE_BYTES:\n                raise OSError",
         "            if False:\n                raise OSError",
-        ("tests/test_store.py::test_a_full_disk_keeps_the_room_of_the_database",),
+        ("tests/state/test_store.py::test_a_full_disk_keeps_the_room_of_the_database",),
     ),
 )

@@ -8,8 +8,8 @@ __all__ = ["CALLER"]
 
 AUTH = "airelays/guard/auth.py"
 GATE = "airelays/guard/gate.py"
-ORIGIN = "airelays/guard/origin.py"
-RELAY = "airelays/app/relay.py"
+ORIGIN = "airelays/guard/browser.py"
+PREFLIGHT = "airelays/app/preflight.py"
 
 CALLER = (
     Defence(
@@ -18,7 +18,7 @@ CALLER = (
         GATE,
         '        good = auth.matches(presented, token or b"")\n',
         "        good = True\n",
-        ("tests/test_gate.py::test_every_other_route_needs_the_token_known_or_not",),
+        ("tests/guard/test_gate.py::test_every_other_route_needs_the_token_known_or_not",),
     ),
     Defence(
         "A1",
@@ -26,7 +26,7 @@ CALLER = (
         AUTH,
         "    return good and bool(token)\n",
         "    return good\n",
-        ("tests/test_auth.py::test_nothing_matches_a_token_that_does_not_exist",),
+        ("tests/guard/test_auth.py::test_nothing_matches_a_token_that_does_not_exist",),
     ),
     Defence(
         "A1",
@@ -34,7 +34,7 @@ CALLER = (
         AUTH,
         "hmac.compare_digest(hashlib.sha256(value).digest(), wanted)",
         'value.decode("ascii") == token.decode()',
-        ("tests/test_auth.py::test_only_the_token_matches",),
+        ("tests/guard/test_auth.py::test_only_the_token_matches",),
     ),
     Defence(
         "A1",
@@ -42,7 +42,7 @@ CALLER = (
         AUTH,
         "hmac.compare_digest(hashlib.sha256(value).digest(), wanted)",
         "value == token",
-        ("tests/test_auth.py::test_a_comparison_tells_nothing_by_its_time",),
+        ("tests/guard/test_auth.py::test_a_comparison_tells_nothing_by_its_time",),
     ),
     Defence(
         "A1",
@@ -50,7 +50,7 @@ CALLER = (
         GATE,
         '            headers={"www-authenticate": \'Bearer realm="airelays"\'},\n',
         "",
-        ("tests/test_gate.py::test_every_other_route_needs_the_token_known_or_not",),
+        ("tests/guard/test_gate.py::test_every_other_route_needs_the_token_known_or_not",),
     ),
     Defence(
         "A2",
@@ -58,7 +58,7 @@ CALLER = (
         AUTH,
         "            if name in found:\n",
         "            if False:\n",
-        ("tests/test_auth.py::test_a_credential_that_comes_twice_is_refused",),
+        ("tests/guard/test_auth.py::test_a_credential_that_comes_twice_is_refused",),
     ),
     Defence(
         "A2",
@@ -66,7 +66,7 @@ CALLER = (
         AUTH,
         "    found: dict[bytes, bytes] = {}\n",
         '    found = {b"": part.partition("=")[2].encode() for part in head.query.split("&")}\n',
-        ("tests/test_auth.py::test_the_token_stands_in_three_fields_only",),
+        ("tests/guard/test_auth.py::test_the_token_stands_in_three_fields_only",),
     ),
     Defence(
         "A2",
@@ -74,7 +74,7 @@ CALLER = (
         AUTH,
         "    found: dict[bytes, bytes] = {}\n",
         '    found = {b"": v.partition(b"=")[2] for n, v in head.fields if n == b"cookie"}\n',
-        ("tests/test_auth.py::test_the_token_stands_in_three_fields_only",),
+        ("tests/guard/test_auth.py::test_the_token_stands_in_three_fields_only",),
     ),
     Defence(
         "A2",
@@ -82,7 +82,7 @@ CALLER = (
         AUTH,
         ' if scheme.lower() == b"bearer" else b""\n',
         "\n",
-        ("tests/test_auth.py::test_the_token_stands_in_three_fields_only",),
+        ("tests/guard/test_auth.py::test_the_token_stands_in_three_fields_only",),
     ),
     Defence(
         "A3",
@@ -91,8 +91,8 @@ CALLER = (
         "        if route is not None and route.open:\n            return Admission",
         "        if route is None or route.open:\n            return Admission",
         (
-            "tests/test_gate.py::test_every_other_route_needs_the_token_known_or_not",
-            "tests/test_live_wire.py::test_unknown_paths_are_told_only_to_who_has_the_token",
+            "tests/guard/test_gate.py::test_every_other_route_needs_the_token_known_or_not",
+            "tests/net/test_live_wire.py::test_unknown_paths_are_told_only_to_who_has_the_token",
         ),
     ),
     Defence(
@@ -101,7 +101,7 @@ CALLER = (
         GATE,
         "    if not family:\n",
         "    if True:\n",
-        ("tests/test_gate.py::test_inside_the_families_a_missing_credential_counts",),
+        ("tests/guard/test_gate.py::test_inside_the_families_a_missing_credential_counts",),
     ),
     Defence(
         "A1",
@@ -109,7 +109,7 @@ CALLER = (
         GATE,
         " or not auth.says_nothing(head):",
         ":",
-        ("tests/test_gate.py::test_a_wrong_credential_counts_everywhere",),
+        ("tests/guard/test_gate.py::test_a_wrong_credential_counts_everywhere",),
     ),
     Defence(
         "A1",
@@ -117,16 +117,16 @@ CALLER = (
         GATE,
         'if head.method not in ("GET", "HEAD") or not auth',
         "if not auth",
-        ("tests/test_gate.py::test_other_methods_outside_the_families_count",),
+        ("tests/guard/test_gate.py::test_other_methods_outside_the_families_count",),
     ),
     Defence(
         "A3",
         "two routes are open, and no more",
         "airelays/app/routes.py",
-        '        Route("metrics", "/metrics", GET),\n',
-        '        Route("metrics", "/metrics", GET, open=True),\n',
+        '        Route("metrics", "/metrics", GET, handler=',
+        '        Route("metrics", "/metrics", GET, open=True, handler=',
         (
-            "tests/test_live_security_page.py::test_protected_families_need_the_token_and_public_routes_do_not",
+            "tests/net/test_security_page.py::test_protected_families_need_the_token_and_public_routes_do_not",
         ),
     ),
     Defence(
@@ -136,8 +136,8 @@ CALLER = (
         "    return bool(name) and name in allowed\n",
         "    return bool(name)\n",
         (
-            "tests/test_origin.py::test_only_listed_names_are_ours",
-            "tests/test_gate.py::test_a_foreign_host_is_refused_even_with_the_token",
+            "tests/guard/test_browser.py::test_only_listed_names_are_ours",
+            "tests/guard/test_gate.py::test_a_foreign_host_is_refused_even_with_the_token",
         ),
     ),
     Defence(
@@ -146,7 +146,7 @@ CALLER = (
         ORIGIN,
         "    return bool(name) and name in allowed\n",
         "    return not name or name in allowed\n",
-        ("tests/test_origin.py::test_only_listed_names_are_ours",),
+        ("tests/guard/test_browser.py::test_only_listed_names_are_ours",),
     ),
     Defence(
         "A4",
@@ -154,7 +154,7 @@ CALLER = (
         ORIGIN,
         "    return bool(name) and name in allowed\n",
         '    return name in allowed or name.endswith((".local", ".internal", ".localhost"))\n',
-        ("tests/test_origin.py::test_only_listed_names_are_ours",),
+        ("tests/guard/test_browser.py::test_only_listed_names_are_ours",),
     ),
     Defence(
         "A4",
@@ -162,7 +162,7 @@ CALLER = (
         ORIGIN,
         '    return name[:-1] if name.endswith(".") else name\n',
         '    return name.rstrip(".")\n',
-        ("tests/test_origin.py::test_only_listed_names_are_ours",),
+        ("tests/guard/test_browser.py::test_only_listed_names_are_ours",),
     ),
     Defence(
         "A4",
@@ -173,7 +173,7 @@ CALLER = (
         '            return Admission(client, Lease(None, ""))\n',
         '        if route is not None and route.open:\n            return Admission(client, Lease(None, ""))\n'
         "        self.check_browser(head, route, here, token)\n        self.check_scope(client)\n",
-        ("tests/test_gate.py::test_a_foreign_host_is_refused_even_with_the_token",),
+        ("tests/guard/test_gate.py::test_a_foreign_host_is_refused_even_with_the_token",),
     ),
     Defence(
         "A4",
@@ -181,7 +181,9 @@ CALLER = (
         GATE,
         "            if not (token and auth.matches(auth.credentials(head), token)):\n",
         "            if False:\n",
-        ("tests/test_gate.py::test_http_1_0_without_host_needs_the_token_even_for_open_routes",),
+        (
+            "tests/guard/test_gate.py::test_http_1_0_without_host_needs_the_token_even_for_open_routes",
+        ),
     ),
     Defence(
         "A4",
@@ -189,7 +191,7 @@ CALLER = (
         GATE,
         "        self.check_scope(client)\n        if route is not None",
         "        if route is not None",
-        ("tests/test_gate.py::test_the_scope_follows_the_listener",),
+        ("tests/guard/test_gate.py::test_the_scope_follows_the_listener",),
     ),
     Defence(
         "A5",
@@ -198,8 +200,8 @@ CALLER = (
         '    if head.has_body and kind != b"application/json":\n',
         "    if False:\n",
         (
-            "tests/test_gate.py::test_open_mode_takes_json_only",
-            "tests/test_live_security_page.py::test_open_mode_is_closed_to_web_pages",
+            "tests/guard/test_gate.py::test_open_mode_takes_json_only",
+            "tests/net/test_security_page.py::test_open_mode_is_closed_to_web_pages",
         ),
     ),
     Defence(
@@ -208,15 +210,15 @@ CALLER = (
         GATE,
         "        if page is not None and not self.allows_origin(page, head.authority):\n",
         "        if False:\n",
-        ("tests/test_gate.py::test_a_page_cannot_lock_the_user_out",),
+        ("tests/guard/test_gate.py::test_a_page_cannot_lock_the_user_out",),
     ),
     Defence(
         "A5",
         "what another site causes is refused",
         GATE,
-        "        if page is None and origin.is_cross_site(head) and not followed:\n",
+        "        if page is None and browser.is_cross_site(head) and not followed:\n",
         "        if False:\n",
-        ("tests/test_gate.py::test_a_page_cannot_lock_the_user_out",),
+        ("tests/guard/test_gate.py::test_a_page_cannot_lock_the_user_out",),
     ),
     Defence(
         "A5",
@@ -224,7 +226,7 @@ CALLER = (
         ORIGIN,
         'not in (b"same-origin", b"none")',
         'not in (b"same-origin", b"none", b"same-site")',
-        ("tests/test_origin.py::test_fetch_metadata_tells_foreign_requests",),
+        ("tests/guard/test_browser.py::test_fetch_metadata_tells_foreign_requests",),
     ),
     Defence(
         "A5",
@@ -232,24 +234,24 @@ CALLER = (
         ORIGIN,
         ' and (head.get(b"sec-fetch-dest") or b"").lower() == b"document"\n',
         "\n",
-        ("tests/test_origin.py::test_a_link_that_was_followed_is_a_navigation",),
+        ("tests/guard/test_browser.py::test_a_link_that_was_followed_is_a_navigation",),
     ),
     Defence(
         "A6",
         "no grant for an origin that is not listed",
-        RELAY,
-        "        if self.gate.allows_origin(page, request.head.authority):\n",
-        "        if True:\n",
-        ("tests/test_live_security_page.py::test_open_mode_is_closed_to_web_pages",),
+        PREFLIGHT,
+        "    if gate.allows_origin(page, request.head.authority):\n",
+        "    if True:\n",
+        ("tests/net/test_security_page.py::test_open_mode_is_closed_to_web_pages",),
     ),
     Defence(
         "A6",
         "never a wildcard",
-        RELAY,
+        PREFLIGHT,
         '(b"access-control-allow-origin", page)',
         '(b"access-control-allow-origin", b"*")',
         (
-            "tests/test_live_security_page.py::test_a_listed_origin_gets_a_grant_and_still_needs_the_token",
+            "tests/net/test_security_page.py::test_a_listed_origin_gets_a_grant_and_still_needs_the_token",
         ),
     ),
     Defence(
@@ -258,16 +260,14 @@ CALLER = (
         ORIGIN,
         "    if folded in allowed:\n",
         "    if any(folded.startswith(one) for one in allowed):\n",
-        ("tests/test_origin.py::test_only_the_relays_own_page_and_listed_origins_may_call",),
+        ("tests/guard/test_browser.py::test_only_the_relays_own_page_and_listed_origins_may_call",),
     ),
     Defence(
         "A6",
         "a preflight is refused like the request behind it",
-        RELAY,
-        "            self.gate.check_browser(\n"
-        "                request.head, route, request.connection.here, self.token.current()\n"
-        "            )\n",
+        PREFLIGHT,
+        "    gate.check_browser(request.head, route, request.connection.here, token)\n",
         "",
-        ("tests/test_live_security_page.py::test_a_page_can_neither_call_nor_lock_out",),
+        ("tests/net/test_security_page.py::test_a_page_can_neither_call_nor_lock_out",),
     ),
 )

@@ -13,7 +13,7 @@ LISTENER = "airelays/net/listener.py"
 REQUEST = "airelays/net/request.py"
 SESSION = "airelays/net/session.py"
 RELAY = "airelays/app/relay.py"
-MALFORMED = ("tests/test_http1.py::test_a_malformed_head_is_refused",)
+MALFORMED = ("tests/protocol/test_http1.py::test_a_malformed_head_is_refused",)
 
 CONNECTIONS = (
     Defence(
@@ -25,7 +25,7 @@ CONNECTIONS = (
                 asyncio.ensure_future(self._serve(head))
                 await asyncio.sleep(0)
 """,
-        ("tests/test_live_wire.py::test_pipelined_requests_are_answered_in_order",),
+        ("tests/net/test_live_wire.py::test_pipelined_requests_are_answered_in_order",),
     ),
     Defence(
         "W9",
@@ -33,7 +33,7 @@ CONNECTIONS = (
         CONNECTION,
         "READ_AHEAD_BYTES = 32 * 1024",
         "READ_AHEAD_BYTES = 1 << 30",
-        ("tests/test_live_bounds.py::test_what_is_sent_ahead_of_its_turn_is_held_back",),
+        ("tests/net/test_live_bounds.py::test_what_is_sent_ahead_of_its_turn_is_held_back",),
     ),
     Defence(
         "W9",
@@ -41,7 +41,7 @@ CONNECTIONS = (
         SESSION,
         "        if request.body_done and self._half_closed is None:",
         "        if False:",
-        ("tests/test_live_bounds.py::test_a_half_closed_client_of_a_long_wait_counts_as_gone",),
+        ("tests/net/test_live_bounds.py::test_a_half_closed_client_of_a_long_wait_counts_as_gone",),
     ),
     Defence(
         "W10",
@@ -49,7 +49,7 @@ CONNECTIONS = (
         CONNECTION,
         "                await self._linger()\n",
         "                pass\n",
-        ("tests/test_live_wire.py::test_the_answer_survives_a_body_that_nobody_reads",),
+        ("tests/net/test_live_wire.py::test_the_answer_survives_a_body_that_nobody_reads",),
     ),
     Defence(
         "W10",
@@ -57,7 +57,7 @@ CONNECTIONS = (
         CONNECTION,
         "            while dropped < LINGER_BYTES:",
         "            while True:",
-        ("tests/test_live_bounds.py::test_a_flood_behind_an_early_answer_is_cut",),
+        ("tests/net/test_live_bounds.py::test_a_flood_behind_an_early_answer_is_cut",),
     ),
     Defence(
         "W10",
@@ -65,7 +65,7 @@ CONNECTIONS = (
         CONNECTION,
         "LINGER_SECONDS = 1.0",
         "LINGER_SECONDS = 60.0",
-        ("tests/test_live_bounds.py::test_who_waits_behind_an_early_answer_is_let_go",),
+        ("tests/net/test_live_bounds.py::test_who_waits_behind_an_early_answer_is_let_go",),
     ),
     Defence(
         "W11",
@@ -73,7 +73,7 @@ CONNECTIONS = (
         SESSION,
         "else self._limits.first_byte_s\n",
         "else 60.0\n",
-        ("tests/test_live_wire.py::test_a_silent_connection_is_closed_without_a_word",),
+        ("tests/net/test_live_wire.py::test_a_silent_connection_is_closed_without_a_word",),
     ),
     Defence(
         "W11",
@@ -81,15 +81,15 @@ CONNECTIONS = (
         SESSION,
         "wait_s = self._limits.keep_alive_s() if",
         "wait_s = 3600.0 if",
-        ("tests/test_live_wire.py::test_an_idle_connection_is_closed_in_the_end",),
+        ("tests/net/test_live_wire.py::test_an_idle_connection_is_closed_in_the_end",),
     ),
     Defence(
         "W11",
         "idle for less when near the cap",
         RELAY,
-        "            if near\n",
-        "            if False\n",
-        ("tests/test_live_bounds.py::test_idle_connections_make_room_near_the_cap",),
+        " if near else",
+        " if False else",
+        ("tests/net/test_live_bounds.py::test_idle_connections_make_room_near_the_cap",),
     ),
     Defence(
         "W11",
@@ -97,7 +97,7 @@ CONNECTIONS = (
         REQUEST,
         "min(now_s + self._body_gap_s, by_rate_s)",
         "by_rate_s",
-        ("tests/test_live_wire.py::test_a_body_that_stops_is_a_408",),
+        ("tests/net/test_live_wire.py::test_a_body_that_stops_is_a_408",),
     ),
     Defence(
         "W11",
@@ -105,7 +105,7 @@ CONNECTIONS = (
         REQUEST,
         "min(now_s + self._body_gap_s, by_rate_s)",
         "now_s + self._body_gap_s",
-        ("tests/test_live_bounds.py::test_a_body_that_drips_is_a_408_in_the_end",),
+        ("tests/net/test_live_bounds.py::test_a_body_that_drips_is_a_408_in_the_end",),
     ),
     Defence(
         "W11",
@@ -113,7 +113,7 @@ CONNECTIONS = (
         REQUEST,
         "min(loop.time() + gap_s, _rate_deadline(start_s, length - left))",
         "loop.time() + 60.0",
-        ("tests/test_live_files.py::test_a_long_upload_that_ends_early_or_drips_is_refused",),
+        ("tests/state/test_live_files.py::test_a_long_upload_that_ends_early_or_drips_is_refused",),
     ),
     Defence(
         "W12",
@@ -121,7 +121,7 @@ CONNECTIONS = (
         CONNECTION,
         "        if waiting >= self._stalled_bytes:",
         "        if False:",
-        ("tests/test_live_wire.py::test_a_reader_that_takes_nothing_is_cut",),
+        ("tests/net/test_live_wire.py::test_a_reader_that_takes_nothing_is_cut",),
     ),
     Defence(
         "W12",
@@ -130,7 +130,7 @@ CONNECTIONS = (
         "            self.answer.pause()\n",
         "            pass\n",
         (
-            "tests/test_live_hell.py::test_a_flood_to_a_reader_that_does_not_read_stops_the_upstream",
+            "tests/upstream/test_live_hell.py::test_a_flood_to_a_reader_that_does_not_read_stops_the_upstream",
         ),
     ),
     Defence(
@@ -142,7 +142,7 @@ CONNECTIONS = (
         if self.connection.lost:""",
         "        if self.connection.lost:",
         (
-            "tests/test_live_files.py::test_a_reader_that_does_not_read_costs_no_memory_and_stops_nobody",
+            "tests/state/test_live_files.py::test_a_reader_that_does_not_read_costs_no_memory_and_stops_nobody",
         ),
     ),
     Defence(
@@ -151,7 +151,7 @@ CONNECTIONS = (
         CONNECTION,
         "        transport.write(data)\n        return True\n",
         "        transport.writelines([data])\n        return True\n",
-        ("tests/test_layers.py::test_no_transport_is_given_many_pieces_at_once",),
+        ("tests/architecture/test_layers.py::test_no_transport_is_given_many_pieces_at_once",),
     ),
     Defence(
         "W13",
@@ -159,7 +159,7 @@ CONNECTIONS = (
         LISTENER,
         "self._connected >= self._max or self._per_address.get(host, 0) >= self._max_per_address",
         "self._connected >= self._max",
-        ("tests/test_live_wire.py::test_connections_of_one_address_are_capped",),
+        ("tests/net/test_live_wire.py::test_connections_of_one_address_are_capped",),
     ),
     Defence(
         "W13",
@@ -167,7 +167,7 @@ CONNECTIONS = (
         LISTENER,
         "self._connected >= self._max or self._per_address.get(host, 0) >= self._max_per_address",
         "self._per_address.get(host, 0) >= self._max_per_address",
-        ("tests/test_live_bounds.py::test_all_connections_together_are_capped",),
+        ("tests/net/test_live_bounds.py::test_all_connections_together_are_capped",),
     ),
     Defence(
         "W13",
@@ -175,15 +175,15 @@ CONNECTIONS = (
         LISTENER,
         "                    await asyncio.sleep(_ACCEPT_RETRY_SECONDS)\n",
         "                    raise\n",
-        ("tests/test_live_machine.py::test_out_of_descriptors_is_waited_out",),
+        ("tests/net/test_live_machine.py::test_out_of_descriptors_is_waited_out",),
     ),
     Defence(
         "W13",
         "the limit of descriptors is raised at the start",
-        "airelays/app/process.py",
+        "airelays/host/process.py",
         "    _raise_descriptor_limit(settings.max_connections)\n",
         "",
-        ("tests/test_live_bounds.py::test_the_limit_of_descriptors_is_raised_at_the_start",),
+        ("tests/net/test_live_bounds.py::test_the_limit_of_descriptors_is_raised_at_the_start",),
     ),
     Defence(
         "W13",
@@ -191,7 +191,7 @@ CONNECTIONS = (
         LISTENER,
         "        if now_s - self._complained_s >= _COMPLAINT_SECONDS:\n",
         "        if True:\n",
-        ("tests/test_live_machine.py::test_out_of_descriptors_is_waited_out",),
+        ("tests/net/test_live_machine.py::test_out_of_descriptors_is_waited_out",),
     ),
     Defence(
         "W14",
@@ -199,7 +199,7 @@ CONNECTIONS = (
         RELAY,
         "    known = method in KNOWN_METHODS",
         "    known = True",
-        ("tests/test_live_wire.py::test_methods_are_refused_by_name",),
+        ("tests/net/test_live_wire.py::test_methods_are_refused_by_name",),
     ),
     Defence(
         "W14",
@@ -207,7 +207,7 @@ CONNECTIONS = (
         RELAY,
         "    if method in route.methods:\n        return\n",
         "    return\n",
-        ("tests/test_live_wire.py::test_methods_are_refused_by_name",),
+        ("tests/net/test_live_wire.py::test_methods_are_refused_by_name",),
     ),
     Defence(
         "W14",
@@ -221,11 +221,11 @@ CONNECTIONS = (
         "W14",
         "an override header overrides nothing",
         RELAY,
-        "        route, values = self.routes.find(head.path)\n",
+        "        route, values = self._routes.find(head.path)\n",
         """        override = head.get(b"x-original-url")
-        route, values = self.routes.find(override.decode() if override else head.path)
+        route, values = self._routes.find(override.decode() if override else head.path)
 """,
-        ("tests/test_live_wire.py::test_an_override_header_overrides_nothing",),
+        ("tests/net/test_live_wire.py::test_an_override_header_overrides_nothing",),
     ),
     Defence(
         "W14",
@@ -233,7 +233,7 @@ CONNECTIONS = (
         RELAY,
         "        _refuse_upgrade(request, route)\n",
         "",
-        ("tests/test_live_wire.py::test_a_websocket_upgrade_is_answered_426_at_once",),
+        ("tests/net/test_live_wire.py::test_a_websocket_upgrade_is_answered_426_at_once",),
     ),
     Defence(
         "W15",
@@ -241,7 +241,7 @@ CONNECTIONS = (
         HTTP1,
         "        if _FIELD_LINE.fullmatch(field) is None:",
         "        if False:",
-        ("tests/test_http1.py::test_no_field_can_split_a_head",),
+        ("tests/protocol/test_http1.py::test_no_field_can_split_a_head",),
     ),
     Defence(
         "W15",
@@ -249,7 +249,7 @@ CONNECTIONS = (
         "airelays/upstream/chatgpt/faults.py",
         '        if name.startswith(b"x-codex-") or name in _PASSED:\n',
         "        if True:\n",
-        ("tests/test_backend.py::test_only_listed_fields_come_back",),
+        ("tests/upstream/test_backend.py::test_only_listed_fields_come_back",),
     ),
     Defence(
         "W15",
@@ -257,7 +257,7 @@ CONNECTIONS = (
         "airelays/upstream/chatgpt/faults.py",
         "        elif name in _IDS and _SAFE_ID.fullmatch(value):",
         "        elif name in _IDS:",
-        ("tests/test_backend.py::test_only_listed_fields_come_back",),
+        ("tests/upstream/test_backend.py::test_only_listed_fields_come_back",),
     ),
     Defence(
         "W16",
@@ -266,7 +266,7 @@ CONNECTIONS = (
         "        check_coding(coding, has_zstd=zstd is not None)\n",
         "",
         (
-            "tests/test_live_bounds.py::test_a_coding_that_is_not_decoded_is_refused_before_the_body",
+            "tests/net/test_live_bounds.py::test_a_coding_that_is_not_decoded_is_refused_before_the_body",
         ),
     ),
     Defence(
@@ -276,7 +276,7 @@ CONNECTIONS = (
         "            _refuse_coding(head)\n",
         "            pass\n",
         (
-            "tests/test_live_bounds.py::test_a_coding_that_is_not_decoded_is_refused_before_the_body",
+            "tests/net/test_live_bounds.py::test_a_coding_that_is_not_decoded_is_refused_before_the_body",
         ),
     ),
     Defence(
@@ -285,7 +285,7 @@ CONNECTIONS = (
         CODING,
         "    plain = decoder.decompress(raw, max_bytes + 1)\n",
         "    plain = decoder.decompress(raw)\n",
-        ("tests/test_coding.py::test_a_bomb_is_refused_without_being_unpacked",),
+        ("tests/protocol/test_coding.py::test_a_bomb_is_refused_without_being_unpacked",),
     ),
     Defence(
         "W16",
@@ -293,6 +293,6 @@ CONNECTIONS = (
         CODING,
         "    if len(plain) > max_bytes:",
         "    if False:",
-        ("tests/test_coding.py::test_the_decoded_size_is_bounded_exactly",),
+        ("tests/protocol/test_coding.py::test_the_decoded_size_is_bounded_exactly",),
     ),
 )

@@ -6,19 +6,23 @@ from entry import Defence
 
 __all__ = ["ECHOES"]
 
-TOLD = "airelays/translate/told.py"
+TOLD = "airelays/dialects/stream/told.py"
 REDACT = "airelays/guard/redact.py"
 DISGUISE = "airelays/guard/disguise.py"
 FORWARDING = "airelays/app/forwarding.py"
-IN_ERRORS = ("tests/test_echoes.py::test_no_secret_in_any_form_gets_through_an_error",)
-NOT_JSON = ("tests/test_live_answers.py::test_a_200_that_is_not_json_is_a_502_that_says_so",)
-BOUND = ("tests/test_live_answers.py::test_an_answer_can_be_as_long_as_the_setting_and_no_longer",)
+IN_ERRORS = ("tests/upstream/test_echoes.py::test_no_secret_in_any_form_gets_through_an_error",)
+NOT_JSON = (
+    "tests/upstream/test_live_answers.py::test_a_200_that_is_not_json_is_a_502_that_says_so",
+)
+BOUND = (
+    "tests/upstream/test_live_answers.py::test_an_answer_can_be_as_long_as_the_setting_and_no_longer",
+)
 
 ECHOES = (
     Defence(
         "N8",
         "events that tell of a failure",
-        "airelays/translate/frames.py",
+        "airelays/dialects/stream/events.py",
         "        if holds_error(name, event):\n",
         "        if False:\n",
         IN_ERRORS,
@@ -26,7 +30,7 @@ ECHOES = (
     Defence(
         "N8",
         "frames that are passed on",
-        "airelays/translate/passing.py",
+        "airelays/dialects/stream/passed.py",
         "            look = look_through(frames, self.redactor, self._note)\n",
         "            look = look_through(frames, Redactor, self._note)\n",
         IN_ERRORS,
@@ -97,7 +101,7 @@ ECHOES = (
         "        return self._without_edges(shown) if self._needles else shown\n",
         "        return shown\n",
         (
-            "tests/test_echoes.py::test_a_secret_that_is_split_over_two_texts_cannot_be_put_together",
+            "tests/upstream/test_echoes.py::test_a_secret_that_is_split_over_two_texts_cannot_be_put_together",
         ),
     ),
     Defence(
@@ -106,7 +110,7 @@ ECHOES = (
         REDACT,
         "            shown = shown[: max(0, len(shown) - self._margin)]\n",
         "            pass\n",
-        ("tests/test_echoes.py::test_a_secret_at_the_end_of_what_is_looked_through",),
+        ("tests/upstream/test_echoes.py::test_a_secret_at_the_end_of_what_is_looked_through",),
     ),
     Defence(
         "N8",
@@ -114,7 +118,7 @@ ECHOES = (
         "airelays/upstream/chatgpt/oauth.py",
         "        if response.status >= 300 and body:\n",
         "        if False:\n",
-        ("tests/test_oauth.py::test_an_error_that_echoes_the_token_does_not_show_it",),
+        ("tests/upstream/test_oauth.py::test_an_error_that_echoes_the_token_does_not_show_it",),
     ),
     Defence(
         "N8",

@@ -6,13 +6,15 @@ from entry import Defence
 
 __all__ = ["JOURNAL"]
 
-DISK = "airelays/disk/journal.py"
-LOGFILES = "airelays/disk/logfiles.py"
-RECORDS = "airelays/app/records.py"
+DISK = "airelays/journal/writer.py"
+LOGFILES = "airelays/journal/files.py"
+RECORDS = "airelays/journal/lines.py"
 REDACT = "airelays/guard/redact.py"
-CUT_OUT = ("tests/test_redact.py::test_a_known_secret_is_cut_out_in_every_form",)
-LOOKS_SECRET = ("tests/test_redact.py::test_what_looks_like_a_credential_is_cut_out",)
-SECRET_NAMES = ("tests/test_redact.py::test_values_under_secret_names_are_cut_out_at_any_depth",)
+CUT_OUT = ("tests/journal/test_redact.py::test_a_known_secret_is_cut_out_in_every_form",)
+LOOKS_SECRET = ("tests/journal/test_redact.py::test_what_looks_like_a_credential_is_cut_out",)
+SECRET_NAMES = (
+    "tests/journal/test_redact.py::test_values_under_secret_names_are_cut_out_at_any_depth",
+)
 
 JOURNAL = (
     Defence(
@@ -22,8 +24,8 @@ JOURNAL = (
         "            found = json.dumps(self.short(value))\n",
         "            found = f'\"{self.short(value)}\"'\n",
         (
-            "tests/test_redact.py::test_control_characters_are_escaped_in_literals",
-            "tests/test_live_journal.py::test_no_client_can_write_a_line_of_its_own",
+            "tests/journal/test_redact.py::test_control_characters_are_escaped_in_literals",
+            "tests/journal/test_live_journal.py::test_no_client_can_write_a_line_of_its_own",
         ),
     ),
     Defence(
@@ -32,7 +34,7 @@ JOURNAL = (
         REDACT,
         "            found = json.dumps(self.short(value))\n",
         "            found = json.dumps(self.short(value), ensure_ascii=False)\n",
-        ("tests/test_redact.py::test_control_characters_are_escaped_in_literals",),
+        ("tests/journal/test_redact.py::test_control_characters_are_escaped_in_literals",),
     ),
     Defence(
         "L1",
@@ -40,7 +42,7 @@ JOURNAL = (
         DISK,
         "                len(line) > MAX_RECORD_BYTES\n",
         "                False\n",
-        ("tests/test_journal.py::test_a_record_is_bounded",),
+        ("tests/journal/test_journal.py::test_a_record_is_bounded",),
     ),
     Defence(
         "L1",
@@ -48,7 +50,9 @@ JOURNAL = (
         DISK,
         '            lead = b"\\n"  # a crash',
         '            lead = b""  # a crash',
-        ("tests/test_journal.py::test_a_line_torn_by_a_crash_does_not_take_the_next_one_with_it",),
+        (
+            "tests/journal/test_journal.py::test_a_line_torn_by_a_crash_does_not_take_the_next_one_with_it",
+        ),
     ),
     Defence(
         "L2",
@@ -56,7 +60,7 @@ JOURNAL = (
         REDACT,
         "                if name in LOGGED_FIELDS\n",
         "                if True\n",
-        ("tests/test_redact.py::test_header_values_are_written_by_allow_list_only",),
+        ("tests/journal/test_redact.py::test_header_values_are_written_by_allow_list_only",),
     ),
     Defence(
         "L2",
@@ -64,7 +68,7 @@ JOURNAL = (
         REDACT,
         "            kept = self.short(value) if name in LOGGED_QUERY else REDACTED\n",
         "            kept = self.short(value)\n",
-        ("tests/test_redact.py::test_query_values_are_written_by_allow_list_only",),
+        ("tests/journal/test_redact.py::test_query_values_are_written_by_allow_list_only",),
     ),
     Defence(
         "L2",
@@ -128,7 +132,9 @@ JOURNAL = (
         RECORDS,
         "presented_secrets(fields)",
         "()",
-        ("tests/test_recording.py::test_what_a_request_presents_is_taken_out_of_all_its_records",),
+        (
+            "tests/journal/test_notes.py::test_what_a_request_presents_is_taken_out_of_all_its_records",
+        ),
     ),
     Defence(
         "L2",
@@ -136,35 +142,33 @@ JOURNAL = (
         RECORDS,
         '        if not self.redactor.is_clean(b"".join(lines)):\n',
         "        if False:\n",
-        ("tests/test_recording.py::test_a_record_that_still_holds_a_secret_is_withheld",),
+        ("tests/journal/test_notes.py::test_a_record_that_still_holds_a_secret_is_withheld",),
     ),
     Defence(
         "L2",
         "the relay token is known to the log",
-        "airelays/app/recording.py",
+        "airelays/journal/notes.py",
         "                self._tokens |= {token}\n",
         "                pass\n",
         (
-            "tests/test_live_journal.py::test_the_relay_token_is_cut_out_of_a_request_that_does_not_present_it",
+            "tests/journal/test_live_journal.py::test_the_relay_token_is_cut_out_of_a_request_that_does_not_present_it",
         ),
     ),
     Defence(
         "L2",
         "the sign-in is known to the log",
-        "airelays/app/recording.py",
+        "airelays/journal/notes.py",
         " | frozenset(self._upstream_secrets())\n",
         "\n",
-        ("tests/test_live_journal.py::test_the_sign_in_is_known_to_the_redaction",),
+        ("tests/journal/test_live_journal.py::test_the_sign_in_is_known_to_the_redaction",),
     ),
     Defence(
         "L2",
         "a malformed head is not written down",
-        "airelays/app/relay.py",
-        '        self.recorder.event(\n            "endpoint_rejected",\n            request.id,\n'
-        "            client_ip=request.peer.host,\n",
-        '        self.recorder.event(\n            "endpoint_rejected",\n            request.id,\n'
-        '            reason="",\n            client_ip=request.peer.host,\n',
-        ("tests/test_live_journal.py::test_a_malformed_head_is_written_without_its_bytes",),
+        "airelays/journal/phases.py",
+        '        reason="malformed_request",\n        status_code',
+        '        reason="",\n        status_code',
+        ("tests/journal/test_live_journal.py::test_a_malformed_head_is_written_without_its_bytes",),
     ),
     Defence(
         "L3",
@@ -172,7 +176,7 @@ JOURNAL = (
         LOGFILES,
         "            os.fchmod(fd, 0o600)\n",
         "            pass\n",
-        ("tests/test_journal.py::test_a_file_that_was_open_to_others_is_closed",),
+        ("tests/journal/test_journal.py::test_a_file_that_was_open_to_others_is_closed",),
     ),
     Defence(
         "L3",
@@ -180,7 +184,9 @@ JOURNAL = (
         LOGFILES,
         "        os.mkdir(folder, 0o700)\n        found = os.lstat(folder)\n",
         "        os.mkdir(folder)\n        return\n",
-        ("tests/test_journal.py::test_records_become_lines_of_their_hour_in_private_files",),
+        (
+            "tests/journal/test_journal.py::test_records_become_lines_of_their_hour_in_private_files",
+        ),
     ),
     Defence(
         "L3",
@@ -188,7 +194,7 @@ JOURNAL = (
         LOGFILES,
         "        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or not _is_ours(found):\n",
         "        if False:\n",
-        ("tests/test_journal.py::test_what_is_not_the_relays_own_is_not_written_to",),
+        ("tests/journal/test_journal.py::test_what_is_not_the_relays_own_is_not_written_to",),
     ),
     Defence(
         "L3",
@@ -196,7 +202,7 @@ JOURNAL = (
         LOGFILES,
         '    | getattr(os, "O_NOFOLLOW", 0)\n    | getattr(os, "O_CLOEXEC", 0)\n',
         '    | getattr(os, "O_CLOEXEC", 0)\n',
-        ("tests/test_journal.py::test_what_is_not_the_relays_own_is_not_written_to",),
+        ("tests/journal/test_journal.py::test_what_is_not_the_relays_own_is_not_written_to",),
     ),
     Defence(
         "L4",
@@ -204,7 +210,7 @@ JOURNAL = (
         DISK,
         "            except (OSError, ConfigError) as error:\n                reason = getattr",
         "            except ZeroDivisionError as error:\n                reason = getattr",
-        ("tests/test_journal.py::test_a_folder_that_cannot_be_made_costs_records_only",),
+        ("tests/journal/test_journal.py::test_a_folder_that_cannot_be_made_costs_records_only",),
     ),
     Defence(
         "L4",
@@ -212,7 +218,9 @@ JOURNAL = (
         DISK,
         "                    os.ftruncate(fd, size + end)\n",
         "                    pass\n",
-        ("tests/test_journal.py::test_a_file_size_limit_of_the_system_takes_back_the_cut_line",),
+        (
+            "tests/journal/test_journal.py::test_a_file_size_limit_of_the_system_takes_back_the_cut_line",
+        ),
     ),
     Defence(
         "L4",
@@ -220,7 +228,9 @@ JOURNAL = (
         DISK,
         "        if now_s - self._complained_s >= _COMPLAINT_S:\n",
         "        if True:\n",
-        ("tests/test_journal.py::test_a_full_disk_drops_and_counts_and_the_file_stays_whole",),
+        (
+            "tests/journal/test_journal.py::test_a_full_disk_drops_and_counts_and_the_file_stays_whole",
+        ),
     ),
     Defence(
         "L5",
@@ -228,7 +238,7 @@ JOURNAL = (
         LOGFILES,
         "    t = time.gmtime(hour * 3600)\n",
         "    t = time.localtime(hour * 3600)\n",
-        ("tests/test_journal.py::test_the_name_of_a_file_is_utc_in_every_time_zone",),
+        ("tests/journal/test_journal.py::test_the_name_of_a_file_is_utc_in_every_time_zone",),
     ),
     Defence(
         "L5",
@@ -236,7 +246,9 @@ JOURNAL = (
         DISK,
         "        hours = [int(record[0] // 3600) for record in records]\n",
         "        hours = [int(self._clock() // 3600) for record in records]\n",
-        ("tests/test_journal.py::test_the_hour_rolls_over_under_load_with_no_line_lost_or_torn",),
+        (
+            "tests/journal/test_journal.py::test_the_hour_rolls_over_under_load_with_no_line_lost_or_torn",
+        ),
     ),
     Defence(
         "L5",
@@ -244,7 +256,9 @@ JOURNAL = (
         "airelays/app/relay.py",
         "                time.monotonic(),\n                token=token,\n",
         "                time.time(),\n                token=token,\n",
-        ("tests/test_layers.py::test_limits_and_deadlines_are_told_by_the_monotonic_clock",),
+        (
+            "tests/architecture/test_layers.py::test_limits_and_deadlines_are_told_by_the_monotonic_clock",
+        ),
     ),
     Defence(
         "L5",
@@ -252,7 +266,7 @@ JOURNAL = (
         "airelays/upstream/chatgpt/signin.py",
         "EARLY_S = 300.0\n",
         "EARLY_S = 0.0\n",
-        ("tests/test_tokens.py::test_refresh_is_due_five_minutes_before_exp",),
+        ("tests/upstream/test_tokens.py::test_refresh_is_due_five_minutes_before_exp",),
     ),
     Defence(
         "L6",
@@ -261,7 +275,7 @@ JOURNAL = (
         "        if waiting >= MAX_QUEUED or (\n",
         "        if (\n",
         (
-            "tests/test_journal.py::test_the_queue_holds_a_thousand_records_and_counts_what_it_drops",
+            "tests/journal/test_journal.py::test_the_queue_holds_a_thousand_records_and_counts_what_it_drops",
         ),
     ),
     Defence(
@@ -270,7 +284,7 @@ JOURNAL = (
         DISK,
         "            weight and self._held - self._freed + weight > MAX_QUEUED_BYTES\n",
         "            False\n",
-        ("tests/test_journal.py::test_the_bytes_that_wait_are_bounded",),
+        ("tests/journal/test_journal.py::test_the_bytes_that_wait_are_bounded",),
     ),
     Defence(
         "L6",
@@ -278,14 +292,14 @@ JOURNAL = (
         DISK,
         "        queue = self._queue\n",
         "        queue = self._queue\n        time.sleep(0.0001)\n",
-        ("tests/test_journal.py::test_putting_never_waits_for_a_disk_that_hangs",),
+        ("tests/journal/test_journal.py::test_putting_never_waits_for_a_disk_that_hangs",),
     ),
     Defence(
         "L6",
         "what is queued is written at the end",
-        "airelays/app/process.py",
-        "    await asyncio.to_thread(relay.recorder.close)\n",
+        "airelays/host/process.py",
+        "    await asyncio.to_thread(relay.notes.close)\n",
         "",
-        ("tests/test_live_journal.py::test_the_last_records_before_a_stop_are_written",),
+        ("tests/journal/test_live_journal.py::test_the_last_records_before_a_stop_are_written",),
     ),
 )

@@ -9,10 +9,10 @@ __all__ = ["LIMITS"]
 BLOCKLIST = "airelays/guard/blocklist.py"
 BUCKET = "airelays/guard/bucket.py"
 GATE = "airelays/guard/gate.py"
-LEASES = "airelays/guard/leases.py"
+LEASES = "airelays/guard/limits.py"
 NETWORK = "airelays/guard/network.py"
 RELAY = "airelays/app/relay.py"
-TOKEN = "airelays/disk/token.py"
+TOKEN = "airelays/credentials/token.py"
 
 LIMITS = (
     Defence(
@@ -21,7 +21,7 @@ LIMITS = (
         "airelays/app/files.py",
         '(b"content-type", b"application/octet-stream")',
         '(b"content-type", row.content_type.encode())',
-        ("tests/test_live_files.py::test_a_browser_can_only_save_what_was_uploaded",),
+        ("tests/state/test_live_files.py::test_a_browser_can_only_save_what_was_uploaded",),
     ),
     Defence(
         "A7",
@@ -29,7 +29,7 @@ LIMITS = (
         "airelays/app/files.py",
         '        (b"content-disposition", disposition(row.filename)),\n',
         "",
-        ("tests/test_live_files.py::test_a_browser_can_only_save_what_was_uploaded",),
+        ("tests/state/test_live_files.py::test_a_browser_can_only_save_what_was_uploaded",),
     ),
     Defence(
         "A7",
@@ -37,7 +37,7 @@ LIMITS = (
         "airelays/app/files.py",
         '        (b"content-security-policy", b"sandbox; default-src \'none\'"),\n',
         "",
-        ("tests/test_live_files.py::test_a_browser_can_only_save_what_was_uploaded",),
+        ("tests/state/test_live_files.py::test_a_browser_can_only_save_what_was_uploaded",),
     ),
     Defence(
         "A7",
@@ -45,7 +45,7 @@ LIMITS = (
         "airelays/net/request.py",
         ', (b"x-content-type-options", b"nosniff"))',
         ",)",
-        ("tests/test_live_files.py::test_a_browser_can_only_save_what_was_uploaded",),
+        ("tests/state/test_live_files.py::test_a_browser_can_only_save_what_was_uploaded",),
     ),
     Defence(
         "A7",
@@ -53,7 +53,7 @@ LIMITS = (
         "airelays/net/request.py",
         '_ALWAYS = ((b"cache-control", b"no-store"), ',
         "_ALWAYS = (",
-        ("tests/test_live_bounds.py::test_an_answer_is_kept_by_nobody_and_names_no_server",),
+        ("tests/net/test_live_bounds.py::test_an_answer_is_kept_by_nobody_and_names_no_server",),
     ),
     Defence(
         "A7",
@@ -61,7 +61,7 @@ LIMITS = (
         "airelays/app/page.py",
         "        b\"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; \"\n",
         "        b\"base-uri 'none'; \"\n",
-        ("tests/test_page.py::test_the_page_is_closed_to_scripts_frames_and_forms",),
+        ("tests/app/test_page.py::test_the_page_is_closed_to_scripts_frames_and_forms",),
     ),
     Defence(
         "A7",
@@ -69,7 +69,7 @@ LIMITS = (
         "airelays/app/page.py",
         '<code class="base">{escape(base_url)}</code>',
         '<code class="base">{base_url}</code>',
-        ("tests/test_page.py::test_what_is_put_into_the_page_is_escaped",),
+        ("tests/app/test_page.py::test_what_is_put_into_the_page_is_escaped",),
     ),
     Defence(
         "A8",
@@ -78,8 +78,8 @@ LIMITS = (
         "    if not trusted or not _in_any(parse_address(peer), trusted):\n        return peer\n",
         "",
         (
-            "tests/test_network.py::test_nothing_is_believed_of_a_peer_that_is_no_proxy",
-            "tests/test_network.py::test_nothing_is_believed_when_no_proxy_is_trusted",
+            "tests/guard/test_network.py::test_nothing_is_believed_of_a_peer_that_is_no_proxy",
+            "tests/guard/test_network.py::test_nothing_is_believed_when_no_proxy_is_trusted",
         ),
     ),
     Defence(
@@ -88,7 +88,7 @@ LIMITS = (
         GATE,
         "            if settings.trust_x_forwarded_for\n",
         "            if True\n",
-        ("tests/test_gate.py::test_forwarded_addresses_count_only_behind_a_trusted_proxy",),
+        ("tests/guard/test_gate.py::test_forwarded_addresses_count_only_behind_a_trusted_proxy",),
     ),
     Defence(
         "A8",
@@ -96,7 +96,7 @@ LIMITS = (
         NETWORK,
         "    for hop in reversed(hops):\n",
         "    for hop in hops:\n",
-        ("tests/test_network.py::test_the_right_most_untrusted_hop_counts",),
+        ("tests/guard/test_network.py::test_the_right_most_untrusted_hop_counts",),
     ),
     Defence(
         "A8",
@@ -104,7 +104,7 @@ LIMITS = (
         NETWORK,
         "        if address is None:\n            break\n",
         "        if address is None:\n            continue\n",
-        ("tests/test_network.py::test_the_right_most_untrusted_hop_counts",),
+        ("tests/guard/test_network.py::test_the_right_most_untrusted_hop_counts",),
     ),
     Defence(
         "A9",
@@ -112,7 +112,7 @@ LIMITS = (
         NETWORK,
         "    return str(IPv6Network((int(address) >> 64 << 64, 64)))\n",
         "    return str(address)\n",
-        ("tests/test_network.py::test_limits_are_keyed_by_address_or_by_64",),
+        ("tests/guard/test_network.py::test_limits_are_keyed_by_address_or_by_64",),
     ),
     Defence(
         "A9",
@@ -120,7 +120,7 @@ LIMITS = (
         NETWORK,
         "        return address.ipv4_mapped\n",
         "        return address\n",
-        ("tests/test_network.py::test_limits_are_keyed_by_address_or_by_64",),
+        ("tests/guard/test_network.py::test_limits_are_keyed_by_address_or_by_64",),
     ),
     Defence(
         "A9",
@@ -128,7 +128,7 @@ LIMITS = (
         BUCKET,
         "        if len(self._table) > MAX_CLIENTS:\n",
         "        if False:\n",
-        ("tests/test_bucket.py::test_the_table_is_bounded_and_forgets_the_oldest",),
+        ("tests/guard/test_bucket.py::test_the_table_is_bounded_and_forgets_the_oldest",),
     ),
     Defence(
         "A9",
@@ -136,7 +136,7 @@ LIMITS = (
         BUCKET,
         "        self._table.move_to_end(key)\n",
         "",
-        ("tests/test_bucket.py::test_who_came_last_is_forgotten_last",),
+        ("tests/guard/test_bucket.py::test_who_came_last_is_forgotten_last",),
     ),
     Defence(
         "A9",
@@ -144,7 +144,7 @@ LIMITS = (
         BLOCKLIST,
         "            if len(self._table) > MAX_CLIENTS:\n",
         "            if False:\n",
-        ("tests/test_blocklist.py::test_the_table_is_bounded",),
+        ("tests/guard/test_blocklist.py::test_the_table_is_bounded",),
     ),
     Defence(
         "A10",
@@ -152,7 +152,7 @@ LIMITS = (
         GATE,
         "        self._check_rate(key, now_s)\n",
         "",
-        ("tests/test_gate.py::test_the_bucket_is_exact_and_tells_the_true_wait",),
+        ("tests/guard/test_gate.py::test_the_bucket_is_exact_and_tells_the_true_wait",),
     ),
     Defence(
         "A10",
@@ -160,7 +160,7 @@ LIMITS = (
         "airelays/net/request.py",
         "max(1, -int(-error.retry_after_s // 1))",
         "int(error.retry_after_s)",
-        ("tests/test_live_security_page.py::test_the_burst_is_40_and_the_wait_is_true",),
+        ("tests/net/test_security_page.py::test_the_burst_is_40_and_the_wait_is_true",),
     ),
     Defence(
         "A10",
@@ -168,7 +168,7 @@ LIMITS = (
         GATE,
         "            self._check_token(head, key, now_s, token, family)\n",
         "            self._check_rate(key, now_s)\n            self._check_token(head, key, now_s, token, family)\n",
-        ("tests/test_gate.py::test_a_failure_costs_nothing_from_the_bucket",),
+        ("tests/guard/test_gate.py::test_a_failure_costs_nothing_from_the_bucket",),
     ),
     Defence(
         "A10",
@@ -176,7 +176,7 @@ LIMITS = (
         BUCKET,
         "level + max(0.0, now_s - since_s) * self._rate_per_s",
         "level + abs(now_s - since_s) * self._rate_per_s",
-        ("tests/test_bucket.py::test_a_clock_that_goes_back_gives_nothing",),
+        ("tests/guard/test_bucket.py::test_a_clock_that_goes_back_gives_nothing",),
     ),
     Defence(
         "A10",
@@ -184,7 +184,7 @@ LIMITS = (
         LEASES,
         "        if used >= self.limit:\n",
         "        if False:\n",
-        ("tests/test_leases.py::test_the_limit_is_exact",),
+        ("tests/guard/test_leases.py::test_the_limit_is_exact",),
     ),
     Defence(
         "A11",
@@ -192,7 +192,7 @@ LIMITS = (
         GATE,
         "        began = self.blocklist.fail(key, now_s)\n",
         "        began = False\n",
-        ("tests/test_gate.py::test_eight_failures_then_a_block_that_a_long_token_passes",),
+        ("tests/guard/test_gate.py::test_eight_failures_then_a_block_that_a_long_token_passes",),
     ),
     Defence(
         "A11",
@@ -200,7 +200,7 @@ LIMITS = (
         GATE,
         '        if good and not (left_s and self._block_holds(token or b"")):\n',
         "        if good and not left_s:\n",
-        ("tests/test_gate.py::test_eight_failures_then_a_block_that_a_long_token_passes",),
+        ("tests/guard/test_gate.py::test_eight_failures_then_a_block_that_a_long_token_passes",),
     ),
     Defence(
         "A11",
@@ -208,7 +208,7 @@ LIMITS = (
         GATE,
         " or len(token) < auth.LONG_TOKEN_BYTES\n",
         "\n",
-        ("tests/test_gate.py::test_a_block_stops_a_short_token_too",),
+        ("tests/guard/test_gate.py::test_a_block_stops_a_short_token_too",),
     ),
     Defence(
         "A11",
@@ -216,7 +216,7 @@ LIMITS = (
         GATE,
         "        key = network.limiter_key(client)\n",
         '        key = ""\n',
-        ("tests/test_live_security_page.py::test_other_addresses_are_not_blocked_with_it",),
+        ("tests/net/test_security_page.py::test_other_addresses_are_not_blocked_with_it",),
     ),
     Defence(
         "A11",
@@ -227,7 +227,7 @@ LIMITS = (
         "        try:\n            self.check_browser(head, route, here, token)\n        except Refused:\n"
         "            self.blocklist.fail(network.limiter_key(client), now_s)\n            raise\n"
         "        self.check_scope(client)\n        if route is not None",
-        ("tests/test_gate.py::test_a_page_cannot_lock_the_user_out",),
+        ("tests/guard/test_gate.py::test_a_page_cannot_lock_the_user_out",),
     ),
     Defence(
         "A12",
@@ -237,8 +237,8 @@ LIMITS = (
         "            admission.lease.release()\n",
         "        await self._admitted(request, route, values)\n        admission.lease.release()\n",
         (
-            "tests/test_live_wire.py::test_slots_are_freed_whatever_a_client_does",
-            "tests/test_live_wire.py::test_a_client_that_leaves_ends_the_request",
+            "tests/net/test_live_wire.py::test_slots_are_freed_whatever_a_client_does",
+            "tests/net/test_live_wire.py::test_a_client_that_leaves_ends_the_request",
         ),
     ),
     Defence(
@@ -247,7 +247,7 @@ LIMITS = (
         LEASES,
         "        leases, self._leases = self._leases, None\n",
         "        leases = self._leases\n",
-        ("tests/test_leases.py::test_a_slot_is_given_back_once",),
+        ("tests/guard/test_leases.py::test_a_slot_is_given_back_once",),
     ),
     Defence(
         "A12",
@@ -255,7 +255,7 @@ LIMITS = (
         RELAY,
         "            await self._admitted(request, route, values)\n",
         "            admission.lease.release()\n            await self._admitted(request, route, values)\n",
-        ("tests/test_live_security_page.py::test_eight_run_at_once_and_a_stream_holds_its_slot",),
+        ("tests/net/test_security_page.py::test_eight_run_at_once_and_a_stream_holds_its_slot",),
     ),
     Defence(
         "A12",
@@ -263,7 +263,9 @@ LIMITS = (
         GATE,
         "        except Refused:\n            lease.release()\n",
         "        except Refused:\n",
-        ("tests/test_gate.py::test_a_declared_length_is_checked_last_and_gives_its_slot_back",),
+        (
+            "tests/guard/test_gate.py::test_a_declared_length_is_checked_last_and_gives_its_slot_back",
+        ),
     ),
     Defence(
         "A13",
@@ -271,28 +273,30 @@ LIMITS = (
         TOKEN,
         "os.urandom(32)",
         "os.urandom(12)",
-        ("tests/test_secretfile.py::test_a_token_is_43_url_safe_characters_and_never_the_same",),
+        (
+            "tests/credentials/test_secretfile.py::test_a_token_is_43_url_safe_characters_and_never_the_same",
+        ),
     ),
     Defence(
         "A13",
         "a file that others can change gives no token",
-        "airelays/disk/secretfile.py",
+        "airelays/credentials/secretfile.py",
         "    if mode & 0o022:\n",
         "    if False:\n",
         (
-            "tests/test_secretfile.py::test_a_file_that_others_could_change_is_refused_with_the_command",
-            "tests/test_live_machine.py::test_a_token_file_that_cannot_be_trusted_is_refused",
+            "tests/credentials/test_secretfile.py::test_a_file_that_others_could_change_is_refused_with_the_command",
+            "tests/net/test_live_machine.py::test_a_token_file_that_cannot_be_trusted_is_refused",
         ),
     ),
     Defence(
         "A13",
         "of many who make the token one does",
-        "airelays/disk/secretfile.py",
+        "airelays/credentials/secretfile.py",
         "            if keep and not _link_as_new(staged, path):\n                return False\n",
         "",
         (
-            "tests/test_secretfile.py::test_of_many_who_create_at_once_exactly_one_does",
-            "tests/test_secretfile.py::test_an_existing_token_is_kept",
+            "tests/credentials/test_secretfile.py::test_of_many_who_create_at_once_exactly_one_does",
+            "tests/credentials/test_secretfile.py::test_an_existing_token_is_kept",
         ),
     ),
     Defence(
@@ -301,7 +305,7 @@ LIMITS = (
         TOKEN,
         '        return f"TokenSource({self.path!r}, source={self.source!r})"\n',
         '        return f"TokenSource({self.path!r}, {self.current()!r})"\n',
-        ("tests/test_secretfile.py::test_a_token_is_not_in_the_repr",),
+        ("tests/credentials/test_secretfile.py::test_a_token_is_not_in_the_repr",),
     ),
     Defence(
         "A13",
@@ -309,7 +313,9 @@ LIMITS = (
         "airelays/commands/serve.py",
         '    if context.token.source == "env":\n        return "$AIRELAYS_BEARER_TOKEN"\n',
         '    return (context.token.current() or b"").decode()\n',
-        ("tests/test_cli.py::test_serve_on_a_terminal_prints_lines_to_paste_and_no_token",),
+        (
+            "tests/commands/test_cli.py::test_serve_on_a_terminal_prints_lines_to_paste_and_no_token",
+        ),
     ),
     Defence(
         "A13",
@@ -318,8 +324,8 @@ LIMITS = (
         'presented=auth.fingerprint(presented[0]) if presented else ""',
         'presented=presented[0].decode("latin-1") if presented else ""',
         (
-            "tests/test_gate.py::test_missing_and_wrong_are_answered_alike",
-            "tests/test_live_journal.py::test_a_failed_attempt_leaves_a_fingerprint_only",
+            "tests/guard/test_gate.py::test_missing_and_wrong_are_answered_alike",
+            "tests/journal/test_live_journal.py::test_a_failed_attempt_leaves_a_fingerprint_only",
         ),
     ),
 )

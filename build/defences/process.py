@@ -6,11 +6,11 @@ from entry import Defence
 
 __all__ = ["PROCESS"]
 
-CONFIG = "airelays/config.py"
+CONFIG = "airelays/settings/load.py"
 FREEZE = "build/freeze.py"
-LAG = "airelays/app/lag.py"
+LAG = "airelays/host/looplag.py"
 LISTENER = "airelays/net/listener.py"
-RUN = "airelays/app/process.py"
+RUN = "airelays/host/process.py"
 SPEC = "packaging/pyinstaller/airelays.spec"
 
 PROCESS = (
@@ -21,7 +21,7 @@ PROCESS = (
         "        for listening in self.sockets:\n            listening.close()\n",
         "",
         (
-            "tests/test_live_wire.py::test_what_a_drain_cannot_finish_ends_with_a_typed_error[second signal]",
+            "tests/net/test_live_wire.py::test_what_a_drain_cannot_finish_ends_with_a_typed_error[second signal]",
         ),
     ),
     Defence(
@@ -30,7 +30,7 @@ PROCESS = (
         RUN,
         "    await _drain(listener, force, settings.drain_seconds)\n",
         "    await _drain(listener, force, 0.0)\n",
-        ("tests/test_live_wire.py::test_a_drain_finishes_running_streams",),
+        ("tests/net/test_live_wire.py::test_a_drain_finishes_running_streams",),
     ),
     Defence(
         "P1",
@@ -39,7 +39,7 @@ PROCESS = (
         "            session.interrupt(last_word)\n",
         "            session.connection.abort()\n",
         (
-            "tests/test_live_wire.py::test_what_a_drain_cannot_finish_ends_with_a_typed_error[drain]",
+            "tests/net/test_live_wire.py::test_what_a_drain_cannot_finish_ends_with_a_typed_error[drain]",
         ),
     ),
     Defence(
@@ -49,7 +49,7 @@ PROCESS = (
         "        (force if stop.is_set() else stop).set()\n",
         "        stop.set()\n",
         (
-            "tests/test_live_wire.py::test_what_a_drain_cannot_finish_ends_with_a_typed_error[second signal]",
+            "tests/net/test_live_wire.py::test_what_a_drain_cannot_finish_ends_with_a_typed_error[second signal]",
         ),
     ),
     Defence(
@@ -58,7 +58,7 @@ PROCESS = (
         "airelays/net/session.py",
         "        if self.request is None and self._task is not None:\n            self.connection.abort()\n",
         "",
-        ("tests/test_live_wire.py::test_an_idle_relay_ends_at_once",),
+        ("tests/net/test_live_wire.py::test_an_idle_relay_ends_at_once",),
     ),
     Defence(
         "P2",
@@ -66,7 +66,7 @@ PROCESS = (
         LISTENER,
         "            raise ConfigError(_bind_error(address, port, error)) from error\n",
         "            raise\n",
-        ("tests/test_live_wire.py::test_a_taken_port_says_who_to_blame",),
+        ("tests/net/test_live_wire.py::test_a_taken_port_says_who_to_blame",),
     ),
     Defence(
         "P2",
@@ -74,7 +74,7 @@ PROCESS = (
         LISTENER,
         "            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n",
         "            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n",
-        ("tests/test_live_bounds.py::test_a_port_is_shared_with_nobody",),
+        ("tests/net/test_live_bounds.py::test_a_port_is_shared_with_nobody",),
     ),
     Defence(
         "P2",
@@ -83,8 +83,8 @@ PROCESS = (
         "        or settings.allow_open_network\n",
         "        or True\n",
         (
-            "tests/test_config.py::test_open_mode_beyond_loopback_must_be_said_twice",
-            "tests/test_live_security_page.py::test_open_mode_refuses_to_bind_wide_unless_told_twice",
+            "tests/settings/test_config.py::test_open_mode_beyond_loopback_must_be_said_twice",
+            "tests/net/test_security_page.py::test_open_mode_refuses_to_bind_wide_unless_told_twice",
         ),
     ),
     Defence(
@@ -93,16 +93,18 @@ PROCESS = (
         "airelays/commands/weaktoken.py",
         "settings.allow_weak_token and settings.allow_open_network\n",
         "settings.allow_weak_token\n",
-        ("tests/test_weak_tokens.py::test_beyond_loopback_it_is_refused_unless_confirmed_twice",),
+        (
+            "tests/credentials/test_weak_tokens.py::test_beyond_loopback_it_is_refused_unless_confirmed_twice",
+        ),
     ),
     Defence(
         "P2",
         "a weak token that comes later lets nobody in beyond loopback",
-        "airelays/disk/token.py",
+        "airelays/credentials/token.py",
         '        if weak and self.weak_is == "refused":\n',
         "        if False:\n",
         (
-            "tests/test_weak_tokens.py::test_a_weak_token_that_comes_later_lets_nobody_in_beyond_loopback",
+            "tests/credentials/test_weak_tokens.py::test_a_weak_token_that_comes_later_lets_nobody_in_beyond_loopback",
         ),
     ),
     Defence(
@@ -113,7 +115,7 @@ PROCESS = (
         '            f"there is no relay token in {token.path}; type: airelays init "\n',
         "        return\n        raise ConfigError(\n"
         '            f"there is no relay token in {token.path}; type: airelays init "\n',
-        ("tests/test_live_security_page.py::test_without_a_token_serve_says_what_to_run",),
+        ("tests/net/test_security_page.py::test_without_a_token_serve_says_what_to_run",),
     ),
     Defence(
         "P3",
@@ -121,7 +123,7 @@ PROCESS = (
         LAG,
         "        if late_s > LAG_SECONDS and",
         "        if late_s > 3600.0 and",
-        ("tests/test_lag.py::test_a_long_hold_is_told_once",),
+        ("tests/host/test_looplag.py::test_a_long_hold_is_told_once",),
     ),
     Defence(
         "P3",
@@ -130,7 +132,7 @@ PROCESS = (
         "            self.writing = loop.run_in_executor(None, self.spool.write, self.pieces)\n",
         "            self.spool.write(self.pieces)\n"
         "            self.writing = loop.run_in_executor(None, int)\n",
-        ("tests/test_live_bounds.py::test_files_are_written_off_the_loop",),
+        ("tests/net/test_live_bounds.py::test_files_are_written_off_the_loop",),
     ),
     Defence(
         "P4",
@@ -138,7 +140,7 @@ PROCESS = (
         "build/requirements/build.txt",
         "pyinstaller==6.22.3 ",
         "pyinstaller==5.13.2 ",
-        ("tests/test_freeze.py::test_pyinstaller_is_new_enough_and_pinned",),
+        ("tests/delivery/test_freeze.py::test_pyinstaller_is_new_enough_and_pinned",),
     ),
     Defence(
         "P4",
@@ -146,7 +148,7 @@ PROCESS = (
         "packaging/pyinstaller/clean_environment.py",
         "        os.environ[_name] = _before\n    else:\n        os.environ.pop(_name, None)\n",
         "        pass\n",
-        ("tests/test_freeze.py::test_no_child_gets_the_variables_of_the_loader",),
+        ("tests/delivery/test_freeze.py::test_no_child_gets_the_variables_of_the_loader",),
     ),
     Defence(
         "P4",
@@ -155,7 +157,7 @@ PROCESS = (
         '        if k != "LD_LIBRARY_PATH" and not k.startswith("_MEIPASS")\n',
         "",
         (
-            "tests/test_login.py::test_the_browser_is_opened_without_a_shell_and_the_loaders_variables",
+            "tests/upstream/test_login.py::test_the_browser_is_opened_without_a_shell_and_the_loaders_variables",
         ),
     ),
     Defence(
@@ -164,7 +166,7 @@ PROCESS = (
         SPEC,
         '    runtime_hooks=[os.path.join(HERE, "clean_environment.py")],\n',
         "",
-        ("tests/test_freeze.py::test_no_child_gets_the_variables_of_the_loader",),
+        ("tests/delivery/test_freeze.py::test_no_child_gets_the_variables_of_the_loader",),
     ),
     Defence(
         "P4",
@@ -172,7 +174,7 @@ PROCESS = (
         SPEC,
         '    "upx": False,\n',
         '    "upx": True,\n',
-        ("tests/test_freeze.py::test_packing_is_off_and_the_build_is_of_one_analysis",),
+        ("tests/delivery/test_freeze.py::test_packing_is_off_and_the_build_is_of_one_analysis",),
     ),
     Defence(
         "P5",
@@ -180,15 +182,17 @@ PROCESS = (
         "build/requirements/run.txt",
         "h11==0.16.0 \\\n",
         "requests==2.0.0 \\\n    --hash=sha256:00\nh11==0.16.0 \\\n",
-        ("tests/test_launcher.py::test_the_run_list_is_the_two_dependencies_and_no_more",),
+        ("tests/delivery/test_launcher.py::test_the_run_list_is_the_two_dependencies_and_no_more",),
     ),
     Defence(
         "P5",
         "nothing else is imported",
-        "airelays/net/memory.py",
+        "airelays/net/malloc.py",
         "import sys\n",
         "import sys\nimport requests\n",
-        ("tests/test_layers.py::test_nothing_outside_the_standard_library_but_h11_and_certifi",),
+        (
+            "tests/architecture/test_layers.py::test_nothing_outside_the_standard_library_but_h11_and_certifi",
+        ),
     ),
     Defence(
         "P5",
@@ -199,7 +203,7 @@ PROCESS = (
         "    --hash=sha256:63cf8bbe7522de3bf65932fda1d9c2772064ffb3dae62d55932da54b31cb6c86\n",
         "h11==0.16.0\n",
         (
-            "tests/test_launcher.py::test_a_locked_list_pins_every_package_by_hash_and_names_no_host",
+            "tests/delivery/test_launcher.py::test_a_locked_list_pins_every_package_by_hash_and_names_no_host",
         ),
     ),
     Defence(
@@ -208,7 +212,7 @@ PROCESS = (
         "airelays.py",
         ' + ["--require-hashes"]',
         "",
-        ("tests/test_launcher.py::test_a_list_without_digests_is_refused",),
+        ("tests/delivery/test_launcher.py::test_a_list_without_digests_is_refused",),
     ),
     Defence(
         "P5",
@@ -216,7 +220,7 @@ PROCESS = (
         FREEZE,
         "    if stray:\n",
         "    if False:\n",
-        ("tests/test_freeze.py::test_a_pth_file_fails_the_build",),
+        ("tests/delivery/test_freeze.py::test_a_pth_file_fails_the_build",),
     ),
     Defence(
         "P5",
@@ -224,7 +228,7 @@ PROCESS = (
         FREEZE,
         "            entry.mtime = epoch\n",
         "",
-        ("tests/test_freeze.py::test_an_archive_of_the_same_files_has_the_same_bytes",),
+        ("tests/delivery/test_freeze.py::test_an_archive_of_the_same_files_has_the_same_bytes",),
     ),
     Defence(
         "P5",
@@ -232,7 +236,7 @@ PROCESS = (
         "build/release.py",
         '    components = [_package("h11", "MIT"), _package("certifi", "MPL-2.0")]\n',
         '    components = [_package("h11", "MIT")]\n',
-        ("tests/test_release.py::test_the_bill_names_what_is_inside",),
+        ("tests/delivery/test_release.py::test_the_bill_names_what_is_inside",),
     ),
     Defence(
         "P5",
@@ -240,7 +244,7 @@ PROCESS = (
         ".github/workflows/release.yml",
         "actions/download-artifact@fa0a91b85d4f404e444e00e005971372dc801d16 # v4.1.8",
         "actions/download-artifact@v4",
-        ("tests/test_packaging.py::test_actions_are_pinned_to_commits",),
+        ("tests/delivery/test_packaging.py::test_actions_are_pinned_to_commits",),
     ),
     Defence(
         "P6",
@@ -249,7 +253,7 @@ PROCESS = (
         "        if FIELD_LINES.fullmatch(buffer, at, end + 4) is None:\n"
         '            raise ProtocolFault("trailer section is malformed")\n',
         '        assert FIELD_LINES.fullmatch(buffer, at, end + 4), ProtocolFault("malformed")\n',
-        ("tests/test_chunked.py::test_a_malformed_body_is_refused",),
+        ("tests/protocol/test_chunked.py::test_a_malformed_body_is_refused",),
         ("-O",),
     ),
     Defence(
@@ -259,6 +263,6 @@ PROCESS = (
         "        if FIELD_LINES.fullmatch(buffer, at, end + 4) is None:\n"
         '            raise ProtocolFault("trailer section is malformed")\n',
         "        assert FIELD_LINES.fullmatch(buffer, at, end + 4)\n",
-        ("tests/test_layers.py::test_nothing_is_decided_by_an_assert",),
+        ("tests/architecture/test_layers.py::test_nothing_is_decided_by_an_assert",),
     ),
 )

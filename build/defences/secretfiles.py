@@ -6,13 +6,13 @@ from entry import Defence
 
 __all__ = ["SECRET_FILES"]
 
-LOCK = "airelays/disk/lock.py"
+LOCK = "airelays/credentials/lock.py"
 OUTSIDE = "airelays/disk/outside.py"
 REGULAR = "airelays/disk/regular.py"
-SERVICE = "airelays/commands/service.py"
-STATE = "airelays/disk/state.py"
-SECRETFILE = "airelays/disk/secretfile.py"
-THEIRS = "airelays/disk/theirs.py"
+SERVICE = "airelays/commands/service/command.py"
+STATE = "airelays/state/database.py"
+SECRETFILE = "airelays/credentials/secretfile.py"
+THEIRS = "airelays/credentials/as_owner.py"
 TOKENS = "airelays/upstream/chatgpt/tokens.py"
 
 SECRET_FILES = (
@@ -22,7 +22,9 @@ SECRET_FILES = (
         SECRETFILE,
         "            os.replace(staged, path)\n",
         '            open(path, "wb").write(data)\n',
-        ("tests/test_secretfile.py::test_a_file_is_replaced_and_never_changed_in_place",),
+        (
+            "tests/credentials/test_secretfile.py::test_a_file_is_replaced_and_never_changed_in_place",
+        ),
     ),
     Defence(
         "U12",
@@ -30,7 +32,9 @@ SECRET_FILES = (
         SECRETFILE,
         "        os.fsync(new)\n    except BaseException:\n        os.close(new)\n",
         "    except BaseException:\n        os.close(new)\n",
-        ("tests/test_secretfile.py::test_bytes_are_durable_before_the_name_and_the_name_after",),
+        (
+            "tests/credentials/test_secretfile.py::test_bytes_are_durable_before_the_name_and_the_name_after",
+        ),
     ),
     Defence(
         "U12",
@@ -38,7 +42,9 @@ SECRET_FILES = (
         SECRETFILE,
         "        sync_folder(folder)\n",
         "",
-        ("tests/test_secretfile.py::test_bytes_are_durable_before_the_name_and_the_name_after",),
+        (
+            "tests/credentials/test_secretfile.py::test_bytes_are_durable_before_the_name_and_the_name_after",
+        ),
     ),
     Defence(
         "U12",
@@ -47,7 +53,7 @@ SECRET_FILES = (
         "            os.unlink(at, dir_fd=fd)\n        raise\n",
         "            pass\n        raise\n",
         (
-            "tests/test_secretfile.py::test_a_disk_that_is_full_leaves_the_old_content_and_nothing_else",
+            "tests/credentials/test_secretfile.py::test_a_disk_that_is_full_leaves_the_old_content_and_nothing_else",
         ),
     ),
     Defence(
@@ -56,7 +62,7 @@ SECRET_FILES = (
         SECRETFILE,
         "                _keep_backup(path)\n",
         "                pass\n",
-        ("tests/test_secretfile.py::test_the_previous_content_can_be_kept",),
+        ("tests/credentials/test_secretfile.py::test_the_previous_content_can_be_kept",),
     ),
     Defence(
         "U12",
@@ -64,7 +70,7 @@ SECRET_FILES = (
         SECRETFILE,
         "            removed += _remove_quietly(entry.path)\n",
         "            pass\n",
-        ("tests/test_secretfile.py::test_old_leftovers_are_swept_and_young_ones_kept",),
+        ("tests/credentials/test_secretfile.py::test_old_leftovers_are_swept_and_young_ones_kept",),
     ),
     Defence(
         "U12",
@@ -73,7 +79,7 @@ SECRET_FILES = (
         "            stored = self.store.recover() or self.store.load()\n",
         "            stored = self.store.load()\n",
         (
-            "tests/test_tokens.py::test_kill_at_every_step_of_a_refresh_never_loses_a_token_that_reached_the_disk",
+            "tests/upstream/test_tokens.py::test_kill_at_every_step_of_a_refresh_never_loses_a_token_that_reached_the_disk",
         ),
     ),
     Defence(
@@ -82,7 +88,7 @@ SECRET_FILES = (
         SECRETFILE,
         "os.open(path, FLAGS | _NOFOLLOW)",
         "os.open(path, FLAGS)",
-        ("tests/test_secretfile.py::test_a_symbolic_link_is_not_read",),
+        ("tests/credentials/test_secretfile.py::test_a_symbolic_link_is_not_read",),
     ),
     Defence(
         "U13",
@@ -90,7 +96,9 @@ SECRET_FILES = (
         SECRETFILE,
         "    if not stat.S_ISREG(found.st_mode):\n",
         "    if False:\n",
-        ("tests/test_secretfile.py::test_a_pipe_or_a_folder_is_refused_without_waiting",),
+        (
+            "tests/credentials/test_secretfile.py::test_a_pipe_or_a_folder_is_refused_without_waiting",
+        ),
     ),
     Defence(
         "U13",
@@ -98,7 +106,9 @@ SECRET_FILES = (
         REGULAR,
         '"O_NONBLOCK", "O_NOCTTY"',
         '"O_NOCTTY"',
-        ("tests/test_secretfile.py::test_a_pipe_or_a_folder_is_refused_without_waiting",),
+        (
+            "tests/credentials/test_secretfile.py::test_a_pipe_or_a_folder_is_refused_without_waiting",
+        ),
     ),
     Defence(
         "U13",
@@ -107,7 +117,7 @@ SECRET_FILES = (
         "    if found.st_uid != os.geteuid() and not _is_owned_like_its_folder(found, path):\n",
         "    if False:\n",
         (
-            "tests/test_secretfile.py::test_a_file_of_somebody_else_is_refused_and_not_to_be_made_ones_own",
+            "tests/credentials/test_secretfile.py::test_a_file_of_somebody_else_is_refused_and_not_to_be_made_ones_own",
         ),
     ),
     Defence(
@@ -117,7 +127,7 @@ SECRET_FILES = (
         "    return folder.st_uid == found.st_uid and not folder.st_mode & 0o022\n",
         "    return True\n",
         (
-            "tests/test_secretfile.py::test_a_file_of_somebody_else_is_refused_and_not_to_be_made_ones_own",
+            "tests/credentials/test_secretfile.py::test_a_file_of_somebody_else_is_refused_and_not_to_be_made_ones_own",
         ),
     ),
     Defence(
@@ -127,7 +137,7 @@ SECRET_FILES = (
         "    staged = stage(os.path.dirname(path), name, data, owner=ids, fd=their.fd)\n",
         "    staged = stage(os.path.dirname(path), name, data, fd=their.fd)\n",
         (
-            "tests/test_secretfile.py::test_what_root_writes_into_the_folder_of_another_user_is_theirs",
+            "tests/credentials/test_secretfile.py::test_what_root_writes_into_the_folder_of_another_user_is_theirs",
         ),
     ),
     Defence(
@@ -136,7 +146,9 @@ SECRET_FILES = (
         THEIRS,
         "        if found.st_mode & 0o022:\n",
         "        if False:\n",
-        ("tests/test_secretfile.py::test_root_gives_nothing_to_a_folder_that_others_can_change",),
+        (
+            "tests/credentials/test_secretfile.py::test_root_gives_nothing_to_a_folder_that_others_can_change",
+        ),
     ),
     Defence(
         "U13",
@@ -144,7 +156,9 @@ SECRET_FILES = (
         THEIRS,
         "        os.replace(staged, name, src_dir_fd=their.fd, dst_dir_fd=their.fd)\n",
         '        os.replace(f"{os.path.dirname(path)}/{staged}", path)\n',
-        ("tests/test_secretfile.py::test_a_folder_that_is_swapped_meanwhile_leads_root_nowhere",),
+        (
+            "tests/credentials/test_secretfile.py::test_a_folder_that_is_swapped_meanwhile_leads_root_nowhere",
+        ),
     ),
     Defence(
         "U13",
@@ -152,7 +166,7 @@ SECRET_FILES = (
         THEIRS,
         "                    if os.fstat(fd).st_uid == 0 and not os.listdir(fd):\n",
         "                    if True:\n",
-        ("tests/test_secretfile.py::test_a_full_folder_of_root_s_is_not_given_away",),
+        ("tests/credentials/test_secretfile.py::test_a_full_folder_of_root_s_is_not_given_away",),
     ),
     Defence(
         "U13",
@@ -161,7 +175,7 @@ SECRET_FILES = (
         "                os.fchown(fd, their.uid, their.gid)\n            finally:\n                os.close(fd)\n\n\n",
         "                pass\n            finally:\n                os.close(fd)\n\n\n",
         (
-            "tests/test_secretfile.py::test_a_lock_that_root_makes_in_the_folder_of_another_user_is_theirs",
+            "tests/credentials/test_secretfile.py::test_a_lock_that_root_makes_in_the_folder_of_another_user_is_theirs",
         ),
     ),
     Defence(
@@ -170,7 +184,7 @@ SECRET_FILES = (
         OUTSIDE,
         "    if not _POSIX or os.geteuid() == 0:\n",
         "    if not _POSIX:\n",
-        ("tests/test_outside.py::test_root_follows_no_link",),
+        ("tests/disk/test_outside.py::test_root_follows_no_link",),
     ),
     Defence(
         "N7",
@@ -178,7 +192,7 @@ SECRET_FILES = (
         OUTSIDE,
         "    if not home:\n",
         "    if False:\n",
-        ("tests/test_outside.py::test_a_unit_is_never_written_through_a_link",),
+        ("tests/disk/test_outside.py::test_a_unit_is_never_written_through_a_link",),
     ),
     Defence(
         "N7",
@@ -186,7 +200,7 @@ SECRET_FILES = (
         SERVICE,
         "    if mask:\n        raise ConfigError(\n",
         "    if False:\n        raise ConfigError(\n",
-        ("tests/test_outside.py::test_a_masked_unit_is_reported_as_masked",),
+        ("tests/disk/test_outside.py::test_a_masked_unit_is_reported_as_masked",),
     ),
     Defence(
         "N7",
@@ -194,7 +208,7 @@ SECRET_FILES = (
         OUTSIDE,
         "    kind = kind_of(found.st_mode)\n    if kind:\n        raise",
         "    kind = kind_of(found.st_mode)\n    if False:\n        raise",
-        ("tests/test_outside.py::test_what_is_not_a_file_is_neither_written_nor_removed",),
+        ("tests/disk/test_outside.py::test_what_is_not_a_file_is_neither_written_nor_removed",),
     ),
     Defence(
         "N7",
@@ -202,7 +216,7 @@ SECRET_FILES = (
         OUTSIDE,
         "    if found.st_uid != os.geteuid():\n        raise ConfigError(\n",
         "    if False:\n        raise ConfigError(\n",
-        ("tests/test_outside.py::test_what_belongs_to_somebody_else_is_refused",),
+        ("tests/disk/test_outside.py::test_what_belongs_to_somebody_else_is_refused",),
     ),
     Defence(
         "N7",
@@ -210,7 +224,7 @@ SECRET_FILES = (
         OUTSIDE,
         '                if not place.path.startswith(top.rstrip("/") + "/"):\n',
         "                if False:\n",
-        ("tests/test_outside.py::test_every_other_link_is_refused_with_path_and_target",),
+        ("tests/disk/test_outside.py::test_every_other_link_is_refused_with_path_and_target",),
     ),
     Defence(
         "N7",
@@ -218,7 +232,7 @@ SECRET_FILES = (
         OUTSIDE,
         "        if found.st_uid in (0, os.geteuid()):\n",
         "        if True:\n",
-        ("tests/test_outside.py::test_root_goes_through_no_folder_link_of_another_user",),
+        ("tests/disk/test_outside.py::test_root_goes_through_no_folder_link_of_another_user",),
     ),
     Defence(
         "N7",
@@ -226,7 +240,7 @@ SECRET_FILES = (
         STATE,
         "            check_database(self.path)\n",
         "",
-        ("tests/test_outside.py::test_what_takes_the_place_of_a_file_is_refused_at_once",),
+        ("tests/disk/test_outside.py::test_what_takes_the_place_of_a_file_is_refused_at_once",),
     ),
     Defence(
         "U13",
@@ -234,7 +248,9 @@ SECRET_FILES = (
         THEIRS,
         "                os.setuid(their.uid)\n",
         "                pass\n",
-        ("tests/test_secretfile.py::test_root_signals_only_what_the_owner_of_the_folder_could",),
+        (
+            "tests/credentials/test_secretfile.py::test_root_signals_only_what_the_owner_of_the_folder_could",
+        ),
     ),
     Defence(
         "U13",
@@ -242,7 +258,9 @@ SECRET_FILES = (
         SECRETFILE,
         "        os.fchmod(fd, 0o600)\n    except OSError as error:\n        raise ConfigError(\n",
         "        pass\n    except OSError as error:\n        raise ConfigError(\n",
-        ("tests/test_secretfile.py::test_a_file_that_others_could_read_is_closed_with_a_warning",),
+        (
+            "tests/credentials/test_secretfile.py::test_a_file_that_others_could_read_is_closed_with_a_warning",
+        ),
     ),
     Defence(
         "U13",
@@ -250,7 +268,7 @@ SECRET_FILES = (
         SECRETFILE,
         "        if found.st_uid != os.geteuid():\n",
         "        if False:\n",
-        ("tests/test_secretfile.py::test_a_folder_of_somebody_else_is_refused",),
+        ("tests/credentials/test_secretfile.py::test_a_folder_of_somebody_else_is_refused",),
     ),
     Defence(
         "U13",
@@ -258,7 +276,7 @@ SECRET_FILES = (
         SECRETFILE,
         "            os.chmod(path, stat.S_IMODE(found.st_mode) & 0o700)\n",
         "            pass\n",
-        ("tests/test_secretfile.py::test_a_folder_of_ours_is_closed_to_others",),
+        ("tests/credentials/test_secretfile.py::test_a_folder_of_ours_is_closed_to_others",),
     ),
     Defence(
         "U13",
@@ -266,7 +284,7 @@ SECRET_FILES = (
         LOCK,
         'os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | ',
         "os.O_RDWR | os.O_CREAT | ",
-        ("tests/test_secretfile.py::test_a_lock_file_is_private_and_never_a_link",),
+        ("tests/credentials/test_secretfile.py::test_a_lock_file_is_private_and_never_a_link",),
     ),
     Defence(
         "U13",
@@ -274,6 +292,8 @@ SECRET_FILES = (
         SECRETFILE,
         "        if os.path.islink(path) or (os.path.exists(path) and not os.path.isfile(path)):\n",
         "        if False:\n",
-        ("tests/test_secretfile.py::test_a_symbolic_link_is_neither_written_through_nor_replaced",),
+        (
+            "tests/credentials/test_secretfile.py::test_a_symbolic_link_is_neither_written_through_nor_replaced",
+        ),
     ),
 )

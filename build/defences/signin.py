@@ -7,12 +7,12 @@ from entry import Defence
 __all__ = ["SIGN_IN"]
 
 CALLBACK = "airelays/upstream/chatgpt/callback.py"
-LOCK = "airelays/disk/lock.py"
+LOCK = "airelays/credentials/lock.py"
 LOGIN = "airelays/upstream/chatgpt/login.py"
 OAUTH = "airelays/upstream/chatgpt/oauth.py"
 SIGNIN = "airelays/upstream/chatgpt/signin.py"
 TOKENS = "airelays/upstream/chatgpt/tokens.py"
-ONE_REDIRECT = ("tests/test_login.py::test_only_the_one_redirect_counts",)
+ONE_REDIRECT = ("tests/upstream/test_login.py::test_only_the_one_redirect_counts",)
 
 SIGN_IN = (
     Defence(
@@ -21,7 +21,7 @@ SIGN_IN = (
         TOKENS,
         "        if self._flight is None:\n            loop",
         "        if True:\n            loop",
-        ("tests/test_tokens.py::test_many_tasks_hold_up_one_thread",),
+        ("tests/upstream/test_tokens.py::test_many_tasks_hold_up_one_thread",),
     ),
     Defence(
         "U11",
@@ -30,8 +30,8 @@ SIGN_IN = (
         "            while not _try_lock(fd):\n",
         "            while False:\n",
         (
-            "tests/test_secretfile.py::test_two_holders_in_one_process_exclude_each_other",
-            "tests/test_tokens.py::test_eight_processes_at_once_make_one_call",
+            "tests/credentials/test_secretfile.py::test_two_holders_in_one_process_exclude_each_other",
+            "tests/upstream/test_tokens.py::test_eight_processes_at_once_make_one_call",
         ),
     ),
     Defence(
@@ -41,7 +41,7 @@ SIGN_IN = (
         "            if not stored.same_tokens(stale) and self._clock() < stored.due_s():\n"
         "                return stored\n",
         "",
-        ("tests/test_tokens.py::test_eight_processes_at_once_make_one_call",),
+        ("tests/upstream/test_tokens.py::test_eight_processes_at_once_make_one_call",),
     ),
     Defence(
         "U11",
@@ -49,7 +49,7 @@ SIGN_IN = (
         TOKENS,
         "                self.store.save(fresh)\n            except ConfigError",
         "                pass\n            except ConfigError",
-        ("tests/test_tokens.py::test_rejection_refreshes_once_and_saves_before_use",),
+        ("tests/upstream/test_tokens.py::test_rejection_refreshes_once_and_saves_before_use",),
     ),
     Defence(
         "U11",
@@ -58,7 +58,7 @@ SIGN_IN = (
         "                again = self.store.load() if refused.permanent else None\n",
         "                again = None\n",
         (
-            "tests/test_tokens.py::test_refusal_because_somebody_without_our_lock_refreshed_is_no_refusal",
+            "tests/upstream/test_tokens.py::test_refusal_because_somebody_without_our_lock_refreshed_is_no_refusal",
         ),
     ),
     Defence(
@@ -67,7 +67,7 @@ SIGN_IN = (
         TOKENS,
         "        if not sign_in.same_tokens(used):\n            return await self.current()\n",
         "",
-        ("tests/test_tokens.py::test_rejection_refreshes_once_and_saves_before_use",),
+        ("tests/upstream/test_tokens.py::test_rejection_refreshes_once_and_saves_before_use",),
     ),
     Defence(
         "U11",
@@ -75,7 +75,7 @@ SIGN_IN = (
         TOKENS,
         "        return await asyncio.shield(self._flight)\n",
         "        return await self._flight\n",
-        ("tests/test_tokens.py::test_cancelled_request_does_not_cancel_the_refresh",),
+        ("tests/upstream/test_tokens.py::test_cancelled_request_does_not_cancel_the_refresh",),
     ),
     Defence(
         "U11",
@@ -83,7 +83,9 @@ SIGN_IN = (
         TOKENS,
         "            if failure.permanent or time.monotonic() - failure.at_s < calm_s:\n",
         "            if False:\n",
-        ("tests/test_tokens.py::test_permanent_refusal_is_remembered_for_that_snapshot_only",),
+        (
+            "tests/upstream/test_tokens.py::test_permanent_refusal_is_remembered_for_that_snapshot_only",
+        ),
     ),
     Defence(
         "U11",
@@ -91,7 +93,9 @@ SIGN_IN = (
         TOKENS,
         "            except ConfigError as error:\n                # A full disk",
         "            except ZeroDivisionError as error:\n                # A full disk",
-        ("tests/test_tokens.py::test_full_disk_keeps_the_new_token_in_memory_and_stores_it_later",),
+        (
+            "tests/upstream/test_tokens.py::test_full_disk_keeps_the_new_token_in_memory_and_stores_it_later",
+        ),
     ),
     Defence(
         "U14",
@@ -99,7 +103,7 @@ SIGN_IN = (
         OAUTH,
         'urlsafe_b64encode(hashlib.sha256(verifier).digest()).rstrip(b"=")',
         "verifier",
-        ("tests/test_oauth.py::test_pkce_is_s256_over_64_bytes_with_a_state_of_32",),
+        ("tests/upstream/test_oauth.py::test_pkce_is_s256_over_64_bytes_with_a_state_of_32",),
     ),
     Defence(
         "U14",
@@ -149,7 +153,7 @@ SIGN_IN = (
         " right state or not, gets nothing.\n            return 400, _REFUSED\n",
         "        except asyncio.InvalidStateError:\n            return 200, _ARRIVED\n",
         (
-            "tests/test_login.py::test_wrong_state_does_not_end_the_wait_and_the_right_one_counts_once",
+            "tests/upstream/test_login.py::test_wrong_state_does_not_end_the_wait_and_the_right_one_counts_once",
         ),
     ),
     Defence(
@@ -166,7 +170,7 @@ SIGN_IN = (
         CALLBACK,
         '(socket.AF_INET, "127.0.0.1")',
         '(socket.AF_INET, "0.0.0.0")',
-        ("tests/test_login.py::test_other_addresses_cannot_reach_the_listener",),
+        ("tests/upstream/test_login.py::test_other_addresses_cannot_reach_the_listener",),
     ),
     Defence(
         "U14",
@@ -177,7 +181,7 @@ SIGN_IN = (
         "        except ProtocolFault:\n"
         "            break\n",
         "",
-        ("tests/test_login.py::test_a_head_without_end_is_cut",),
+        ("tests/upstream/test_login.py::test_a_head_without_end_is_cut",),
     ),
     Defence(
         "U14",
@@ -185,7 +189,7 @@ SIGN_IN = (
         LOGIN,
         "        async with asyncio.timeout(timeout_s):\n            code",
         "        async with asyncio.timeout(None):\n            code",
-        ("tests/test_login.py::test_a_browser_that_never_comes_back_is_not_waited_for",),
+        ("tests/upstream/test_login.py::test_a_browser_that_never_comes_back_is_not_waited_for",),
     ),
     Defence(
         "U14",
@@ -193,7 +197,7 @@ SIGN_IN = (
         LOGIN,
         "            interval_s += SLOWER_S\n",
         "            pass\n",
-        ("tests/test_login.py::test_slow_down_is_obeyed",),
+        ("tests/upstream/test_login.py::test_slow_down_is_obeyed",),
     ),
     Defence(
         "U14",
@@ -201,7 +205,7 @@ SIGN_IN = (
         OAUTH,
         "    return min(max(seconds, 0.05), 60.0) if seconds == seconds else 5.0\n",
         "    return seconds\n",
-        ("tests/test_oauth.py::test_device_interval_is_read_and_bounded",),
+        ("tests/upstream/test_oauth.py::test_device_interval_is_read_and_bounded",),
     ),
     Defence(
         "U14",
@@ -209,7 +213,7 @@ SIGN_IN = (
         OAUTH,
         "device_auth_id, _printable(user_code, 40), page,",
         "device_auth_id, user_code, page,",
-        ("tests/test_oauth.py::test_device_interval_is_read_and_bounded",),
+        ("tests/upstream/test_oauth.py::test_device_interval_is_read_and_bounded",),
     ),
     Defence(
         "U14",
@@ -217,7 +221,9 @@ SIGN_IN = (
         OAUTH,
         '    return _printable(found, 64) if isinstance(found, str) else ""\n',
         '    return found if isinstance(found, str) else ""\n',
-        ("tests/test_oauth.py::test_refusal_text_is_bounded_printable_and_repeats_no_free_text",),
+        (
+            "tests/upstream/test_oauth.py::test_refusal_text_is_bounded_printable_and_repeats_no_free_text",
+        ),
     ),
     Defence(
         "U15",
@@ -225,7 +231,7 @@ SIGN_IN = (
         SIGNIN,
         "    if len(parts) != 3 or len(token) > MAX_TOKEN_BYTES:\n",
         "    if len(parts) != 3:\n",
-        ("tests/test_oauth.py::test_a_token_is_bounded",),
+        ("tests/upstream/test_oauth.py::test_a_token_is_bounded",),
     ),
     Defence(
         "U15",
@@ -233,7 +239,7 @@ SIGN_IN = (
         SIGNIN,
         "    except (ValueError, RecursionError):\n        return {}\n",
         "    except ZeroDivisionError:\n        return {}\n",
-        ("tests/test_oauth.py::test_token_that_is_no_jwt_has_no_claims",),
+        ("tests/upstream/test_oauth.py::test_token_that_is_no_jwt_has_no_claims",),
     ),
     Defence(
         "U15",
@@ -241,7 +247,7 @@ SIGN_IN = (
         SIGNIN,
         "    return claims if isinstance(claims, dict) else {}\n",
         "    return claims\n",
-        ("tests/test_oauth.py::test_token_that_is_no_jwt_has_no_claims",),
+        ("tests/upstream/test_oauth.py::test_token_that_is_no_jwt_has_no_claims",),
     ),
     Defence(
         "U15",
@@ -249,6 +255,6 @@ SIGN_IN = (
         OAUTH,
         "response.read(MAX_ANSWER_BYTES, within_s=within_s)",
         "response.read(1 << 30, within_s=within_s)",
-        ("tests/test_oauth.py::test_an_answer_of_the_issuer_is_bounded",),
+        ("tests/upstream/test_oauth.py::test_an_answer_of_the_issuer_is_bounded",),
     ),
 )

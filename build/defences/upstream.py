@@ -17,29 +17,31 @@ RESPONSE = "airelays/net/response.py"
 SSE = "airelays/protocol/sse.py"
 STREAMING = "airelays/app/streaming.py"
 TRUST = "airelays/net/trust.py"
-BAD_ANSWER = ("tests/test_client.py::test_malformed_answer_is_refused",)
-BAD_HEAD = ("tests/test_http1.py::test_a_malformed_response_head_is_the_upstreams_fault",)
-BAD_CERTIFICATE = "tests/test_client.py::test_wrong_certificate_is_refused_with_advice"
-CUT_STREAM = "tests/test_live_hell.py::test_a_stream_cut_anywhere_is_never_an_answer"
-STRICT = ("tests/test_trust.py::test_context_is_strict_and_made_once",)
+BAD_ANSWER = ("tests/net/test_client.py::test_malformed_answer_is_refused",)
+BAD_HEAD = ("tests/protocol/test_http1.py::test_a_malformed_response_head_is_the_upstreams_fault",)
+BAD_CERTIFICATE = "tests/net/test_client.py::test_wrong_certificate_is_refused_with_advice"
+CUT_STREAM = "tests/upstream/test_live_hell.py::test_a_stream_cut_anywhere_is_never_an_answer"
+STRICT = ("tests/net/test_trust.py::test_context_is_strict_and_made_once",)
 
 UPSTREAM = (
     Defence(
         "U1",
         "a stream without its last event is no answer: streamed",
-        "airelays/translate/frames.py",
+        "airelays/dialects/stream/events.py",
         "            self._fail(incomplete_stream())\n",
         "            pass\n",
-        ("tests/test_live_hell.py::test_a_stream_that_ends_properly_but_too_early_is_no_answer",),
+        (
+            "tests/upstream/test_live_hell.py::test_a_stream_that_ends_properly_but_too_early_is_no_answer",
+        ),
     ),
     Defence(
         "U1",
         "a stream that is passed on is no answer without its last event",
-        "airelays/translate/passing.py",
+        "airelays/dialects/stream/passed.py",
         '            self._fail(incomplete_stream())\n            return b""\n',
         "            pass\n",
         (
-            "tests/test_translate_passing.py::test_a_cut_at_every_byte_is_an_error_until_the_answer_was_finished",
+            "tests/dialects/test_passed.py::test_a_cut_at_every_byte_is_an_error_until_the_answer_was_finished",
         ),
     ),
     Defence(
@@ -66,7 +68,7 @@ UPSTREAM = (
         STREAMING,
         "            raise error\n        self.request.end_stream(out, error)",
         "            pass\n        self.request.end_stream(out, error)",
-        ("tests/test_live_hell.py::test_a_failure_before_the_first_byte_is_a_status",),
+        ("tests/upstream/test_live_hell.py::test_a_failure_before_the_first_byte_is_a_status",),
     ),
     Defence(
         "U1",
@@ -74,7 +76,7 @@ UPSTREAM = (
         EXCHANGE,
         "            if self._decoder is None and self._remaining < 0 and self._closed_cleanly:\n",
         "            if self._closed_cleanly:\n",
-        ("tests/test_client.py::test_body_that_ends_early_is_a_cut",),
+        ("tests/net/test_client.py::test_body_that_ends_early_is_a_cut",),
     ),
     Defence(
         "U2",
@@ -82,7 +84,7 @@ UPSTREAM = (
         EXCHANGE,
         "            self._heard = True\n",
         "            self._heard = True\n            self._due_s = self._loop.time() + self._head_s\n",
-        ("tests/test_client.py::test_dripped_head_does_not_move_its_deadline",),
+        ("tests/net/test_client.py::test_dripped_head_does_not_move_its_deadline",),
     ),
     Defence(
         "U2",
@@ -90,7 +92,7 @@ UPSTREAM = (
         EXCHANGE,
         '            text = f"{{}} sent nothing for {self._gap_s:g} s in the middle of its answer"\n',
         "            return\n",
-        ("tests/test_client.py::test_silence_in_a_body_ends_it",),
+        ("tests/net/test_client.py::test_silence_in_a_body_ends_it",),
     ),
     Defence(
         "U2",
@@ -98,7 +100,7 @@ UPSTREAM = (
         DIAL,
         "        async with asyncio.timeout_at(deadline_s):\n            if len(addresses) == 1:\n",
         "        async with asyncio.timeout_at(None):\n            if len(addresses) == 1:\n",
-        ("tests/test_client.py::test_an_address_that_says_nothing_is_given_up_in_time",),
+        ("tests/net/test_client.py::test_an_address_that_says_nothing_is_given_up_in_time",),
     ),
     Defence(
         "U2",
@@ -106,7 +108,7 @@ UPSTREAM = (
         DIAL,
         "        async with asyncio.timeout(tls_s):\n",
         "        async with asyncio.timeout(None):\n",
-        ("tests/test_client.py::test_mute_handshake_ends_at_its_deadline",),
+        ("tests/net/test_client.py::test_mute_handshake_ends_at_its_deadline",),
     ),
     Defence(
         "U2",
@@ -114,7 +116,7 @@ UPSTREAM = (
         STREAMING,
         "            self._ping()\n            silent_s = 0.0\n",
         "            silent_s = 0.0\n",
-        ("tests/test_live_wire.py::test_silence_is_filled_with_comments",),
+        ("tests/net/test_live_wire.py::test_silence_is_filled_with_comments",),
     ),
     Defence(
         "U3",
@@ -122,7 +124,7 @@ UPSTREAM = (
         EXCHANGE,
         " + self._interim_bytes > MAX_HEAD_BYTES:\n",
         " < 0:\n",
-        ("tests/test_client.py::test_response_head_is_bounded",),
+        ("tests/net/test_client.py::test_response_head_is_bounded",),
     ),
     Defence(
         "U3",
@@ -138,7 +140,7 @@ UPSTREAM = (
         RESPONSE,
         "            if size > limit_bytes:\n",
         "            if False:\n",
-        ("tests/test_client.py::test_read_is_bounded",),
+        ("tests/net/test_client.py::test_read_is_bounded",),
     ),
     Defence(
         "U3",
@@ -146,7 +148,7 @@ UPSTREAM = (
         RESPONSE,
         "    if len(plain) > limit_bytes:\n",
         "    if False:\n",
-        ("tests/test_client.py::test_compressed_json_is_decoded_within_the_limit",),
+        ("tests/net/test_client.py::test_compressed_json_is_decoded_within_the_limit",),
     ),
     Defence(
         "U3",
@@ -154,7 +156,7 @@ UPSTREAM = (
         SSE,
         "        if self._size + self._data_size > self._max_bytes:\n",
         "        if False:\n",
-        ("tests/test_sse.py::test_a_line_may_be_as_large_as_the_bound",),
+        ("tests/protocol/test_sse.py::test_a_line_may_be_as_large_as_the_bound",),
     ),
     Defence(
         "U3",
@@ -162,7 +164,7 @@ UPSTREAM = (
         SSE,
         "            if self._data_size > self._max_bytes:\n",
         "            if False:\n",
-        ("tests/test_sse.py::test_many_short_data_lines_cannot_outgrow_the_bound",),
+        ("tests/protocol/test_sse.py::test_many_short_data_lines_cannot_outgrow_the_bound",),
     ),
     Defence(
         "U3",
@@ -195,7 +197,7 @@ UPSTREAM = (
         "        except (ValueError, RecursionError):\n            value = None\n",
         "        except (ValueError, RecursionError):\n"
         '            value = {"detail": body.decode("latin-1")}\n',
-        ("tests/test_backend.py::test_html_and_garbage_never_reach_the_client",),
+        ("tests/upstream/test_backend.py::test_html_and_garbage_never_reach_the_client",),
     ),
     Defence(
         "U4",
@@ -203,7 +205,7 @@ UPSTREAM = (
         FAULTS,
         '    cut = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 3] + "..."\n',
         "    return text\n    cut = text\n",
-        ("tests/test_backend.py::test_hostile_message_is_made_printable_and_short",),
+        ("tests/upstream/test_backend.py::test_hostile_message_is_made_printable_and_short",),
     ),
     Defence(
         "U4",
@@ -211,7 +213,7 @@ UPSTREAM = (
         FAULTS,
         "        if self.status in (401, 402, 403, 407) and self.code not in _POLICY:\n",
         "        if False:\n",
-        ("tests/test_backend.py::test_refusal_is_mapped",),
+        ("tests/upstream/test_backend.py::test_refusal_is_mapped",),
     ),
     Defence(
         "U4",
@@ -219,7 +221,7 @@ UPSTREAM = (
         "airelays/upstream/compatible/refusal.py",
         "        if self.status in (401, 403, 407):\n",
         "        if False:\n",
-        ("tests/test_live_compatible.py::test_errors_keep_status_and_body_but_never_401",),
+        ("tests/upstream/test_live_compatible.py::test_errors_keep_status_and_body_but_never_401",),
     ),
     Defence(
         "U4",
@@ -227,7 +229,9 @@ UPSTREAM = (
         FAULTS,
         "            retry_after_s=None if codex and used_up else wait_s,\n",
         "",
-        ("tests/test_backend.py::test_usage_limit_keeps_the_upstreams_words_and_the_true_reset",),
+        (
+            "tests/upstream/test_backend.py::test_usage_limit_keeps_the_upstreams_words_and_the_true_reset",
+        ),
     ),
     Defence(
         "U5",
@@ -235,7 +239,7 @@ UPSTREAM = (
         CLIENT,
         "IDLE_S = 5.0\n",
         "IDLE_S = 3600.0\n",
-        ("tests/test_client.py::test_a_connection_that_was_idle_for_five_seconds_is_closed",),
+        ("tests/net/test_client.py::test_a_connection_that_was_idle_for_five_seconds_is_closed",),
     ),
     Defence(
         "U5",
@@ -243,7 +247,7 @@ UPSTREAM = (
         CLIENT,
         " < IDLE_S and connection.is_usable():\n",
         " < IDLE_S:\n",
-        ("tests/test_client.py::test_bytes_on_an_idle_connection_close_it",),
+        ("tests/net/test_client.py::test_bytes_on_an_idle_connection_close_it",),
     ),
     Defence(
         "U5",
@@ -251,7 +255,7 @@ UPSTREAM = (
         CLIENT,
         "                if not connection.lost_unheard:\n",
         "                if True:\n",
-        ("tests/test_client.py::test_kept_connection_that_died_is_replaced_without_a_word",),
+        ("tests/net/test_client.py::test_kept_connection_that_died_is_replaced_without_a_word",),
     ),
     Defence(
         "U6",
@@ -259,7 +263,7 @@ UPSTREAM = (
         EXCHANGE,
         "broken = extra or self._closed_cleanly or",
         "broken = self._closed_cleanly or",
-        ("tests/test_client.py::test_connection_out_of_step_is_not_used_again",),
+        ("tests/net/test_client.py::test_connection_out_of_step_is_not_used_again",),
     ),
     Defence(
         "U6",
@@ -268,7 +272,9 @@ UPSTREAM = (
         "        elif self._state == _IDLE:\n            # Bytes that nobody asked for: response-queue"
         " poisoning if they were ever matched to a request.\n            self._fail(self._cut())\n",
         "        elif self._state == _IDLE:\n            self._partial += data\n",
-        ("tests/test_client.py::test_bytes_on_an_idle_connection_that_were_read_close_it_at_once",),
+        (
+            "tests/net/test_client.py::test_bytes_on_an_idle_connection_that_were_read_close_it_at_once",
+        ),
     ),
     Defence(
         "U6",
@@ -277,7 +283,7 @@ UPSTREAM = (
         "            and not self.transport.get_write_buffer_size()\n",
         "",
         (
-            "tests/test_client.py::test_early_answer_to_a_large_request_does_not_leave_a_connection_out_of_step",
+            "tests/net/test_client.py::test_early_answer_to_a_large_request_does_not_leave_a_connection_out_of_step",
         ),
     ),
     Defence(
@@ -286,7 +292,7 @@ UPSTREAM = (
         FAULTS,
         "        if self.status < 400:\n",
         "        if False:\n",
-        ("tests/test_backend.py::test_redirect_is_a_502_and_not_followed",),
+        ("tests/upstream/test_backend.py::test_redirect_is_a_502_and_not_followed",),
     ),
     Defence(
         "U7",
@@ -294,7 +300,7 @@ UPSTREAM = (
         "airelays/upstream/compatible/refusal.py",
         "        if self.status < 400:\n",
         "        if False:\n",
-        ("tests/test_live_compatible.py::test_errors_keep_status_and_body_but_never_401",),
+        ("tests/upstream/test_live_compatible.py::test_errors_keep_status_and_body_but_never_401",),
     ),
     Defence(
         "U7",
@@ -302,7 +308,7 @@ UPSTREAM = (
         OAUTH,
         "        if 300 <= response.status < 400:\n",
         "        if False:\n",
-        ("tests/test_oauth.py::test_redirect_of_the_issuer_is_not_followed",),
+        ("tests/upstream/test_oauth.py::test_redirect_of_the_issuer_is_not_followed",),
     ),
     Defence(
         "U8",
@@ -313,8 +319,8 @@ UPSTREAM = (
         "            self._task.cancel()\n",
         "    def _client_gone(self) -> None:\n        return\n",
         (
-            "tests/test_live_wire.py::test_a_client_that_leaves_ends_the_request",
-            "tests/test_live_chatgpt.py::test_client_that_leaves_ends_the_upstream_request",
+            "tests/net/test_live_wire.py::test_a_client_that_leaves_ends_the_request",
+            "tests/upstream/test_live_chatgpt.py::test_client_that_leaves_ends_the_upstream_request",
         ),
     ),
     Defence(
@@ -323,7 +329,7 @@ UPSTREAM = (
         CLIENT,
         "    except BaseException as fault:\n        connection.abort()\n        _note_step",
         "    except BaseException as fault:\n        _note_step",
-        ("tests/test_client.py::test_cancelled_request_closes_its_connection",),
+        ("tests/net/test_client.py::test_cancelled_request_closes_its_connection",),
     ),
     Defence(
         "U9",
@@ -331,7 +337,7 @@ UPSTREAM = (
         TRUST,
         '        context.set_alpn_protocols(["http/1.1"])\n',
         "        context.check_hostname = False\n        context.verify_mode = ssl.CERT_NONE\n",
-        (*STRICT, "tests/test_client.py::test_unknown_authority_is_refused_with_advice"),
+        (*STRICT, "tests/net/test_client.py::test_unknown_authority_is_refused_with_advice"),
     ),
     Defence(
         "U9",
@@ -363,7 +369,7 @@ UPSTREAM = (
         DIAL,
         "                server_hostname=target.host,\n",
         '                server_hostname="other.test",\n',
-        ("tests/test_client.py::test_the_server_is_offered_http_1_1_and_told_the_name",),
+        ("tests/net/test_client.py::test_the_server_is_offered_http_1_1_and_told_the_name",),
     ),
     Defence(
         "U9",
@@ -371,7 +377,7 @@ UPSTREAM = (
         TRUST,
         '        context.set_alpn_protocols(["http/1.1"])\n',
         "",
-        ("tests/test_client.py::test_the_server_is_offered_http_1_1_and_told_the_name",),
+        ("tests/net/test_client.py::test_the_server_is_offered_http_1_1_and_told_the_name",),
     ),
     Defence(
         "U9",
@@ -379,15 +385,15 @@ UPSTREAM = (
         EXCHANGE,
         '            self._closed_cleanly = tls is None or tls.read(1) == b""\n',
         "            self._closed_cleanly = True\n",
-        ("tests/test_client.py::test_body_ended_by_close_needs_a_close_notify",),
+        ("tests/net/test_client.py::test_body_ended_by_close_needs_a_close_notify",),
     ),
     Defence(
         "U9",
         "plain http goes to near addresses only",
-        "airelays/tables.py",
+        "airelays/settings/named.py",
         "    if not is_near(host):\n",
         "    if False:\n",
-        ("tests/test_config.py::test_plain_http_only_to_near_addresses",),
+        ("tests/settings/test_config.py::test_plain_http_only_to_near_addresses",),
     ),
     Defence(
         "U10",
@@ -395,7 +401,7 @@ UPSTREAM = (
         CLIENT,
         "os.environ if settings.use_env_proxy and not settings.offline else None",
         "os.environ",
-        ("tests/test_client.py::test_proxy_variables_count_only_when_told",),
+        ("tests/net/test_client.py::test_proxy_variables_count_only_when_told",),
     ),
     Defence(
         "U10",
@@ -403,7 +409,7 @@ UPSTREAM = (
         PROXY,
         "        if not self._env or is_loopback(host) or self._excepted(host, port):\n",
         "        if not self._env or self._excepted(host, port):\n",
-        ("tests/test_client.py::test_loopback_is_never_proxied",),
+        ("tests/net/test_client.py::test_loopback_is_never_proxied",),
     ),
     Defence(
         "U10",
@@ -411,7 +417,7 @@ UPSTREAM = (
         PROXY,
         '                if env is None or (variable == "HTTP_PROXY" and "REQUEST_METHOD" in env):\n',
         "                if env is None:\n",
-        ("tests/test_trust.py::test_proxy_is_chosen",),
+        ("tests/net/test_trust.py::test_proxy_is_chosen",),
     ),
     Defence(
         "U10",
@@ -419,6 +425,6 @@ UPSTREAM = (
         DIAL,
         "    if proxy is None or not tunnel:\n",
         "    if True:\n",
-        ("tests/test_client.py::test_https_goes_through_connect_with_credentials",),
+        ("tests/net/test_client.py::test_https_goes_through_connect_with_credentials",),
     ),
 )

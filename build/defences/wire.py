@@ -13,8 +13,8 @@ REQUEST = "airelays/net/request.py"
 SESSION = "airelays/net/session.py"
 RELAY = "airelays/app/relay.py"
 ROUTES = "airelays/app/routes.py"
-MALFORMED = ("tests/test_http1.py::test_a_malformed_head_is_refused",)
-BAD_CHUNKS = ("tests/test_chunked.py::test_a_malformed_body_is_refused",)
+MALFORMED = ("tests/protocol/test_http1.py::test_a_malformed_head_is_refused",)
+BAD_CHUNKS = ("tests/protocol/test_chunked.py::test_a_malformed_body_is_refused",)
 
 WIRE = (
     Defence(
@@ -33,7 +33,7 @@ WIRE = (
         SESSION,
         '"1.1", (), None, False, False, False)',
         '"1.1", (), None, False, True, False)',
-        ("tests/test_live_wire.py::test_nothing_behind_a_malformed_request_is_served",),
+        ("tests/net/test_live_wire.py::test_nothing_behind_a_malformed_request_is_served",),
     ),
     Defence(
         "W1",
@@ -109,7 +109,7 @@ WIRE = (
         HEADCACHE,
         "if found is None or found[1] == head.fields[at][1]:",
         "if True:",
-        ("tests/test_headcache.py::test_only_the_length_changes",),
+        ("tests/protocol/test_headcache.py::test_only_the_length_changes",),
     ),
     Defence(
         "W1",
@@ -117,7 +117,7 @@ WIRE = (
         HEADCACHE,
         "(raw[: found.start(1)], raw[found.end(1) :])",
         "raw[: found.start(1)] + raw[found.end(1) :]",
-        ("tests/test_headcache.py::test_a_head_reads_the_same_whatever_came_before_it",),
+        ("tests/protocol/test_headcache.py::test_a_head_reads_the_same_whatever_came_before_it",),
     ),
     Defence(
         "W2",
@@ -183,7 +183,7 @@ WIRE = (
         HTTP1,
         '        authority = absolute[1].decode("ascii")\n',
         "",
-        ("tests/test_live_wire.py::test_an_absolute_target_counts_instead_of_host",),
+        ("tests/net/test_live_wire.py::test_an_absolute_target_counts_instead_of_host",),
     ),
     Defence(
         "W4",
@@ -212,7 +212,7 @@ WIRE = (
 
         route = self._exact.get(path) or self._exact.get(posixpath.normpath(path))
 """,
-        ("tests/test_live_wire.py::test_unknown_paths_are_told_only_to_who_has_the_token",),
+        ("tests/net/test_live_wire.py::test_unknown_paths_are_told_only_to_who_has_the_token",),
     ),
     Defence(
         "W4",
@@ -223,7 +223,7 @@ WIRE = (
 
         route = self._exact.get(unquote(path))
 """,
-        ("tests/test_live_wire.py::test_unknown_paths_are_told_only_to_who_has_the_token",),
+        ("tests/net/test_live_wire.py::test_unknown_paths_are_told_only_to_who_has_the_token",),
     ),
     Defence(
         "W4",
@@ -231,7 +231,7 @@ WIRE = (
         ROUTES,
         'ends = [s + "/" for s in spelled if not s.endswith("...}")]',
         "ends: list[str] = []",
-        ("tests/test_live_wire.py::test_every_spelling_of_a_path_reaches_it_and_is_protected",),
+        ("tests/net/test_live_wire.py::test_every_spelling_of_a_path_reaches_it_and_is_protected",),
     ),
     Defence(
         "W5",
@@ -239,7 +239,7 @@ WIRE = (
         HTTP1,
         "    if line_end > MAX_LINE_BYTES:",
         "    if False:",
-        ("tests/test_http1.py::test_the_request_line_is_bounded",),
+        ("tests/protocol/test_http1.py::test_the_request_line_is_bounded",),
     ),
     Defence(
         "W5",
@@ -247,7 +247,7 @@ WIRE = (
         HTTP1,
         "    if len(raw) > MAX_HEAD_BYTES:",
         "    if False:",
-        ("tests/test_http1.py::test_the_head_is_bounded",),
+        ("tests/protocol/test_http1.py::test_the_head_is_bounded",),
     ),
     Defence(
         "W5",
@@ -255,7 +255,7 @@ WIRE = (
         HTTP1,
         "    if count > MAX_FIELDS:",
         "    if False:",
-        ("tests/test_http1.py::test_the_number_of_fields_is_bounded",),
+        ("tests/protocol/test_http1.py::test_the_number_of_fields_is_bounded",),
     ),
     Defence(
         "W5",
@@ -263,7 +263,7 @@ WIRE = (
         HTTP1,
         "    if line_end < 0 and len(buffer) > MAX_LINE_BYTES:",
         "    if False:",
-        ("tests/test_http1.py::test_a_head_that_is_not_complete_is_bounded_too",),
+        ("tests/protocol/test_http1.py::test_a_head_that_is_not_complete_is_bounded_too",),
     ),
     Defence(
         "W5",
@@ -271,7 +271,7 @@ WIRE = (
         HTTP1,
         "    if len(buffer) > MAX_HEAD_BYTES:",
         "    if False:",
-        ("tests/test_http1.py::test_a_head_that_is_not_complete_is_bounded_too",),
+        ("tests/protocol/test_http1.py::test_a_head_that_is_not_complete_is_bounded_too",),
     ),
     Defence(
         "W5",
@@ -279,7 +279,7 @@ WIRE = (
         SESSION,
         "            check_partial_head(self._buffer)\n",
         "",
-        ("tests/test_live_bounds.py::test_a_head_without_end_is_refused_while_it_comes",),
+        ("tests/net/test_live_bounds.py::test_a_head_without_end_is_refused_while_it_comes",),
     ),
     Defence(
         "W5",
@@ -289,7 +289,7 @@ WIRE = (
                 at_s = loop.time() + self._limits.head_s  # absolute""",
         """            if True:
                 at_s = loop.time() + self._limits.head_s  # absolute""",
-        ("tests/test_live_wire.py::test_a_head_must_arrive_in_time_however_it_drips",),
+        ("tests/net/test_live_wire.py::test_a_head_must_arrive_in_time_however_it_drips",),
     ),
     Defence(
         "W6",
@@ -297,7 +297,9 @@ WIRE = (
         "airelays/guard/gate.py",
         "    if head.content_length is not None and head.content_length > max_body_bytes:",
         "    if False:",
-        ("tests/test_gate.py::test_a_declared_length_is_checked_last_and_gives_its_slot_back",),
+        (
+            "tests/guard/test_gate.py::test_a_declared_length_is_checked_last_and_gives_its_slot_back",
+        ),
     ),
     Defence(
         "W6",
@@ -305,7 +307,7 @@ WIRE = (
         REQUEST,
         "            _refuse_longer(total, max_bytes)\n",
         "",
-        ("tests/test_live_wire.py::test_json_bodies_are_bounded_exactly[True-1]",),
+        ("tests/net/test_live_wire.py::test_json_bodies_are_bounded_exactly[True-1]",),
     ),
     Defence(
         "W6",
@@ -318,7 +320,7 @@ WIRE = (
             await request.read_body(1 << 40)
 """,
         (
-            "tests/test_live_bounds.py::test_a_route_without_a_body_takes_a_small_one_at_most[True-65537-413]",
+            "tests/net/test_live_bounds.py::test_a_route_without_a_body_takes_a_small_one_at_most[True-65537-413]",
         ),
     ),
     Defence(
@@ -327,7 +329,7 @@ WIRE = (
         "airelays/app/files.py",
         "        self.store.grow(reservation, len(data))\n",
         "",
-        ("tests/test_live_files.py::test_the_ceiling_of_a_file_is_exact[False-1001-413]",),
+        ("tests/state/test_live_files.py::test_the_ceiling_of_a_file_is_exact[False-1001-413]",),
     ),
     Defence(
         "W7",
@@ -339,7 +341,7 @@ WIRE = (
                 request._continue_due = False
             await self._handle(request)
 """,
-        ("tests/test_live_wire.py::test_100_continue_comes_only_after_the_gate",),
+        ("tests/net/test_live_wire.py::test_100_continue_comes_only_after_the_gate",),
     ),
     Defence(
         "W7",
@@ -379,7 +381,7 @@ WIRE = (
         CHUNKED,
         " or self._extensions > self.MAX_EXTENSIONS_BYTES",
         "",
-        ("tests/test_chunked.py::test_extensions_are_bounded_over_the_whole_body",),
+        ("tests/protocol/test_chunked.py::test_extensions_are_bounded_over_the_whole_body",),
     ),
     Defence(
         "W8",

@@ -20,7 +20,7 @@ from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Call, Fields, ResponseHead
 from airelays.net.client import Client, Response
-from airelays.settings import Settings
+from airelays.settings.values import Settings
 from airelays.upstream.chatgpt.body import drop_encrypted, prepare, session_id
 from airelays.upstream.chatgpt.calls import (
     USER_AGENT,

@@ -12,9 +12,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from airelays.disk.secretfile import read_secret, write_private
+from airelays.credentials.secretfile import read_secret, write_private
 from airelays.errors import ConfigError, UpstreamFault
-from airelays.record import Record
+from airelays.settings.record import Record
 
 __all__ = ["CLIENT_VERSION", "Catalogue", "Fetched"]
 

@@ -11,10 +11,10 @@ import json
 import re
 from typing import Any
 
+from airelays.dialects.stream.failure import name_full_context, plain_words
 from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Fields, ResponseHead
-from airelays.translate.failure import name_full_context, plain_words
 from airelays.upstream.chatgpt.signin import sign_in_fault
 
 __all__ = ["Refusal", "passed_fields"]

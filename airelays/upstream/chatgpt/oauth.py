@@ -12,7 +12,7 @@ from typing import Any
 from airelays.errors import UpstreamFault
 from airelays.model import Fields
 from airelays.net.client import Client
-from airelays.record import Record
+from airelays.settings.record import Record
 
 __all__ = [
     "CALLBACK_PATH",

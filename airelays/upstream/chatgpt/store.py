@@ -11,9 +11,9 @@ import os
 import re
 from collections.abc import Callable, Iterator
 
-from airelays.disk.keyring import Keyring, KeyringFailure, find_keyring
-from airelays.disk.lock import FileLock, LockUnsupported
-from airelays.disk.secretfile import make_private_dir, read_secret, write_private
+from airelays.credentials.keyring import Keyring, KeyringFailure, find_keyring
+from airelays.credentials.lock import FileLock, LockUnsupported
+from airelays.credentials.secretfile import make_private_dir, read_secret, write_private
 from airelays.errors import ConfigError
 from airelays.upstream.chatgpt.signin import SignIn
 

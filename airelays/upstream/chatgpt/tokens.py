@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from airelays.errors import ConfigError, RelayError, UpstreamFault
-from airelays.record import Record
+from airelays.settings.record import Record
 from airelays.upstream.chatgpt.oauth import TokenRefused
 from airelays.upstream.chatgpt.signin import SignIn, SignInProblem, sign_in_fault
 from airelays.upstream.chatgpt.store import LOCK_WAIT_S, SignInStore, Stamp

@@ -15,15 +15,15 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from airelays import __version__
-from airelays.disk.secretfile import read_secret
+from airelays.credentials.secretfile import read_secret
+from airelays.dialects.chat_server.events import ChatEvents
+from airelays.dialects.chat_server.request import chat_request
 from airelays.errors import ConfigError, UpstreamFault
 from airelays.guard.redact import Redactor, presented_secrets
 from airelays.model import Call, Fields
 from airelays.net.client import Client
 from airelays.net.response import Response
-from airelays.settings import UpstreamSettings
-from airelays.translate.chat_events import ChatEvents
-from airelays.translate.to_chat import chat_request
+from airelays.settings.values import UpstreamSettings
 from airelays.upstream.compatible.refusal import (
     Refused,
     lacks_api,

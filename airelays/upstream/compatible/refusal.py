@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any
 
+from airelays.dialects.stream.failure import plain_words
 from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Fields, ResponseHead
-from airelays.translate.failure import plain_words
 
 __all__ = ["Refused", "lacks_api", "passed_fields"]
 

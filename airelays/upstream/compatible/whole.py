@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from airelays.errors import UpstreamFault
-from airelays.net.memory import return_large_blocks
+from airelays.net.malloc import return_large_blocks
 from airelays.net.response import Response
 from airelays.protocol.jsonio import loads_answer
 

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from airelays.record import Record
+from airelays.settings.record import Record
 from airelays.upstream.demo.sample import sample
 
 __all__ = ["SWITCHES", "Plan", "ToolCall", "make_plan"]

@@ -1,0 +1,83 @@
+"""What endpoints work with: the narrow view of a running relay that a request is served from. Layer: app."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from airelays.credentials.token import TokenSource
+from airelays.guard.gate import Gate
+from airelays.journal.notes import Recorder
+from airelays.settings.values import Settings, client_base_url
+from airelays.state.thread import Store
+from airelays.upstream.choose import Upstreams
+
+if TYPE_CHECKING:
+    from airelays.net.listener import Listener
+    from airelays.state.turn import Turns
+
+
+class Desk:
+    """What every endpoint may use. `settings` is replaced as a whole when they are read again."""
+
+    def __init__(
+        self, settings: Settings, upstreams: Upstreams, store: Store, notes: Recorder
+    ) -> None:
+        self.settings = settings
+        self.upstreams = upstreams
+        self.store = store
+        self.notes = notes
+        self.streams_open = 0
+        self.port = settings.port
+        self._turns: Turns | None = None
+
+    @property
+    def turns(self) -> Turns:
+        """What stateful requests share; made with the first of them."""
+        if self._turns is None:
+            from airelays.state.turn import Turns
+
+            self._turns = Turns()
+        return self._turns
+
+    @property
+    def base_url(self) -> str:
+        """What clients on this machine are given as base URL."""
+        return client_base_url(self.settings.host, self.port)
+
+
+class OperatorDesk(Desk):
+    """The desk of the operator's endpoints, which also look at the gate and at what is counted."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        upstreams: Upstreams,
+        store: Store,
+        notes: Recorder,
+        *,
+        gate: Gate,
+        token: TokenSource,
+    ) -> None:
+        super().__init__(settings, upstreams, store, notes)
+        self.gate = gate
+        self.token = token
+        self.listener: Listener | None = None
+        self.requests_total = 0
+        self.started_wall_s = time.time()
+        self._started_s = time.monotonic()
+
+    def uptime_s(self) -> float:
+        """Seconds since the relay began to serve."""
+        return time.monotonic() - self._started_s
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is counted: requests, open streams, connections."""
+        listener = self.listener
+        return {
+            "requests_total": self.requests_total,
+            "requests_open": self.notes.open_requests,
+            "streams_open": self.streams_open,
+            "connections": len(listener.sessions) if listener is not None else 0,
+            "connections_refused": listener.refused if listener is not None else 0,
+        }

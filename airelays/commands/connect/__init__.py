@@ -1,0 +1,1 @@
+"""`airelays connect`: settings of client programs. Layer: commands."""

@@ -1,0 +1,172 @@
+"""`connect`: how a client program is pointed at the relay; written and taken back where that is safe.
+
+Layer: commands.
+"""
+
+from __future__ import annotations
+
+import os
+
+from airelays.commands.connect.facts import REVEAL
+from airelays.commands.connect.file import PASTE, has_already, refuse_broken, refuse_clash
+from airelays.commands.connect.snippets import CLIENTS, Client
+from airelays.disk.outside import find_target, remove_outside, write_outside
+from airelays.disk.regular import read_regular
+from airelays.errors import ConfigError, FlagError
+from airelays.settings.values import Settings
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console
+from airelays.terminal.context import find_context
+
+__all__ = ["run"]
+
+BEGIN = "# >>> airelays connect >>>"
+END = "# <<< airelays connect <<<"
+MAX_FILE_BYTES = 4 * 1024 * 1024
+
+
+def run(args: Arguments, console: Console) -> int:
+    """Print the settings of a client; with --write put them into its file, with --undo take them out."""
+    ways = [flag for flag in ("--write", "--undo") if args.has(flag)]
+    if len(ways) > 1:
+        raise FlagError("--write and --undo are opposites; give one of them")
+    if ways and not args.words:
+        raise FlagError(f"{ways[0]} needs a client: airelays connect CLIENT {ways[0]}")
+    settings = find_context(args, console).settings
+    if not args.words:
+        _list(console)
+        return 0
+    name = args.words[0]
+    client = CLIENTS.get(name)
+    if client is None:
+        raise FlagError(f'there is no client "{name}"; known are {", ".join(CLIENTS)}')
+    if args.has("--undo"):
+        return _undo(client, console)
+    text = _filled(client.text, settings)
+    if args.has("--write"):
+        return _write(client, text, _filled(client.note, settings), console)
+    console.title(client.title)
+    if client.path:
+        console.line(f"Into ~/{client.path} (or: airelays connect {name} --write):")
+    console.line()
+    console.line(text.rstrip("\n"))
+    if client.note:
+        console.line()
+        console.line(_filled(client.note, settings))
+    return 0
+
+
+def _list(console: Console) -> None:
+    console.title("Connect")
+    console.line("airelays connect CLIENT prints its settings. Known clients:")
+    for name, client in CLIENTS.items():
+        console.field(name, client.title)
+
+
+def _filled(text: str, settings: Settings) -> str:
+    needs_token = settings.require_bearer_auth
+    model = {"demo": "demo", "chatgpt": "gpt-5.5"}.get(settings.upstream_kind, "MODEL")
+    return text.format(
+        base=settings.base_url,
+        key=f"$({REVEAL})" if needs_token else "unused",
+        key_command=REVEAL if needs_token else "any word",
+        model=model,
+    )
+
+
+def _path(client: Client) -> str:
+    if not client.path:
+        raise ConfigError(
+            f"{client.title} keeps its settings where no file can be edited safely; "
+            "run the command without --write and paste what it prints"
+        )
+    return os.path.join(_home(), client.path)
+
+
+def _home() -> str:
+    return os.path.expanduser("~")
+
+
+def _read(path: str) -> str | None:
+    try:
+        data = read_regular(path, MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ConfigError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes; it is left alone")
+        return data.decode("utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text; it is left alone") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _without_blocks(text: str, path: str) -> str:
+    """Return `text` without the blocks of earlier --writes: a file that was copied together can have several."""
+    while (begin := text.find(BEGIN)) >= 0:
+        end = text.find(END, begin)
+        if end < 0 or 0 <= text.find(BEGIN, begin + 1) < end:
+            raise ConfigError(f'{path} has "{BEGIN}" without its end; take the block out by hand')
+        rest = text[end + len(END) :].removeprefix("\n")
+        before = text[:begin]
+        text = (before[:-1] if before.endswith("\n\n") else before) + rest
+    return text
+
+
+def _write(client: Client, block: str, note: str, console: Console) -> int:
+    path = _path(client)
+    target = find_target(path, _home())
+    old = _read(target)
+    kept = _without_blocks(old or "", path)
+    if client.needs_new and kept.strip():
+        raise ConfigError(
+            f"{path} has settings of its own, and the block cannot stand beside them; {PASTE}"
+        )
+    if has_already(path, kept, block):
+        console.line(f"{path} has these settings already; nothing was written")
+        if note:
+            console.line(note)
+        return 0
+    gap = "" if not kept else "\n" if kept.endswith("\n") else "\n\n"
+    result = f"{kept}{gap}{BEGIN}\n{block.rstrip()}\n{END}\n"
+    refuse_clash(path, kept, block, result)
+    _save(target, result, old)
+    console.line(f"wrote {target}{_kept_where(target, old)}")
+    if note:
+        console.line(note)
+    return 0
+
+
+def _undo(client: Client, console: Console) -> int:
+    path = _path(client)
+    target = find_target(path, _home())
+    old = _read(target)
+    if old is None or BEGIN not in old:
+        console.line(f"{target} holds nothing of airelays")
+        return 0
+    kept = _without_blocks(old, path)
+    if kept.strip() or target != path:
+        # What a link leads to is not ours to remove, and without it the link would lead nowhere.
+        refuse_broken(path, old, kept)
+        _save(target, kept, old)
+        said = _kept_where(target, old)
+    else:
+        remove_outside(target)
+        said = ", which held nothing else; the file is removed"
+    console.line(f"took the block out of {target}{said}")
+    return 0
+
+
+def _kept_where(target: str, old: str | None) -> str:
+    return f"; the previous file is {_backup(target)}" if old else ""
+
+
+def _backup(target: str) -> str:
+    return f"{target}.airelays.bak"
+
+
+def _save(target: str, text: str, old: str | None) -> None:
+    """Replace the file in one step; what was there stays beside it."""
+    if old:
+        write_outside(_backup(target), old.encode(), most=0o600)
+    write_outside(target, text.encode(), folder_mode=0o755)

@@ -1,0 +1,1 @@
+"""`airelays doctor`: is everything ready, and if not, what to do. Layer: commands."""

@@ -1,0 +1,83 @@
+"""`doctor`: everything between a client and the upstream, one check after the other. Layer: commands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from airelays.commands.doctor.checks import Check, local_checks, upstream_checks
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console, escaped
+from airelays.terminal.context import Context, find_context
+
+__all__ = ["run"]
+
+_MARKS = {
+    "pass": ("ok", "32"),
+    "warn": ("warn", "33"),
+    "fail": ("FAIL", "31"),
+    "skip": ("skip", "2"),
+}
+
+
+def run(args: Arguments, console: Console) -> int:
+    """Run the checks, each shown as it ends; return 1 when one fails."""
+    as_json = args.has("--json")
+    if not as_json:
+        console.title("Doctor")
+        console.section("Checks")
+    checks = asyncio.run(_run_all(_chosen(args, console), console, quiet=as_json))
+    counts = {status: sum(c.status == status for c in checks) for status in _MARKS}
+    steps = list(dict.fromkeys(step for check in checks for step in check.next_steps))
+    ok = not counts["fail"]
+    if as_json:
+        summary = {
+            "passed": counts["pass"],
+            "warnings": counts["warn"],
+            "failed": counts["fail"],
+            "skipped": counts["skip"],
+        }
+        shown = [check.as_json() for check in checks]
+        console.json({"ok": ok, "summary": summary, "checks": shown, "next_steps": steps})
+        return 0 if ok else 1
+    console.section("Summary")
+    console.field("Ready", ok)
+    console.field("Passed", counts["pass"])
+    console.field("Warnings", counts["warn"])
+    console.field("Failed", counts["fail"])
+    console.field("Skipped", counts["skip"])
+    console.steps(steps)
+    return 0 if ok else 1
+
+
+def _chosen(args: Arguments, console: Console) -> AsyncIterator[Check]:
+    """Return the checks that were asked for; those of this copy of the program need no settings."""
+    if args.has("--self-test"):
+        from airelays.commands.doctor.selftest import self_test
+
+        return self_test()
+    return _all(find_context(args, console), console, args.has("--skip-response"))
+
+
+async def _run_all(checks: AsyncIterator[Check], console: Console, *, quiet: bool) -> list[Check]:
+    done: list[Check] = []
+    async for check in checks:
+        done.append(check)
+        if not quiet:
+            _print(console, check)
+    return done
+
+
+async def _all(context: Context, console: Console, skip_response: bool) -> AsyncIterator[Check]:
+    for check in local_checks(context):
+        yield check
+    async for check in upstream_checks(context, console, skip_response=skip_response):
+        yield check
+
+
+def _print(console: Console, check: Check) -> None:
+    word, colour = _MARKS[check.status]
+    console.line(
+        f"  {console.style(f'{word:<5}', colour)} {check.name:<16} {escaped(check.message)}"
+    )
+    console.out.flush()

@@ -1,0 +1,1 @@
+"""`airelays migrate`: take over what an earlier AIRelays has kept. Layer: commands."""

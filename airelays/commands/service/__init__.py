@@ -1,0 +1,1 @@
+"""`airelays service`: run the relay in the background. Layer: commands."""

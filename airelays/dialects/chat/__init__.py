@@ -1,0 +1,1 @@
+"""`/v1/chat/completions` as clients speak it. Layer: rules."""

@@ -1,0 +1,254 @@
+"""Top-level parameters that all three text APIs share: what is taken, dropped with a word, or refused.
+
+Decided from spec/clients.md section 2: an allow-list, never a deny-list. A parameter that the upstream does not
+know is dropped and named, unless leaving it out would give the client another answer than it asked for: then
+the request is refused. Layer: rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from airelays.dialects.checks import (
+    asks,
+    fault,
+    shown,
+    want_bool,
+    want_list,
+    want_object,
+    want_text,
+    wrong_type,
+)
+from airelays.dialects.translated import Notes
+
+QUIRKS = {
+    "arguments_object": "the arguments of a replayed call are an object; they are sent as its JSON text",
+    "cache_control_ignored": "cache_control marks on content parts are left out; the upstream caches prompts by itself",
+    "codex_keepalive_events": "the Codex CLI gets keep-alives as events; comments do not reset its timer",
+    "codex_refusals_as_text": "the Codex CLI gets refusals as text; it cannot read refusal parts",
+    "content_object": "content was one part; it is read as an array of one part",
+    "context_phrase_added": "the error for a full context also says it in the words by which LiteLLM knows it",
+    "effort_mapped": "the reasoning effort is a word that current models do not take; the nearest is sent",
+    "empty_content": "a message without content is sent as an empty text, or left out if it holds tool calls",
+    "flat_tools": "chat tools in the flat form of the Responses API are read",
+    "input_schema_read": "a tool has its parameters under Anthropic's name input_schema",
+    "legacy_functions": "functions and function_call of 2023 are served as tools; the answer uses function_call",
+    "max_tokens_raised_to_16": "the upstream refuses output limits under 16 tokens; 16 is sent",
+    "max_tokens_unlimited": "a limit of -1 means none, as at llama.cpp and LM Studio",
+    "message_name_dropped": "the name of a message's author is left out; the upstream has no field for it",
+    "nested_tools": "Responses tools in the nested form of the chat API are read",
+    "reasoning_without_content_dropped": "replayed reasoning without encrypted content is left out",
+    "responses_body_on_chat": "a Responses body on the chat route is served and answered as a chat completion",
+    "system_to_developer": "system messages inside a Responses input are sent as developer messages",
+    "thinking_parts_dropped": "replayed thinking parts of other vendors are left out",
+    "tool_choice_mapped": "the tool choice is in another vendor's spelling; the same choice is sent in ours",
+}
+"""Names and what each means, for `airelays quirks`."""
+
+# The upstream refuses less (existing-airelays.md 6.2).
+MIN_OUTPUT_TOKENS = 16
+# OpenAI takes 4; llama.cpp users send more. Each costs a comparison per streamed character.
+MAX_STOPS = 16
+MAX_STOP_CHARS = 1024
+# The list stops at 256; what it leaves out can be used all the same. A name stands in logs and header fields.
+MAX_MODEL_CHARS = 2048
+
+# Dropped whatever they hold: they shape sampling or accounting, and the upstream knows none of them.
+_DROPPED = (
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "user",
+    "safety_identifier",
+    "seed",
+    "stream_options",
+)
+
+_EFFORTS = frozenset({"none", "low", "medium", "high", "xhigh", "max"})
+# Words of other vendors and of older models, and the nearest that current models take
+# (upstream-protocol.md 2.7: "minimal" is rejected; 0.3: "ultra" goes out as "xhigh").
+_NEAREST_EFFORT = {
+    "off": "none",
+    "disabled": "none",
+    "disable": "none",
+    "false": "none",
+    "zero": "none",
+    "minimal": "low",
+    "min": "low",
+    "tiny": "low",
+    "lowest": "low",
+    "light": "low",
+    "normal": "medium",
+    "standard": "medium",
+    "balanced": "medium",
+    "mid": "medium",
+    "highest": "xhigh",
+    "very_high": "xhigh",
+    "very-high": "xhigh",
+    "extra_high": "xhigh",
+    "extra-high": "xhigh",
+    "extra high": "xhigh",
+    "x-high": "xhigh",
+    "ultra": "xhigh",
+    "maximum": "max",
+}
+_DEFAULT_EFFORTS = frozenset({"auto", "default"})
+
+
+def model_of(body: dict[str, Any]) -> str:
+    """Return the model's name."""
+    model = want_text(body.get("model"), "model", "the name of a model; GET /v1/models lists them")
+    if len(model) > MAX_MODEL_CHARS:
+        raise fault(
+            "model", f"has {len(model):,} characters; at most {MAX_MODEL_CHARS:,} are accepted"
+        )
+    return model
+
+
+def stream_of(body: dict[str, Any]) -> bool:
+    """Return whether the client wants a stream."""
+    return want_bool(body.get("stream", False), "stream")
+
+
+def include_usage_of(body: dict[str, Any]) -> bool:
+    """Return `stream_options.include_usage`, which only a stream can have."""
+    options = body.get("stream_options")
+    if options is None or not stream_of(body):
+        return False
+    value = want_object(options, "stream_options").get("include_usage")
+    return False if value is None else want_bool(value, "stream_options.include_usage")
+
+
+def stop_of(body: dict[str, Any]) -> tuple[str, ...]:
+    """Return the stop sequences, without repeats."""
+    value = body.get("stop")
+    if value is None or value == "":
+        return ()
+    if isinstance(value, str):
+        value = [value]
+    elif not isinstance(value, list):
+        raise wrong_type("stop", value, "a string or an array of strings")
+    stops = want_list(value, "stop", most=MAX_STOPS)
+    for at, stop in enumerate(stops):
+        want_text(stop, f"stop[{at}]")
+        if len(stop) > MAX_STOP_CHARS:
+            raise fault(
+                f"stop[{at}]",
+                f"has {len(stop):,} characters; at most {MAX_STOP_CHARS:,} are accepted",
+            )
+    return tuple(dict.fromkeys(stops))
+
+
+def max_output_tokens_of(body: dict[str, Any], notes: Notes) -> int | None:
+    """Return the limit on output tokens under whichever of its three names it was given."""
+    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
+        value = body.get(name)
+        if value is None:
+            continue
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if value == -1 and not isinstance(value, bool):
+            notes.quirk("max_tokens_unlimited")
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 2**31 - 1:
+            raise fault(name, f"is {shown(value)}; expected a whole number of tokens, 1 or more")
+        if value < MIN_OUTPUT_TOKENS:
+            notes.quirk("max_tokens_raised_to_16")
+        return max(value, MIN_OUTPUT_TOKENS)
+    return None
+
+
+def reasoning_of(body: dict[str, Any], notes: Notes) -> dict[str, Any]:
+    """Return the `reasoning` object from `reasoning` and `reasoning_effort`, either of any known form."""
+    found: dict[str, Any] = {}
+    for name in ("reasoning_effort", "reasoning"):
+        value = body.get(name)
+        if isinstance(value, str) and name == "reasoning_effort":
+            value = {"effort": value} if value.strip() else None
+        if value is None:
+            continue
+        for key, item in want_object(value, name).items():
+            if item is None:
+                continue
+            if key in ("effort", "summary", "context"):
+                found[key] = want_text(item, f"{name}.{key}")
+            elif key == "generate_summary":
+                found.setdefault("summary", want_text(item, f"{name}.{key}"))
+            else:
+                notes.ignored.append(f"{name}.{key}")
+    if "effort" in found:
+        effort = _effort(found.pop("effort"), notes)
+        if effort:
+            found["effort"] = effort
+    return found
+
+
+def _effort(word: str, notes: Notes) -> str:
+    known = word.strip().lower()
+    if known in _EFFORTS:
+        return known
+    notes.quirk("effort_mapped")
+    return "" if known in _DEFAULT_EFFORTS else _NEAREST_EFFORT.get(known, "medium")
+
+
+def conversation_of(body: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return (conversation id, previous response id); a request names at most one of them."""
+    conversation = body.get("conversation")
+    if isinstance(conversation, dict):
+        conversation = want_text(conversation.get("id"), "conversation.id")
+    elif conversation is not None:
+        conversation = want_text(conversation, "conversation", "an id, or an object with an id")
+    previous = body.get("previous_response_id")
+    if previous is not None:
+        previous = want_text(previous, "previous_response_id")
+    if conversation is not None and previous is not None:
+        raise fault(
+            "previous_response_id", "cannot be used together with conversation; leave one out"
+        )
+    return conversation, previous
+
+
+def refuse_asked(body: dict[str, Any], names: Collection[str], why: str) -> None:
+    """Refuse the first parameter of `names` that asks for something."""
+    if body.keys().isdisjoint(names):
+        return
+    for name in names:
+        value = body.get(name)
+        # `logprobs: 0` of the completions API asks for the chosen token's own probability.
+        counts = name == "logprobs" and value is not None and value is not False
+        if counts or asks(value):
+            raise fault(
+                name, f"is {shown(value)}, which {why}; leave it out", "unsupported_parameter"
+            )
+
+
+def refuse_count(body: dict[str, Any], name: str) -> None:
+    """Refuse a number of answers (`n`, `best_of`) other than 1."""
+    value = body.get(name)
+    if value is not None and (isinstance(value, bool) or value != 1):
+        raise fault(
+            name,
+            f"is {shown(value)}; the upstream gives one answer a request, so 1 is accepted",
+            "unsupported_parameter",
+        )
+
+
+def refuse_tools(body: dict[str, Any]) -> None:
+    """Refuse every way to offer tools, for the `/no-tools` routes."""
+    for name in ("tools", "functions"):
+        if body.get(name):
+            raise fault(
+                name, "cannot be used on a /no-tools route; send it to /v1, or leave it out"
+            )
+    for name in ("tool_choice", "function_call"):
+        if body.get(name) not in (None, "none"):
+            raise fault(name, 'on a /no-tools route may only be "none"; leave it out')
+
+
+def drop_rest(body: dict[str, Any], known: Collection[str], notes: Notes) -> None:
+    """Name every parameter that is not `known`: the usual ones in their order, then the others sorted."""
+    left = [name for name in body if name not in known]
+    usual = [name for name in _DROPPED if name in left]
+    notes.ignored[:0] = usual + sorted(name for name in left if name not in usual)

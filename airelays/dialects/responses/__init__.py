@@ -1,0 +1,1 @@
+"""`/v1/responses` as clients speak it. Layer: rules."""

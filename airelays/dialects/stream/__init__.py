@@ -1,0 +1,1 @@
+"""Reading and ending event streams: what all dialects share. Layer: rules."""

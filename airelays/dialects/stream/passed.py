@@ -1,0 +1,166 @@
+"""A chat or completions stream of a server that speaks the client's dialect: passed on frame by frame.
+
+The bytes stay as they are, but the truths of a stream are kept: only whole frames go on, so that a cut never
+leaves half of one in front of the error event; the end is believed only after `finish_reason` or `[DONE]`;
+an `error` in a chunk is the end. Layer: rules.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from airelays.dialects.reply import read_usage
+from airelays.dialects.stream.events import encode
+from airelays.dialects.stream.failure import in_band, incomplete_stream
+from airelays.dialects.stream.framing import BLANK, Framing
+from airelays.dialects.stream.told import is_usual, look_through
+from airelays.errors import RelayError, UpstreamFault
+from airelays.guard.redact import Redactor
+from airelays.model import Usage
+from airelays.protocol.sse import MAX_EVENT_BYTES
+
+__all__ = ["PassedChunks", "PassedEvents"]
+
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+_DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
+_USED = re.compile(rb'"usage"\s*:\s*\{')
+
+
+class PassedChunks:
+    """A reply map (see `stream.ReplyMap`) that changes nothing. An event is parsed at most once, and only if it
+    names an error or the usage."""
+
+    def __init__(self, *, model: str, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self.committed = False
+        self.terminal = ""
+        self.failure: UpstreamFault | None = None
+        self.stopped = False
+        self.done = False
+        self.usage: Usage | None = None
+        self.model = model
+        self.redactor: Callable[[], Redactor] = Redactor
+        self.response_id = ""
+        self.first_text = False
+        self.events = 0
+        self._framing = Framing(max_event_bytes)
+        self._finished = False
+        self._said = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the whole frames that `data` completes."""
+        if self.done:
+            return b""
+        try:
+            frames = self._framing.whole(data)
+        except UpstreamFault as fault:
+            self._fail(fault)
+            return b""
+        return self._look(frames) if frames else b""
+
+    def end(self) -> bytes:
+        """The body has ended; add the `[DONE]` that some servers leave out, or note that the answer is cut."""
+        if self.done:
+            return b""
+        rest = self._framing.take()
+        out = self._look(rest + b"\n\n") if rest.strip() else b""
+        if self.terminal:
+            return out
+        return out + self._finish()
+
+    def _finish(self) -> bytes:
+        if not self._finished:
+            self._fail(incomplete_stream())
+            return b""
+        self._succeed()
+        return b"data: [DONE]\n\n"
+
+    def fail(self, fault: RelayError) -> bytes:
+        """Return the error chunk, once; nothing after an end."""
+        if self._said or (self.done and self.terminal != "failed"):
+            return b""
+        self._said = self.committed = True
+        if not self.done:
+            self._fail(in_band(fault))
+        return b"data: " + encode({"error": in_band(fault).to_object()}) + b"\n\n"
+
+    def ping(self) -> bytes:
+        """Return a comment that keeps an idle connection open."""
+        return b": ping\n\n"
+
+    def _look(self, frames: bytes) -> bytes:
+        """Note what `frames` say of the answer's state; return what of them goes out."""
+        if b'"error"' in frames or _USED.search(frames) is not None or not is_usual(frames):
+            look = look_through(frames, self.redactor, self._note)
+            frames = look.before
+            if look.fault is not None:
+                self._fail(look.fault)
+                before = frames if self.committed else _from_first_event(frames)
+                self.committed = self.committed or bool(before)
+                return before
+        if not self.committed:
+            frames = _from_first_event(frames)
+        if not frames:
+            return b""
+        self.events += frames.count(b"data:")
+        self.committed = self.first_text = True
+        if _FINISHED.search(frames):
+            self._finished = True
+        if b"[DONE]" in frames and (found := _DONE.search(frames)) is not None:
+            end = BLANK.search(frames, found.end())
+            self._succeed()
+            return frames[: end.end()] if end is not None else frames + b"\n\n"
+        return frames
+
+    def _note(self, usage: Any) -> None:
+        if isinstance(usage, dict):
+            self.usage = read_usage(
+                {
+                    "input_tokens": usage.get("prompt_tokens"),
+                    "output_tokens": usage.get("completion_tokens"),
+                    "total_tokens": usage.get("total_tokens"),
+                }
+            )
+
+    def _succeed(self) -> None:
+        self.done, self.terminal = True, "completed"
+
+    def _fail(self, fault: UpstreamFault) -> None:
+        self.failure, self.done, self.terminal = fault, True, "failed"
+        self._framing.clear()
+
+
+class PassedEvents(PassedChunks):
+    """The same for a stream of another kind (images, audio): nothing in it says whether it is complete."""
+
+    def _finish(self) -> bytes:
+        self._succeed()
+        return b""
+
+
+def _from_first_event(frames: bytes) -> bytes:
+    """Return `frames` without what stands before the first event: comments and nonsense begin no answer."""
+    start = 0
+    for end in _ends(frames):
+        frame = frames[start:end]
+        if _chunk_of(frame) or _DONE.search(frame):
+            return frames[start:]
+        start = end
+    return b""
+
+
+def _ends(frames: bytes) -> Iterator[int]:
+    """Yield where each frame ends, its blank line included."""
+    for match in BLANK.finditer(frames):
+        yield match.end()
+
+
+def _chunk_of(frame: bytes) -> dict[str, Any]:
+    lines = [line[5:].strip() for line in frame.splitlines() if line.startswith(b"data:")]
+    try:
+        value = json.loads(b"\n".join(lines))
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

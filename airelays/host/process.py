@@ -1,0 +1,178 @@
+"""The serving process: bind, say that it is ready, run until told to stop, drain. Layer: app."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from airelays.app.pages import keep_code
+from airelays.app.relay import HAS_SIGNALS, Relay
+from airelays.credentials.token import TokenSource
+from airelays.errors import ConfigError, RelayError
+from airelays.host.looplag import LagWatch
+from airelays.host.onefile import clean_up_after, follow_loader
+from airelays.host.systemd import tell_manager
+from airelays.net.listener import Listener, bind
+from airelays.settings.values import Settings
+
+__all__ = ["listen", "run"]
+
+SETTLE_S = 0.02
+WORKERS = 4
+# Neither a request nor a client that went leaves a cycle of ours (test_cycles.py): Python's 700 would have the
+# collector look through the live ones a hundred times a second for nothing. asyncio's transports do leave some, and
+# what outlives the first look at it waits for the last: 5_000, 20, 50 had the relay grow by a fifth in an hour.
+GC_THRESHOLDS = (5_000, 5, 5)
+
+
+def run(
+    settings: Settings,
+    token: TokenSource,
+    *,
+    on_ready: Callable[[list[tuple[str, int]]], None],
+    read_again: Callable[[], Settings] | None = None,
+    complain: Callable[[str], None] = lambda text: print(
+        f"airelays: {text}", file=sys.stderr, flush=True
+    ),
+) -> int:
+    """Serve until SIGINT or SIGTERM; return the exit code.
+
+    `on_ready` is given the addresses that are listened on. `read_again` reads the settings anew for SIGHUP.
+    Raises ConfigError when none of the addresses can be listened on.
+    """
+    sockets = bind(settings.host, settings.port)
+    _raise_descriptor_limit(settings.max_connections)
+    return asyncio.run(_serve(settings, token, sockets, on_ready, read_again, complain))
+
+
+async def _serve(
+    settings: Settings,
+    token: TokenSource,
+    sockets: list[socket.socket],
+    on_ready: Callable[[list[tuple[str, int]]], None],
+    read_again: Callable[[], Settings] | None,
+    complain: Callable[[str], None],
+) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    force = asyncio.Event()
+
+    def stop_or_force() -> None:
+        (force if stop.is_set() else stop).set()
+
+    relay = Relay(settings, token, complain=complain)
+    _catch_signals(loop, stop_or_force, relay.lift_blocks, lambda: _reload(relay, read_again))
+    listener = listen(relay, sockets)
+    relay.start()
+    listener.start()
+    on_ready([s.getsockname()[:2] for s in sockets])
+    tell_manager("READY=1")
+    await _settle(relay)
+    loader_pid = follow_loader()
+    lag = LagWatch(complain)
+    await stop.wait()
+    lag.close()
+    tell_manager("STOPPING=1")
+    relay.stopping = True
+    await listener.stop_accepting()
+    await _drain(listener, force, settings.drain_seconds)
+    await relay.close()
+    await asyncio.to_thread(relay.notes.close)
+    clean_up_after(loader_pid)
+    return 0
+
+
+async def _settle(relay: Relay) -> None:
+    """Do what can wait until those who wait for the relay have been served. What fails is left to the first request."""
+    # Each thread keeps a heap of its own; by itself asyncio would make up to 32 on a large machine.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(WORKERS))
+    # What exists now stays until the end: the collector need not look at it again.
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
+    await asyncio.sleep(SETTLE_S)
+    try:
+        relay.desk.upstreams.warm()
+        relay.desk.store.warm()
+        await asyncio.to_thread(keep_code)
+    except OSError as error:
+        relay.complain(f"not everything could be prepared at the start: {error.strerror}")
+
+
+def listen(relay: Relay, sockets: list[socket.socket]) -> Listener:
+    """Return the relay's listener on `sockets`; it does not accept yet."""
+    settings = relay.desk.settings
+    relay.desk.port = sockets[0].getsockname()[1]
+    relay.desk.listener = Listener(
+        sockets,
+        relay.make_session,
+        max_connections=settings.max_connections,
+        max_per_address=settings.max_connections_per_ip,
+        write_stall_s=settings.write_stall_seconds,
+        complain=relay.complain,
+        on_bug=relay.note_bug,
+    )
+    return relay.desk.listener
+
+
+async def _drain(listener: Listener, force: asyncio.Event, seconds: float) -> None:
+    """Let running requests finish for `seconds`, or until a second signal; then end each with a typed error."""
+    last_word = RelayError(
+        "the relay is shutting down; send the request again when it is back",
+        status=503,
+        code="relay_shutting_down",
+        retry_after_s=1.0,
+    )
+    draining = asyncio.create_task(listener.drain(seconds, last_word), name="drain")
+    forcing = asyncio.create_task(force.wait(), name="force")
+    await asyncio.wait([draining, forcing], return_when=asyncio.FIRST_COMPLETED)
+    if not draining.done():
+        draining.cancel()
+        await listener.drain(0.0, last_word)
+    forcing.cancel()
+
+
+def _reload(relay: Relay, read_again: Callable[[], Settings] | None) -> None:
+    """Read the settings again; a file that cannot be used changes nothing."""
+    if read_again is None:
+        return
+    try:
+        relay.reload(read_again())
+    except ConfigError as error:
+        relay.complain(f"the settings stay as they are: {error}")
+
+
+def _catch_signals(
+    loop: asyncio.AbstractEventLoop,
+    on_stop: Callable[[], None],
+    on_unblock: Callable[[], None],
+    on_reload: Callable[[], None],
+) -> None:
+    if HAS_SIGNALS:
+        loop.add_signal_handler(signal.SIGUSR1, on_unblock)
+        loop.add_signal_handler(signal.SIGHUP, on_reload)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, on_stop)
+        except NotImplementedError:  # Windows: asyncio has no signal handlers there
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(on_stop))
+
+
+def _raise_descriptor_limit(connections: int) -> None:
+    """Ask for two descriptors a connection and some to spare, as far as the system lets us."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + 128
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

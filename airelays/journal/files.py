@@ -1,0 +1,239 @@
+"""The files of the traffic log: their names, opening one to append, reading them back.
+
+`YYYY/MM/DD-HH.jsonl` in UTC below the log folder, with `DD-HH.1.jsonl` and so on when a file is full. Folders
+0700, files 0600, no symbolic link followed, nothing but a regular file with one name written to. A reader
+skips lines that are no JSON object: a crash leaves at most one torn line. Layer: I/O.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from airelays.credentials.secretfile import make_private_dir
+from airelays.disk.regular import open_regular
+
+__all__ = [
+    "LogFile",
+    "UnsafeLog",
+    "check_folders",
+    "hour_path",
+    "list_files",
+    "open_log",
+    "parse_line",
+    "read_lines",
+]
+
+MAX_PART = 9999
+# Longer than any record that is written; a reader gives up on a line that has no end.
+MAX_LINE_BYTES = 1024 * 1024
+_NAME = re.compile(r"([0-9]{2})-([0-9]{2})(?:\.([1-9][0-9]{0,3}))?\.jsonl")
+# The layout of AIRelays before 1.0: nobody here reads those files, but they hold prompts, so what is kept counts them.
+_EARLIER = re.compile(r"([0-9]{2})-([0-9]{2})(?:\.[0-9a-f]{32})?\.log")
+_YEAR = re.compile(r"[0-9]{4}")
+_MONTH = re.compile(r"[0-9]{2}")
+_POSIX = os.name == "posix"
+_FLAGS = (
+    os.O_RDWR
+    | os.O_APPEND
+    | os.O_CREAT
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOINHERIT", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+)
+
+
+class UnsafeLog(OSError):
+    """Something that is not the relay's own stands where a log file or its folder should be."""
+
+
+class LogFile(NamedTuple):
+    """One file of the log. `hour` counts hours since 1970 in UTC; `part` is -1 for a file of an earlier AIRelays."""
+
+    hour: int
+    part: int
+    path: str
+    size: int
+
+
+def hour_path(logs_dir: str, hour: int, part: int = 0) -> str:
+    """Return the name of the file for `hour`; `part` counts the files of one hour from 0."""
+    t = time.gmtime(hour * 3600)
+    name = f"{t.tm_mday:02}-{t.tm_hour:02}{f'.{part}' if part else ''}.jsonl"
+    return os.path.join(logs_dir, f"{t.tm_year:04}", f"{t.tm_mon:02}", name)
+
+
+def open_log(logs_dir: str, path: str) -> tuple[int, int]:
+    """Open `path` to append, making what is missing; return its descriptor and size. Raises OSError."""
+    if not os.path.isdir(logs_dir):
+        make_private_dir(logs_dir)
+    month = os.path.dirname(path)
+    for folder in (os.path.dirname(month), month):
+        _own_folder(folder)
+    # O_NONBLOCK: a FIFO under that name must not hang the writer; it means nothing for a file.
+    fd = os.open(path, _FLAGS, 0o600)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or not _is_ours(found):
+            raise UnsafeLog(f"{path} is not a plain file of the relay's own; move it away")
+        if _POSIX and stat.S_IMODE(found.st_mode) != 0o600:
+            os.fchmod(fd, 0o600)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd, found.st_size
+
+
+def _own_folder(folder: str) -> None:
+    try:
+        found = os.lstat(folder)
+    except FileNotFoundError:
+        os.mkdir(folder, 0o700)
+        found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode) or not _is_ours(found):
+        raise UnsafeLog(f"{folder} is not a folder of the relay's own; move it away")
+    if _POSIX and stat.S_IMODE(found.st_mode) != 0o700:
+        os.chmod(folder, 0o700)
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    return not _POSIX or found.st_uid == os.geteuid()
+
+
+def list_files(logs_dir: str, *, earlier: bool = False) -> list[LogFile]:
+    """Return the files of the log, the oldest first. What is not exactly of our layout is not seen.
+
+    With `earlier` also those that an AIRelays before 1.0 has left in the same folders.
+    """
+    found = []
+    for year in _folders(logs_dir, _YEAR):
+        for month in _folders(year.path, _MONTH):
+            for entry in _entries(month.path):
+                match = _NAME.fullmatch(entry.name)
+                part = int(match[3] or 0) if match else -1
+                if match is None and earlier:
+                    match = _EARLIER.fullmatch(entry.name)
+                hour = match and _hour(year.name, month.name, match[1], match[2])
+                if hour is None or not entry.is_file(follow_symlinks=False):
+                    continue
+                try:
+                    about = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
+                # On Windows scandir does not count the names of a file.
+                if about.st_nlink <= 1:
+                    found.append(LogFile(hour, part, entry.path, about.st_size))
+    return sorted(found)
+
+
+def check_folders(logs_dir: str) -> None:
+    """Raise ConfigError when the log's folder, or one in it, may not be looked into: it would look empty."""
+    from airelays.credentials.as_owner import check_readable
+
+    check_readable(logs_dir)
+    for year in _folders(logs_dir, _YEAR):
+        check_readable(year.path)
+        for month in _folders(year.path, _MONTH):
+            check_readable(month.path)
+
+
+def _folders(path: str, name: re.Pattern[str]) -> list[os.DirEntry[str]]:
+    return [e for e in _entries(path) if name.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
+
+
+def _entries(path: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            return list(entries)
+    except OSError:
+        return []
+
+
+def _hour(year: str, month: str, day: str, hour: str) -> int | None:
+    from datetime import UTC, datetime
+
+    try:
+        at = datetime(int(year), int(month), int(day), int(hour), tzinfo=UTC)
+    except ValueError:
+        return None
+    return int(at.timestamp()) // 3600
+
+
+def read_lines(path: str) -> Iterator[bytes]:
+    """Yield the lines of a log file without their ends; a last one that is not ended is left out."""
+    fd = open_regular(path, follow=False)
+    rest = b""
+    try:
+        while data := os.read(fd, 256 * 1024):
+            lines = (rest + data).split(b"\n")
+            rest = lines.pop()
+            if len(rest) > MAX_LINE_BYTES:
+                rest = b""
+            yield from lines
+    finally:
+        os.close(fd)
+
+
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """Return the record of one line, None when it is torn or was never one."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and "phase" in record else None
+
+
+class Tail:
+    """Follows the log from a point on: over the ends of hours, and past files that are removed meanwhile."""
+
+    def __init__(self, logs_dir: str) -> None:
+        self.logs_dir = logs_dir
+        self._at = (-1, 0)
+        self._offset = 0
+        self._rest = b""
+
+    def last(self, count: int) -> list[bytes]:
+        """Return the last `count` lines that are there, and follow from behind them."""
+        lines: list[bytes] = []
+        for file in reversed(list_files(self.logs_dir)):
+            if self._at == (-1, 0):
+                self._at, self._offset = (file.hour, file.part), file.size
+            try:
+                lines = [*list(read_lines(file.path))[-count:], *lines]
+            except OSError:
+                continue
+            if len(lines) >= count:
+                break
+        return lines[-count:] if count else []
+
+    def more(self) -> list[bytes]:
+        """Return the lines that have come since."""
+        lines: list[bytes] = []
+        for file in list_files(self.logs_dir):
+            if (file.hour, file.part) < self._at:
+                continue
+            if (file.hour, file.part) > self._at:
+                self._at, self._offset, self._rest = (file.hour, file.part), 0, b""
+            lines += self._read(file)
+        return lines
+
+    def _read(self, file: LogFile) -> list[bytes]:
+        if file.size <= self._offset:
+            return []
+        try:
+            with open(open_regular(file.path, follow=False), "rb") as source:
+                source.seek(self._offset)
+                data = source.read()
+        except OSError:
+            return []
+        self._offset += len(data)
+        found = (self._rest + data).split(b"\n")
+        self._rest = found.pop()[-MAX_LINE_BYTES:]
+        return found

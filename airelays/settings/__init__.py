@@ -1,0 +1,1 @@
+"""The options: one table, and everything that reads, checks, writes and reloads them. Layer: values."""

@@ -1,0 +1,243 @@
+"""TOML text, environment and flags in; one frozen `Settings` out, with the origin of each value.
+
+Precedence: flag, then environment, then file, then default. An empty text counts as unset everywhere (an
+empty `host` would otherwise mean every address of the machine).
+An unknown key, a wrong type or a number out of range is a ConfigError: file, key, found, allowed.
+Reads no file and no process state: they come in as arguments. Layer: words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airelays.errors import ConfigError, FlagError
+from airelays.settings.named import (
+    KNOWN_TABLES,
+    check_offline,
+    check_plain_http,
+    read_aliases,
+    read_upstreams,
+)
+from airelays.settings.parse import Places, from_text, from_toml, shown
+from airelays.settings.record import Record
+from airelays.settings.table import NO_EFFECT, OLDEST_PREFIX, OPTIONS, PREFIXES, Option, env_names
+from airelays.settings.values import Alias, Settings, UpstreamSettings, is_loopback_host
+
+__all__ = [
+    "Alias",
+    "Loaded",
+    "Origin",
+    "Places",
+    "Settings",
+    "UpstreamSettings",
+    "check_listener",
+    "is_loopback_host",
+    "known_variables",
+    "load",
+]
+
+# Environment variables that are no options: where the file is, and the relay token itself.
+OTHER_ENV = ("CONFIG", "BEARER_TOKEN")
+# What `connect` has client programs read the token from: in the relay's own environment it means nothing.
+CLIENT_ENV = "AIRELAYS_TOKEN"
+
+
+class Origin(Record):
+    """Where a value came from: `source` is default, file, environment or flag; `name` is its spelling."""
+
+    source: str
+    name: str = ""
+
+
+class Loaded(Record):
+    """What `load` returns. `origins` is by attribute; `notes` are sentences for `config check`."""
+
+    settings: Settings
+    origins: dict[str, Origin]
+    notes: tuple[str, ...]
+
+
+def load(
+    text: str | None,
+    path: str,
+    env: Mapping[str, str],
+    flags: Mapping[str, str],
+    *,
+    places: Places,
+    data_dir: str = "",
+) -> Loaded:
+    """Resolve all options. Raises ConfigError.
+
+    `text` is the config file's, None when there is no file; `path` is its name for errors. `flags` maps
+    attributes to texts. `data_dir` is the default data folder; `~/.airelays` when empty.
+    """
+    tree = parse_toml(text, path) if text is not None else {}
+    found: dict[str, Any] = {"data_dir": data_dir or f"{places.home}/.airelays"}
+    origins: dict[str, Origin] = {}
+    notes = list(_unknown_keys(tree, path))
+    for option in OPTIONS:
+        name = option.attribute
+        origin, value = Origin("default"), option.default
+        keys = [k for k in (option.key, *option.also) if _lookup(tree, k) not in (None, "")]
+        if keys:
+            origin = Origin("file", keys[0])
+            value = from_toml(option, _lookup(tree, keys[0]), f"{path}: {keys[0]}", places)
+        for variable in env_names(option):
+            if env.get(variable):
+                origin = Origin("environment", variable)
+                value = from_text(option, env[variable], f"environment variable {variable}", places)
+                break
+        if flags.get(name):
+            origin = Origin("flag", option.flag)
+            value = _from_flag(option, flags[name], places)
+        origins[name] = origin
+        if origin.source != "default":
+            found[name] = value
+    found["aliases"] = read_aliases(tree, path)
+    settings = Settings(**found)
+    if "upstreams" in tree:
+        upstreams = read_upstreams(tree["upstreams"], path, settings, places)
+        settings = Settings(**found, upstreams=upstreams)
+    _check_together(settings, origins, path)
+    return Loaded(settings, origins, (*notes, *_unknown_variables(env)))
+
+
+def parse_toml(text: str, path: str) -> dict[str, Any]:
+    """Return the tables of a TOML text. Raises ConfigError that says where it is malformed."""
+    import tomllib
+
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}; correct that place") from error
+    except RecursionError as error:
+        raise ConfigError(
+            f"{path} is nested too deeply; a config file has tables of values"
+        ) from error
+
+
+def _lookup(tree: Mapping[str, Any], key: str) -> Any:
+    for part in key.split("."):
+        if not isinstance(tree, Mapping) or part not in tree:
+            return None
+        tree = tree[part]
+    return tree
+
+
+def _unknown_keys(tree: Mapping[str, Any], path: str) -> Iterator[str]:
+    known = {key for option in OPTIONS for key in (option.key, *option.also)}
+    tables = {key.rpartition(".")[0] for key in known} | {"providers", "providers.claude"}
+    for key, value in _leaves(tree, tables):
+        if key in known or key in KNOWN_TABLES:
+            continue
+        if key.startswith(NO_EFFECT):
+            yield f"{path}: {key} has no effect here"
+        elif key in tables:
+            found = "a list of tables" if isinstance(value, list) else shown(value)
+            raise ConfigError(f"{path}: {key} is {found}; expected a table, written [{key}]")
+        else:
+            raise ConfigError(_unknown_sentence(path, key, known | set(KNOWN_TABLES) | tables))
+
+
+def _from_flag(option: Option, text: str, places: Places) -> Any:
+    try:
+        return from_text(option, text, option.flag, places)
+    except ConfigError as error:
+        raise FlagError(str(error)) from error
+
+
+def _leaves(
+    tree: Mapping[str, Any], tables: set[str], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        key = prefix + name
+        if key in tables and isinstance(value, dict):
+            yield from _leaves(value, tables, key + ".")
+        else:
+            yield key, value
+
+
+def _unknown_sentence(path: str, key: str, known: set[str]) -> str:
+    last = key.rpartition(".")[2].lower()
+    if last in ("api_key", "token", "bearer_token", "relay_token", "password", "secret"):
+        return (
+            f"{path}: {key} is unknown, and a secret does not belong in this file; "
+            "name a file or an environment variable (api_key_file, api_key_env, bearer_token_file)"
+        )
+    near = nearest(key, known)
+    return f"{path}: {key} is unknown; " + (
+        f"did you mean {near}?" if near else "`airelays docs configuration` lists all keys"
+    )
+
+
+def nearest(name: str, known: set[str]) -> str:
+    """Return the entry of `known` that looks most like `name`, or ""."""
+    import difflib
+
+    last = name.rpartition(".")[2]
+    same = sorted(k for k in known if k.rpartition(".")[2] == last)
+    close = same or difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return close[0] if close else ""
+
+
+def known_variables() -> set[str]:
+    """Return the name of every environment variable that the relay reads as an option, file name or token."""
+    known = {name for option in OPTIONS for name in env_names(option)}
+    return known | {prefix + name for prefix in (*PREFIXES, OLDEST_PREFIX) for name in OTHER_ENV}
+
+
+def _unknown_variables(env: Mapping[str, str]) -> Iterator[str]:
+    named = [name for name in env if name.startswith((*PREFIXES, OLDEST_PREFIX)) and env[name]]
+    if not named:
+        return
+    known = known_variables() | {CLIENT_ENV}
+    for name in sorted(named):
+        if name not in known:
+            near = nearest(name, {k for k in known if k.startswith(PREFIXES[0])})
+            yield f"environment variable {name} is unknown" + (
+                f"; did you mean {near}?" if near else ""
+            )
+
+
+def _check_together(settings: Settings, origins: Mapping[str, Origin], path: str) -> None:
+    """Refuse values that are right alone and wrong together."""
+    for low, high in (
+        ("log_max_file_mb", "log_max_total_mb"),
+        ("max_upload_bytes", "max_total_upload_bytes"),
+    ):
+        small, large = getattr(settings, low), getattr(settings, high)
+        if small > large:
+            raise ConfigError(
+                f"{_spelled(low, origins, path)} is {small:,}, above {_spelled(high, origins, path)} "
+                f"which is {large:,}; lower the first or raise the second"
+            )
+    if settings.upstream_kind == "compatible" and not settings.upstream_base_url:
+        raise ConfigError(
+            f'{path}: upstream.kind is "compatible" and upstream.base_url is not set; '
+            "set it to the server's base URL, for example http://127.0.0.1:11434/v1"
+        )
+    check_plain_http("upstream.issuer_base_url", settings.issuer_base_url, False, path)
+    check_plain_http("upstream.base_url", settings.upstream_base_url, settings.allow_http, path)
+    check_offline(settings, path)
+
+
+def _spelled(attribute: str, origins: Mapping[str, Origin], path: str) -> str:
+    origin = origins[attribute]
+    if origin.source == "file":
+        return f"{path}: {origin.name}"
+    return origin.name or next(o.key for o in OPTIONS if o.attribute == attribute)
+
+
+def check_listener(settings: Settings) -> None:
+    """Refuse to open a relay without token to other machines unless that was said twice."""
+    if (
+        settings.require_bearer_auth
+        or is_loopback_host(settings.host)
+        or settings.allow_open_network
+    ):
+        return
+    raise ConfigError(
+        f"open mode on {settings.host} would let other machines use the relay without a token; "
+        "listen on 127.0.0.1, or leave the token on, or add --i-know-this-is-open"
+    )

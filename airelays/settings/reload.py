@@ -1,0 +1,63 @@
+"""What SIGHUP can change in a running relay. Layer: app."""
+
+from __future__ import annotations
+
+from airelays.settings.values import Settings
+
+__all__ = ["POLICY", "RELOADABLE", "reload_text", "split_changes"]
+
+# The policy of the traffic log, while none is saved beside it.
+POLICY = frozenset({"log_max_file_mb", "log_max_total_mb", "log_retention_days"})
+# Looked up anew for each request, connection or cleaning of the log. All others are built into what exists since
+# the start: listening sockets, folders, upstreams, the journal. Whether a token is needed at all changes by a
+# restart only.
+RELOADABLE = POLICY | frozenset(
+    {
+        "allowed_hosts",
+        "allowed_origins",
+        "body_gap_seconds",
+        "concurrent_requests_per_ip",
+        "failed_auth_block_scope",
+        "failed_auth_block_seconds",
+        "failed_auth_max_attempts",
+        "failed_auth_window_seconds",
+        "first_byte_seconds",
+        "head_seconds",
+        "keep_alive_seconds",
+        "max_connections",
+        "max_connections_per_ip",
+        "max_json_body_bytes",
+        "network_scope",
+        "ping_seconds",
+        "rate_limit_burst",
+        "rate_limit_per_minute",
+        "trust_x_forwarded_for",
+        "trusted_proxies",
+    }
+)
+
+
+def split_changes(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
+    """Return the names whose values differ: those that can be taken over, and those that take a restart."""
+    changed = [n for n in Settings.fields if getattr(old, n) != getattr(new, n)]
+    return (
+        [name for name in changed if name in RELOADABLE],
+        [name for name in changed if name not in RELOADABLE],
+    )
+
+
+def reload_text(taken: list[str], left: list[str], saved_policy: str = "") -> str:
+    """Return one sentence on a reload; `saved_policy` is the file of a policy that wins over the config."""
+    if not taken and not left:
+        return "settings read again: nothing has changed"
+    parts = []
+    if taken:
+        parts.append("taken over: " + ", ".join(taken))
+    if left:
+        parts.append("a restart is needed for: " + ", ".join(left))
+    beaten = [name for name in taken if name in POLICY] if saved_policy else []
+    if beaten:
+        parts.append(
+            f"{saved_policy} wins over {', '.join(beaten)} (airelays logs --reset forgets it)"
+        )
+    return "settings read again: " + "; ".join(parts)

@@ -1,0 +1,79 @@
+"""The text of a config file, made from the table of options and the values that are set. Layer: commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airelays.settings.table import OPTIONS, Option
+
+__all__ = ["render_config", "toml_value"]
+
+HEAD = """\
+# AIRelays. `airelays docs configuration` explains every option, `airelays config check` tests this file.
+# Lines that begin with "# " show the default; take the mark away to change one.
+"""
+
+
+def render_config(tree: Mapping[str, Any]) -> str:
+    """Return TOML with every value of `tree`, and every other option as a comment with its default."""
+    left = {name: dict(v) if isinstance(v, Mapping) else v for name, v in tree.items()}
+    parts = [HEAD]
+    for table in dict.fromkeys(option.key.partition(".")[0] for option in OPTIONS):
+        values = left.pop(table, {})
+        lines = [f"[{table}]"]
+        for option in OPTIONS:
+            name = option.key.partition(".")[2]
+            if option.key.startswith(table + ".") and option.kind != "pairs":
+                lines += _option_lines(option, name, values)
+        lines += [f"{toml_key(k)} = {toml_value(v)}" for k, v in values.items()]
+        parts.append("\n".join(lines) + "\n")
+    parts += [_table(name, values) for name, values in left.items()]
+    return "\n".join(parts)
+
+
+def _option_lines(option: Option, name: str, values: dict[str, Any]) -> list[str]:
+    comment = f"# {option.help}"
+    if name in values:
+        return [comment, f"{name} = {toml_value(values.pop(name))}"]
+    default = list(option.default) if isinstance(option.default, tuple) else option.default
+    return [comment, f"# {name} = {toml_value(default)}"]
+
+
+def _table(name: str, values: Mapping[str, Any]) -> str:
+    """A table of the user's own names: sub-tables get a head of their own, the rest stands inline."""
+    plain = {k: v for k, v in values.items() if not isinstance(v, Mapping)}
+    deep = {k: v for k, v in values.items() if isinstance(v, Mapping)}
+    lines = [f"[{name}]", *(f"{toml_key(k)} = {toml_value(v)}" for k, v in plain.items())]
+    text = "\n".join(lines) + "\n" if plain or not deep else ""
+    for key, inner in deep.items():
+        head = f"[{name}.{toml_key(key)}]"
+        rows = [f"{toml_key(k)} = {toml_value(v)}" for k, v in inner.items()]
+        text += ("\n" if text else "") + "\n".join([head, *rows]) + "\n"
+    return text
+
+
+def toml_key(name: str) -> str:
+    """Return `name` as a TOML key, quoted when it must be."""
+    bare = name.isascii() and name and all(c.isalnum() or c in "-_" for c in name)
+    return name if bare else _quoted(name)
+
+
+def toml_value(value: Any) -> str:
+    """Return a value as TOML reads it; tables stand inline."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{toml_key(k)} = {toml_value(v)}" for k, v in value.items()) + " }"
+    return f"{value:g}" if isinstance(value, float) and value == int(value) else str(value)
+
+
+def _quoted(text: str) -> str:
+    # JSON's escapes are TOML's too, except that TOML wants DEL escaped and knows no surrogate pairs.
+    import json
+
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,221 @@
+"""The parser of the command line, and the help that is made from the same tables. Layer: commands.
+
+Flags that set an option come from `OPTIONS`, the others from the commands. They may stand before or after
+the command, as `--flag value` or `--flag=value`; `--` ends them. Names are never completed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airelays.commands.table import COMMANDS, GLOBAL_FLAGS
+from airelays.settings.table import OPTIONS, Option
+from airelays.terminal.arguments import Arguments, Command, Flag
+
+__all__ = ["UsageError", "common_flags", "flags_of", "help_for", "parse"]
+
+_HELP_COLUMN = 26
+
+
+class UsageError(Exception):
+    """The command line is wrong. `usage` is what to print below the sentence."""
+
+    def __init__(self, message: str, usage: str = "") -> None:
+        super().__init__(message)
+        self.usage = usage or "Type `airelays --help` for the commands.\n"
+
+
+def parse(words: list[str]) -> tuple[Command | None, Arguments]:
+    """Return the command and its arguments; no command only for help or the version. Raises UsageError."""
+    flags, plain = _split(words)
+    if "--version" in flags:
+        return None, Arguments("", (), flags)
+    if plain[:1] == ["help"]:
+        del plain[0]
+        flags["--help"] = ""
+    name, rest = _find_command(plain, "--help" in flags)
+    command = next((c for c in COMMANDS if c.name == name), None)
+    args = Arguments(name, tuple(rest), flags)
+    if command is None:
+        return None, args
+    for flag in flags:
+        if flag not in {f.name for f in flags_of(command)}:
+            takers = [c.name for c in COMMANDS if flag in {f.name for f in flags_of(c)}]
+            raise UsageError(
+                f"`airelays {name}` does not take {flag}; it belongs to {', '.join(takers)}",
+                f"Type `airelays {name} --help` for its flags.\n",
+            )
+    if len(rest) > command.most:
+        raise UsageError(
+            f"`airelays {name}` does not take the argument {rest[command.most]!r}",
+            f"Usage: {usage_of(command)}\n",
+        )
+    return command, args
+
+
+def flags_of(command: Command) -> list[Flag]:
+    """Return all flags that `command` takes: its own, those of its options, the global ones."""
+    found = [*command.flags, *GLOBAL_FLAGS]
+    for option in OPTIONS:
+        if option.flag and (not option.commands or command.name in option.commands):
+            found.append(Flag(option.flag, _option_help(option), _value_name(option)))
+    return found
+
+
+def common_flags() -> set[Flag]:
+    """Return the flags that every command takes."""
+    return set.intersection(*(set(flags_of(command)) for command in COMMANDS))
+
+
+def help_for(name: str) -> str:
+    """Return the help text of a command, of a group such as "token", or of the program ("")."""
+    command = next((c for c in COMMANDS if c.name == name), None)
+    if command is None:
+        return _overview(name)
+    lines = [f"Usage: {usage_of(command)}", "", command.summary]
+    if command.text:
+        lines += ["", *_wrapped(command.text, 0)]
+    lines += ["", "Flags:"]
+    for flag in sorted(flags_of(command)):
+        left = f"  {flag.short + ', ' if flag.short else ''}{flag.name}{' ' + flag.value if flag.value else ''}"
+        lines += _two_columns(left, flag.help)
+    return "\n".join(lines) + "\n"
+
+
+def usage_of(command: Command) -> str:
+    """Return the usage line of `command`."""
+    return " ".join(filter(None, ["airelays", command.name, command.words, "[FLAGS]"]))
+
+
+def _split(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Tell flags from plain words. Raises UsageError for a flag that no command has."""
+    known = {flag.name: flag for command in COMMANDS for flag in flags_of(command)}
+    short = {flag.short: flag for flag in known.values() if flag.short}
+    flags: dict[str, str] = {}
+    plain: list[str] = []
+    unknown = ""
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            plain += rest
+        elif not word.startswith("-") or word == "-":
+            plain.append(word)
+        else:
+            name, equals, value = word.partition("=")
+            flag = known.get(name) or short.get(name)
+            if flag is None:
+                unknown = unknown or name
+            elif not unknown:
+                flags[flag.name] = _flag_value(flag, value if equals else None, rest)
+    if unknown:
+        raise UsageError(f"there is no flag {unknown}{_did_you_mean(unknown, _takes(plain))}")
+    return flags, plain
+
+
+def _takes(plain: list[str]) -> list[str]:
+    """Return the flags of the command that `plain` begins with, or those that every command takes."""
+    for count in (2, 1):
+        for command in COMMANDS:
+            if command.name == " ".join(plain[:count]):
+                return [flag.name for flag in flags_of(command)]
+    return [flag.name for flag in common_flags()]
+
+
+def _flag_value(flag: Flag, given: str | None, rest: Iterator[str]) -> str:
+    if not flag.value:
+        if given is not None:
+            raise UsageError(f"{flag.name} does not take a value")
+        return ""
+    if given is not None:
+        return given
+    following = next(rest, None)
+    if following is None or (following.startswith("--") and len(following) > 2):
+        raise UsageError(f"{flag.name} needs a value: {flag.name} {flag.value}")
+    return following
+
+
+def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
+    names = [c.name for c in COMMANDS]
+    groups = {n.partition(" ")[0] for n in names if " " in n}
+    if not plain:
+        if help_asked:
+            return "", []
+        raise UsageError("no command given", help_for(""))
+    first = plain[0]
+    if first in groups:
+        name = " ".join(plain[:2])
+        if name in names:
+            return name, plain[2:]
+        if first in names and len(plain) == 1:
+            return first, []  # `logs` is a command, and `logs prune` another
+        if help_asked and len(plain) == 1:
+            return first, []
+        members = [n.partition(" ")[2] for n in names if n.startswith(first + " ")]
+        raise UsageError(
+            f"`airelays {first}` is followed by one of: {', '.join(members)}", help_for(first)
+        )
+    if first not in names:
+        raise UsageError(f"there is no command {first!r}{_did_you_mean(first, [*names, *groups])}")
+    return first, plain[1:]
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    import difflib
+
+    # Without the dashes, which would make all flags look alike.
+    bare = {name.lstrip("-"): name for name in known}
+    close = difflib.get_close_matches(word.lstrip("-"), list(bare), n=1, cutoff=0.55)
+    return f"; did you mean {bare[close[0]]}?" if close else ""
+
+
+def _overview(group: str) -> str:
+    start = group + " " if group else ""
+    lines = [f"Usage: airelays {start}COMMAND [FLAGS]", "", "Commands:"]
+    for command in COMMANDS:
+        if command.name.startswith(start):
+            lines += _two_columns(f"  {command.name}", command.summary)
+    if not group:
+        lines += ["", "Flags that every command takes:"]
+        for flag in sorted(common_flags()):
+            lines += _two_columns(
+                f"  {flag.name}{' ' + flag.value if flag.value else ''}", flag.help
+            )
+        lines += [
+            "",
+            "`airelays COMMAND --help` tells more; `airelays docs` lists the documentation.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _option_help(option: Option) -> str:
+    if option.flag_value:
+        return option.flag_help
+    if option.kind == "path" or option.default in ("", ()):
+        return option.help
+    kinds = f" {option.allowed().capitalize()}; default" if option.choices else " Default"
+    return f"{option.help}{kinds} {option.default}."
+
+
+def _value_name(option: Option) -> str:
+    if option.flag_value:
+        return ""
+    return {"path": "PATH", "int": "NUMBER", "float": "SECONDS", "url": "URL"}.get(
+        option.kind, option.flag.lstrip("-").rpartition("-")[2].upper()
+    )
+
+
+def _two_columns(left: str, right: str) -> list[str]:
+    wrapped = _wrapped(right, _HELP_COLUMN)
+    if len(left) > _HELP_COLUMN - 2:
+        return [left, *wrapped]
+    return [left + wrapped[0][len(left) :], *wrapped[1:]]
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    lines, line = [], " " * indent
+    for word in text.split():
+        if len(line) + 1 + len(word) > 98 and line.strip():
+            lines.append(line)
+            line = " " * indent
+        line += (" " if line.strip() else "") + word
+    return [*lines, line]

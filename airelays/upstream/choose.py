@@ -1,0 +1,267 @@
+"""The upstreams of one relay: made when first needed, chosen by model, shown in one list. Layer: app."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from airelays.dialects.listing import MAX_ID_CHARS, MAX_LISTED, Listing, Source
+from airelays.dialects.models import IMAGE_MODEL, Index, find
+from airelays.errors import ClientFault, UpstreamFault
+from airelays.settings.values import Settings, UpstreamSettings
+from airelays.upstream.base import Upstream
+
+if TYPE_CHECKING:
+    from airelays.guard.redact import Redactor
+
+__all__ = ["Upstreams"]
+
+# A server that is slow to list its models is left out of the list: nobody waits for it.
+LIST_SECONDS = 1.5
+_T = TypeVar("_T")
+Catalogue = list[dict[str, Any]]
+
+
+_QUOTA = frozenset({"usage_limit_reached", "insufficient_quota", "rate_limit_exceeded"})
+_OVERLOADED = frozenset({"server_is_overloaded", "overloaded", "slow_down", "overloaded_error"})
+_UNREACHABLE_HOPS = frozenset({"proxy", "dns", "tcp", "tls", "challenge", "sign_in"})
+
+
+class Target(NamedTuple):
+    """An upstream and its name for the model. `causes` are those for which the next target may take over.
+
+    `fault` is what it failed with when it was asked for its models: it is not asked again for this request.
+    """
+
+    upstream: Upstream
+    model: str
+    causes: frozenset[str] = frozenset()
+    fault: UpstreamFault | None = None
+
+
+class Upstreams:
+    """Owns every configured upstream. `complain` is for what the operator should see once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        complain: Callable[[str], None],
+        *,
+        redactor: Callable[[], Redactor] | None = None,
+    ) -> None:
+        """`redactor` returns what takes every secret of the process out of an upstream's errors."""
+        self._settings = settings
+        self._redactor = redactor
+        self._main_settings = settings.main_upstream
+        self._complain = complain
+        self._made: dict[str, Upstream] = {}
+        self._main: Upstream | None = None
+        self._warming: asyncio.Task[None] | None = None
+        self._aliases = {alias.name.casefold(): alias for alias in settings.aliases}
+        self._named = {one.name: one for one in settings.upstreams}
+        self._complained: set[str] = set()
+        # What was made of which catalogues; these are never changed, only replaced.
+        self._indexed: tuple[Catalogue, Index] = ([], Index([]))
+        self._listed: tuple[list[Catalogue | None], Listing | None] = ([], None)
+        self._listing_lock = asyncio.Lock()
+
+    @property
+    def main(self) -> Upstream:
+        """The upstream of the `[upstream]` table."""
+        if self._main is None:
+            self._main = self._get(self._main_settings)
+        return self._main
+
+    def _get(self, settings: UpstreamSettings) -> Upstream:
+        upstream = self._made.get(settings.name)
+        if upstream is None:
+            upstream = self._made[settings.name] = self._make(settings)
+        return upstream
+
+    def _make(self, settings: UpstreamSettings) -> Upstream:
+        if settings.kind == "demo":
+            from airelays.upstream.demo import Demo
+
+            return Demo(
+                settings.name,
+                pace_ms=self._settings.demo_pace_ms,
+                reasoning=self._settings.demo_reasoning,
+            )
+        if settings.kind == "compatible":
+            from airelays.upstream.compatible import Compatible
+
+            ttl_s = self._settings.models_cache_ttl_seconds
+            return Compatible(settings, models_ttl_s=ttl_s, redactor=self._redactor)
+        from airelays.upstream.chatgpt.backend import ChatGPTUpstream
+
+        return ChatGPTUpstream(
+            self._settings, name=settings.name, warn=self._complain, redactor=self._redactor
+        )
+
+    async def targets(self, model: str) -> list[Target]:
+        """Return who may serve `model`, first choice first. Raises ClientFault 404 for an unknown model."""
+        alias = self._aliases.get(model.casefold())
+        first = await self._find(self._meant(model))
+        rules = alias if alias is not None and alias.fallback else self._rules(first.upstream.name)
+        if not rules.fallback:
+            return [first]
+        causes = frozenset(rules.fallback_on)
+        targets = [first._replace(causes=causes)]
+        for other in rules.fallback:
+            try:
+                target = await self._find(self._meant(other), patient=False)
+            except ClientFault as fault:
+                self._complain_once(f"fallback {other}: {fault.message}")
+                continue
+            # An alias and its model, or two aliases of one model: what has just failed is not asked again.
+            target = target._replace(causes=causes)
+            if target not in targets:
+                targets.append(target)
+        return targets
+
+    def _meant(self, model: str) -> str:
+        """Return the model that an alias stands for; any other name as it is."""
+        alias = self._aliases.get(model.casefold())
+        return model if alias is None else alias.model
+
+    async def _find(self, model: str, *, patient: bool = True) -> Target:
+        """Return the upstream that serves `model`, and the name that it knows the model by.
+
+        `NAME/model` addresses one directly, then the first whose patterns match, then the main one.
+        Raises ClientFault 404 for a model that the catalogue does not have; without one the upstream decides.
+        A catalogue that is not there yet is waited for only if `patient`.
+        """
+        upstream, model = self._route(model)
+        if upstream.kind != "chatgpt":
+            return Target(upstream, model)
+        ask = getattr(upstream, "models_for_request", None)
+        try:
+            catalogue = await (upstream.models() if ask is None else ask(patient=patient))
+        except UpstreamFault as fault:
+            timed_out = fault.status == 504 and not fault.sent
+            return Target(upstream, model, fault=fault if timed_out else None)
+        if not getattr(upstream, "catalogue_certain", True):
+            return Target(
+                upstream, model
+            )  # this release's table stands in: it knows no newer models
+        if self._indexed[0] is not catalogue:
+            self._indexed = catalogue, await asyncio.to_thread(Index, catalogue)
+        extra = self._settings.extra_models
+        found = find(model, self._indexed[1], extra=extra, images=(IMAGE_MODEL,))
+        return Target(upstream, found.model)
+
+    def owner(self, model: str) -> Upstream:
+        """Return the upstream that requests for `model` go to first, whether or not it has the model; no network."""
+        return self._route(self._meant(model))[0]
+
+    def _route(self, model: str) -> tuple[Upstream, str]:
+        name, slash, rest = model.partition("/")
+        if slash and rest and name in self._named:
+            return self._get(self._named[name]), rest
+        if slash and rest and name == self.main.name:
+            model = rest
+        folded = model.casefold()
+        for settings in self._settings.upstreams:
+            if any(fnmatchcase(folded, pattern.casefold()) for pattern in settings.models):
+                return self._get(settings), model
+        return self.main, model
+
+    def _rules(self, name: str) -> UpstreamSettings:
+        return self._named.get(name) or self._main_settings
+
+    def _complain_once(self, text: str) -> None:
+        if text not in self._complained:
+            self._complained.add(text)
+            self._complain(text)
+
+    async def listing(self, *, refresh: bool = False) -> Listing:
+        """Return the answer to GET /v1/models: of every upstream; one that is down is left out.
+
+        It is made when a catalogue is a new one, and is the same object until then.
+        Raises the main upstream's fault when none has a list.
+        """
+        others = [self._get(settings) for settings in self._settings.upstreams]
+        found = await asyncio.gather(
+            self.main.models(refresh=refresh),
+            *(_soon(other.models(refresh=refresh)) for other in others),
+            return_exceptions=True,
+        )
+        catalogues = [one if isinstance(one, list) else None for one in found]
+        if isinstance(found[0], BaseException) and not any(one is not None for one in catalogues):
+            raise found[0]
+        async with self._listing_lock:
+            listed, listing = self._listed
+            if listing is None or any(a is not b for a, b in zip(listed, catalogues, strict=True)):
+                listing = await asyncio.to_thread(self._make_listing, catalogues)
+                self._listed = catalogues, listing
+                if listing.left_out:
+                    self._complain_once(
+                        f"GET /v1/models leaves out {listing.left_out:,} models (it lists up to {MAX_LISTED:,}, with "
+                        f"ids of up to {MAX_ID_CHARS} characters); they can be used by name"
+                    )
+        return listing
+
+    def _make_listing(self, catalogues: list[Catalogue | None]) -> Listing:
+        main = self.main
+        names = [one.name for one in self._settings.upstreams]
+        others = [
+            Source(name, catalogue, f"{name}/")
+            for name, catalogue in zip(names, catalogues[1:], strict=True)
+            if catalogue is not None
+        ]
+        return Listing(
+            [Source(main.name, catalogues[0] or []), *others],
+            aliases={alias.name: alias.model for alias in self._settings.aliases},
+            extra=self._settings.extra_models,
+            images=() if getattr(main, "image", None) is None else (IMAGE_MODEL,),
+        )
+
+    def default_model(self) -> str:
+        """Return a model name for examples."""
+        kind = self._settings.upstream_kind
+        return {"demo": "demo", "chatgpt": "gpt-5.5"}.get(kind, "MODEL")
+
+    async def status(self) -> dict[str, Any]:
+        """Return the facts of each upstream, by name; no network."""
+        every = [self.main, *(self._get(settings) for settings in self._settings.upstreams)]
+        return {upstream.name: await upstream.status() for upstream in every}
+
+    def warm(self) -> None:
+        """Prepare, beside everything else, what the first request would otherwise wait for."""
+        warm = getattr(self.main, "warm", None)
+        if warm is not None:
+            self._warming = asyncio.get_running_loop().create_task(warm(), name="warm")
+
+    def secrets(self) -> list[bytes]:
+        """Return every secret that the upstreams hold now, for the redaction. Any thread may ask."""
+        found: list[bytes] = []
+        for upstream in list(self._made.values()):
+            tell = getattr(upstream, "secrets", None)
+            if tell is not None:
+                found += tell()
+        return found
+
+    async def close(self) -> None:
+        """Close every upstream that was made."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.wait([self._warming])
+        await asyncio.gather(*(upstream.close() for upstream in self._made.values()))
+
+
+async def _soon(awaited: Awaitable[_T]) -> _T:
+    async with asyncio.timeout(LIST_SECONDS):
+        return await awaited
+
+
+def cause_of(fault: UpstreamFault) -> str:
+    """Return the word by which the settings name this failure: quota, overloaded, unreachable, or ""."""
+    if fault.status == 429 or fault.code in _QUOTA:
+        return "quota"
+    if fault.code in _OVERLOADED or (fault.status in (503, 529) and fault.hop == "upstream"):
+        return "overloaded"
+    if fault.hop in _UNREACHABLE_HOPS or fault.code in ("upstream_closed", "upstream_timeout"):
+        return "unreachable"
+    return ""

@@ -1,0 +1,102 @@
+"""dialects.stream.passed: chat streams that are passed on frame by frame."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airelays.dialects.stream.passed import PassedChunks
+
+
+def frame(**chunk: Any) -> bytes:
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+FRAMES = [
+    b": hello\n\n",
+    frame(choices=[{"index": 0, "delta": {"content": "[DONE]"}, "finish_reason": None}]),
+    frame(choices=[{"index": 0, "delta": {"content": '"finish_reason": "error"'}}]),
+    frame(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}]),
+    frame(choices=[], usage={"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}),
+    b"data: [DONE]\n\n",
+]
+STREAM = b"".join(FRAMES)
+
+
+def through(raw: bytes, step: int) -> tuple[bytes, PassedChunks]:
+    reply = PassedChunks(model="m")
+    out = b"".join(reply.feed(raw[i : i + step]) for i in range(0, len(raw), step))
+    out += reply.end()
+    if reply.failure is not None and reply.committed:
+        out += reply.fail(reply.failure)
+    return out, reply
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+def test_a_whole_stream_is_passed_byte_for_byte(ending: bytes) -> None:
+    raw = STREAM.replace(b"\n", ending)
+    for step in range(1, 60):
+        out, reply = through(raw, step)
+        # A comment ahead of everything is not the begin of an answer yet.
+        assert out == raw.removeprefix(b": hello" + 2 * ending)
+        assert (reply.terminal, reply.failure) == ("completed", None)
+    assert reply.usage is not None and reply.usage.total_tokens == 5
+
+
+def test_a_cut_at_every_byte_is_an_error_until_the_answer_was_finished() -> None:
+    finished = STREAM.index(b'"stop"') + 10
+    for cut in range(len(STREAM)):
+        out, reply = through(STREAM[:cut], 7)
+        ended = out.count(b"data: [DONE]\n\n")
+        if cut >= finished + 4:
+            assert (ended, reply.terminal) == (1, "completed")
+        elif cut < finished - 10:
+            assert (ended, reply.terminal) == (0, "failed")
+            if reply.committed:
+                assert out.endswith(b"\n\n")
+                last = json.loads(out.split(b"\n\n")[-2].split(b"data: ", 1)[1])
+                assert last["error"]["code"] == "incomplete_stream"
+            else:
+                assert out == b""
+
+
+def test_an_error_chunk_is_the_end() -> None:
+    error = frame(error={"message": "broken", "code": "server_error"})
+    out, reply = through(FRAMES[1] + error + STREAM, 11)
+    said = {"message": "broken", "type": "server_error", "param": None, "code": "server_error"}
+    assert out.startswith(FRAMES[1])
+    assert json.loads(out[len(FRAMES[1]) + 6 :]) == {"error": said}
+    assert reply.failure is not None and reply.failure.message == "broken"
+
+
+def test_an_error_as_the_first_chunk_can_still_be_a_status() -> None:
+    out, reply = through(frame(error={"message": "m", "code": "rate_limit_exceeded"}), 5)
+    assert (out, reply.committed) == (b"", False)
+    assert reply.failure is not None and reply.failure.status == 429
+
+
+def test_what_follows_done_is_dropped() -> None:
+    assert through(STREAM + FRAMES[1], 1000)[0] == STREAM.removeprefix(FRAMES[0])
+
+
+def test_a_server_that_forgets_done_is_helped() -> None:
+    assert through(b"".join(FRAMES[:4]), 9)[0].endswith(b"data: [DONE]\n\n")
+
+
+def test_an_endless_frame_is_refused() -> None:
+    reply = PassedChunks(model="m", max_event_bytes=100)
+    reply.feed(FRAMES[1])
+    assert reply.feed(b"data: " + b"x" * 200) == b""
+    assert reply.failure is not None and b'"error"' in reply.fail(reply.failure)
+    assert reply.fail(reply.failure) == b""
+
+
+@given(st.binary(max_size=300), st.integers(1, 50))
+def test_garbage_never_ends_well(raw: bytes, step: int) -> None:
+    out, reply = through(raw, step)
+    if b"finish_reason" not in raw and b"[DONE]" not in raw:
+        assert b"[DONE]" not in out and reply.terminal == "failed"
