@@ -73,6 +73,8 @@ def undone(low: bytes) -> Iterator[bytes]:
                     seen.add(plain)
                     found.append(plain)
                     yield plain
+        if not found:
+            return
         forms = found
 
 

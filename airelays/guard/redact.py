@@ -172,7 +172,7 @@ class Redactor:
 
     def passed(self, fields: Fields) -> Fields:
         """Return an upstream's header fields for the client, without secrets in their values."""
-        if not fields or self.is_plain(b"\n".join([value for _, value in fields])):
+        if not fields or self.is_plain(b"\0".join([value for _, value in fields])):
             return fields
         return tuple(
             (name, self.said(value.decode("latin-1")).encode("latin-1", "replace"))
@@ -269,7 +269,10 @@ class Redactor:
         if isinstance(tree, (int, float)):
             if -_LONG_NUMBER < tree < _LONG_NUMBER:
                 return tree
-            return tree if self.said(shown := str(tree)) == shown else REDACTED
+            shown = str(tree)
+            # NaN and infinity are no JSON: what is told is written again.
+            finite = tree - tree == 0
+            return (tree if finite else shown) if self.said(shown) == shown else REDACTED
         left[0] -= _TEXT_CHARS + (len(tree) if isinstance(tree, str) else 0)
         if left[0] < 0 or depth >= MAX_DEPTH:
             return REDACTED
@@ -308,7 +311,10 @@ class Redactor:
         return any(self._has_any(form) for form in undone(low))
 
     def _has_any(self, low: bytes) -> bool:
-        return any(needle in low for needle in self._needles)
+        for needle in self._needles:  # noqa: SIM110 - twice as fast as `any`
+            if needle in low:
+                return True
+        return False
 
     def _without_edges(self, text: str) -> str:
         """Return `text` without a piece of a secret that it begins or ends with, as torn ones do."""

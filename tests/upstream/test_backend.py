@@ -849,7 +849,7 @@ def test_image_is_made_and_its_quota_passed_on(folder):
 def test_200_that_is_no_json_is_a_fault(folder):
     async def act(upstream, backend):
         backend.replies.append(Reply(200, b"<html>"))
-        with pytest.raises(UpstreamFault, match="no JSON object"):
+        with pytest.raises(UpstreamFault, match="isn't a JSON object: Expecting value"):
             await upstream.image("generations", {"prompt": "x"})
 
     run(folder, act)

@@ -476,3 +476,28 @@ def test_a_long_failed_response_goes_on_without_its_copy_of_the_request(extra: i
 def test_numbers_and_names_are_looked_at_too() -> None:
     redactor = Redactor([b"4815162342108"])
     assert redactor.told({"4815162342108": 4815162342108}) == {REDACTED: REDACTED}
+
+
+def test_what_is_told_can_always_be_written_as_json() -> None:
+    frame = b'data: {"error":{"message":"m","n":NaN,"m":[-Infinity]}}\n\n'
+    reply = PassedChunks(model="m")
+    reply.feed(CHUNK + frame)
+    said = reply.fail(reply.failure or the_fault()).removeprefix(b"data: ")
+    assert json.loads(said, parse_constant=pytest.fail)["error"]["n"] == "nan"
+    refused = refusal.Refused(head(400), frame.removeprefix(b"data: "), the_redactor())
+    assert json.loads(error_body(refused.fault("x")), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("depth", [10, 100, 400, 900, 990, 5000])
+def test_an_error_that_nests_deeply_is_still_one_error(depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    for value in (b'{"error":%s}', b'{"error":{"message":"m"},"x":%s}', b'{"x":%s,"error":null}'):
+        frame = b"data: " + value % deep + b"\n\n"
+        for reply in (PassedChunks(model="m"), *_maps()):
+            reply.feed(CREATED + DELTA if not isinstance(reply, PassedChunks) else CHUNK)
+            reply.feed(frame)
+            reply.end()
+            json.loads(error_body(reply.failure or the_fault()))
+        kinds = (head(400), (value % deep), the_redactor())
+        json.loads(error_body(refusal.Refused(*kinds).fault("x")))
+        json.loads(error_body(faults.Refusal(*kinds).fault(now_s=0.0, codex=False)))

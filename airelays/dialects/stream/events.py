@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
 from airelays.dialects.reply import read_usage
-from airelays.dialects.stream.failure import classify, in_band, incomplete_stream
+from airelays.dialects.stream.failure import classify, in_band, incomplete_stream, too_deep
 from airelays.dialects.stream.framing import Framing
 from airelays.dialects.stream.told import holds_error, tell
 from airelays.errors import RelayError, UpstreamFault
@@ -229,7 +229,7 @@ class EventMap:
         except UpstreamFault as fault:
             self._fail(fault)
         except RecursionError:
-            self._fail(_too_deep())
+            self._fail(too_deep())
         return b"".join(out)
 
     def raw(self, data: bytes) -> bytes:
@@ -262,7 +262,7 @@ class EventMap:
             except UpstreamFault as fault:
                 self._fail(fault)
             except RecursionError:
-                self._fail(_too_deep())
+                self._fail(too_deep())
         if self.stopped and not self.done:
             self.terminal = "completed"
             self.done = True
@@ -425,9 +425,3 @@ class EventMap:
 
     def _error(self, fault: RelayError, out: list[bytes]) -> None:
         """Put out the error event of this dialect."""
-
-
-def _too_deep() -> UpstreamFault:
-    return UpstreamFault(
-        "upstream sent an event that nests too deeply to be written again", hop="stream"
-    )

@@ -18,6 +18,7 @@ __all__ = [
     "incomplete_stream",
     "name_full_context",
     "plain_words",
+    "too_deep",
 ]
 
 MAX_MESSAGE_CHARS = 2000
@@ -118,6 +119,13 @@ def incomplete_stream() -> UpstreamFault:
         hop="stream",
         code="incomplete_stream",
         type="server_error",
+    )
+
+
+def too_deep() -> UpstreamFault:
+    """Return the fault for an event that Python's parser or encoder gives up on."""
+    return UpstreamFault(
+        "upstream sent an event that nests too deeply to be written again", hop="stream"
     )
 
 

@@ -6,7 +6,6 @@ Owns: what every call has in common. Refuses to know: streams, caches. Layer: I/
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,6 +15,7 @@ from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Fields, ResponseHead
 from airelays.net.client import Client, Response
+from airelays.protocol.jsonio import loads_answer
 from airelays.upstream.chatgpt.faults import Refusal
 from airelays.upstream.chatgpt.oauth import ORIGINATOR
 from airelays.upstream.chatgpt.signin import SignIn
@@ -140,13 +140,15 @@ async def _decode(data: bytes) -> dict[str, Any]:
 
 
 def _object(data: bytes) -> dict[str, Any]:
+    why = "it is not an object"
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        value = None
+        value = loads_answer(data)
+    except ValueError as error:
+        value, why = None, str(error)
     if not isinstance(value, dict):
         raise UpstreamFault(
-            "ChatGPT answered 200 with something that is no JSON object; a proxy in between may have replaced it",
+            f"ChatGPT answered 200 with a body that isn't a JSON object: {why}; a proxy in between may "
+            "have replaced it",
             code="upstream_malformed",
             type="upstream_error",
         )
