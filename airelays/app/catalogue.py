@@ -49,15 +49,7 @@ async def subscription(desk: Desk, request: Request, route: Route, values: dict[
         )
     asked = {f"{name}={value}" for name, value in query.items()}
     upstream = desk.upstreams.main
-    usage = getattr(upstream, "usage", None)
-    if usage is None:
-        raise ClientFault(
-            f'the upstream is of kind "{upstream.kind}"; only "chatgpt" has a subscription',
-            status=501,
-            code="unsupported_for_upstream",
-            should_retry=False,
-        )
-    body = await usage(raw="raw=true" in asked, refresh="refresh=true" in asked)
+    body = await upstream.usage(raw="raw=true" in asked, refresh="refresh=true" in asked)
     if "all_accounts=true" in asked:
         account = {"slug": "default", "email": body["account"]["email"], "status": body}
         body = {"object": "subscription_status_list", "accounts": [account]}

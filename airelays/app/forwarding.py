@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airelays.app.streaming import StreamPump
 from airelays.app.targets import Body, try_targets
@@ -25,17 +25,14 @@ from airelays.net.request import Request
 from airelays.net.response import Response
 from airelays.protocol.jsonio import dumps
 from airelays.protocol.sse import MAX_EVENT_BYTES
+from airelays.upstream.base import APIS, NetworkAnswer, Upstream
 from airelays.upstream.choose import Target
-from airelays.upstream.compatible import APIS, Compatible
 from airelays.upstream.compatible.refusal import passed_fields
 from airelays.upstream.compatible.whole import not_json, read_answer
 from airelays.upstream.encoding import encode
 
 if TYPE_CHECKING:
     from airelays.app.desk import Desk
-    from airelays.guard.redact import Redactor
-
-__all__ = ["forward_json", "forward_multipart", "pass_text"]
 
 # An answer up to this size is sent with its length; a longer one as it comes.
 WHOLE_BYTES = 256 * 1024
@@ -53,7 +50,7 @@ async def pass_text(
 ) -> bool:
     """Serve a text request in the server's own API; False when that has to be translated."""
     upstream = target.upstream
-    if not isinstance(upstream, Compatible) or not upstream.speaks(api) or _needs_relay(body):
+    if _needs_relay(body):
         return False
     if route.no_tools:
         refuse_tools(body)
@@ -68,16 +65,16 @@ async def pass_text(
     if body.get("stream") is True or _is_stream(response):
         await _pass_stream(desk, request, upstream, response, _reply_map(api, body, target))
     else:
-        limit_bytes = upstream.settings.max_answer_bytes
+        limit_bytes = upstream.max_answer_bytes
         await _pass_whole(request, upstream, response, limit_bytes)
     return True
 
 
 async def _pass_stream(
-    desk: Desk, request: Request, upstream: Compatible, response: Response, reply: ReplyMap
+    desk: Desk, request: Request, upstream: Upstream, response: Response, reply: ReplyMap
 ) -> None:
     reply.redactor = upstream.redactor
-    answer = _Passed(response, upstream.redactor())
+    answer = NetworkAnswer(response, passed_fields(response.head, upstream.redactor()))
     pump = StreamPump(
         request,
         answer,
@@ -101,7 +98,7 @@ async def forward_json(desk: Desk, request: Request, route: Route, values: dict[
     model = body.get("model")
     if not isinstance(model, str):
         await _forward_body(desk, request, route, body, Target(desk.upstreams.main, ""))
-    elif isinstance(desk.upstreams.owner(model), Compatible):
+    elif desk.upstreams.owner(model).passes:
         await try_targets(desk, request, route, body, _forward_body)
     else:
         # Before any look at the catalogue: that a model is unknown is beside the point where no API is.
@@ -113,7 +110,7 @@ async def _forward_body(
     desk: Desk, request: Request, route: Route, body: Body, target: Target
 ) -> None:
     upstream = target.upstream
-    if not isinstance(upstream, Compatible):
+    if not upstream.passes:
         await refuse(desk, request, route, {})
         return
     sent = {**body, "model": target.model} if target.model else body
@@ -139,7 +136,7 @@ async def forward_multipart(
     model = named[1].decode("utf-8", "replace") if named is not None else ""
     request.outcome.model = model
     upstream = desk.upstreams.owner(model)
-    if not isinstance(upstream, Compatible) or _SAFE_TYPE.fullmatch(kind) is None:
+    if not upstream.passes or _SAFE_TYPE.fullmatch(kind) is None:
         await refuse(desk, request, route, values)
         return
     request.outcome.upstream = upstream.name
@@ -157,7 +154,7 @@ async def _joined(seen: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterato
 
 
 async def _answer(
-    desk: Desk, request: Request, upstream: Compatible, route: Route, response: Response
+    desk: Desk, request: Request, upstream: Upstream, route: Route, response: Response
 ) -> None:
     if response.status >= 300:
         raise (await upstream.refusal(response)).fault(upstream.name)
@@ -167,14 +164,14 @@ async def _answer(
         reply = PassedEvents(model=request.outcome.model, max_event_bytes=most)
         await _pass_stream(desk, request, upstream, response, reply)
     elif images:
-        limit_bytes = max(MAX_IMAGE_BYTES, upstream.settings.max_answer_bytes)
+        limit_bytes = max(MAX_IMAGE_BYTES, upstream.max_answer_bytes)
         await _pass_whole(request, upstream, response, limit_bytes)
     else:
         await _pass_body(request, upstream, response)
 
 
 async def _pass_whole(
-    request: Request, upstream: Compatible, response: Response, limit_bytes: int
+    request: Request, upstream: Upstream, response: Response, limit_bytes: int
 ) -> None:
     """Hand a JSON answer on byte for byte once all of it is there and known to be JSON."""
     request.outcome.timings_ms.update(response.timings_ms)
@@ -195,7 +192,7 @@ async def _pass_whole(
     request.send_last(b"")
 
 
-async def _pass_body(request: Request, upstream: Compatible, response: Response) -> None:
+async def _pass_body(request: Request, upstream: Upstream, response: Response) -> None:
     """Hand the body on: with its length when it is short, else as it comes, cut when the upstream cuts it."""
     request.outcome.timings_ms.update(response.timings_ms)
     kind, *fields = _shown_fields(upstream, response)
@@ -225,7 +222,7 @@ def _is_stream(response: Response) -> bool:
     return _type_of(response).lower().startswith(b"text/event-stream")
 
 
-def _shown_fields(upstream: Compatible, response: Response) -> Fields:
+def _shown_fields(upstream: Upstream, response: Response) -> Fields:
     """Return the Content-Type of an answer, then its other fields that a client may see."""
     redactor = upstream.redactor()
     kind = _type_of(response) or b"application/octet-stream"
@@ -244,32 +241,3 @@ def _reply_map(api: str, body: Body, target: Target) -> ReplyMap:
         return PassedChunks(model=target.model)
     options = ReplyOptions(model=str(body.get("model")), stream=True)
     return ResponsesStream(options, codex=False, now_s=time.time(), reply_id="")
-
-
-class _Passed:
-    """A server's stream in its own dialect, as an Answer."""
-
-    ignored: tuple[str, ...] = ()
-
-    def __init__(self, response: Response, redactor: Redactor) -> None:
-        self._response = response
-        self.fields = passed_fields(response.head, redactor)
-        self.timings_ms = response.timings_ms
-
-    async def pump(self, feed: Any) -> None:
-        await self._response.pump(feed)
-
-    def offer_raw(self, take: Any) -> None:
-        self._response.offer_raw(take)
-
-    def pause(self) -> None:
-        self._response.pause()
-
-    def resume(self) -> None:
-        self._response.resume()
-
-    def end_within(self, seconds: float) -> None:
-        self._response.end_within(seconds)
-
-    def abort(self) -> None:
-        self._response.abort()

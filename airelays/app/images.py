@@ -60,7 +60,7 @@ async def edits(desk: Desk, request: Request, route: Route, values: dict[str, st
 async def _passed(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> bool:
     """Whether somebody else answered: a server with an images API of its own, or the truthful 501."""
     upstream = desk.upstreams.main
-    if upstream.kind == "compatible":
+    if upstream.passes:
         from airelays.app import forwarding
 
         kind = (request.head.get(b"content-type") or b"").lower()
@@ -68,7 +68,7 @@ async def _passed(desk: Desk, request: Request, route: Route, values: dict[str, 
         forward = forwarding.forward_multipart if is_form else forwarding.forward_json
         await forward(desk, request, route, values)
         return True
-    if getattr(upstream, "image", None) is None:
+    if "image" not in upstream.offers:
         await refuse(desk, request, route, values)
     return False
 

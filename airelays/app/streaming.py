@@ -84,8 +84,8 @@ class StreamPump:
     def _offer_raw(self) -> None:
         """Let reads that are one whole chunk go on by themselves, where both sides speak chunks and nobody looks on."""
         request = self.request
-        offer, raw = getattr(self.answer, "offer_raw", None), getattr(self.reply, "raw", None)
-        if offer is None or raw is None or not request.chunked:
+        raw = self.reply.raw
+        if raw is None or not request.chunked:
             return
         if self._tap is not None or request.outcome.sent is not None:
             return
@@ -103,7 +103,7 @@ class StreamPump:
                 self.answer.abort()
             return True
 
-        offer(take)
+        self.answer.offer_raw(take)
 
     def _feed(self, data: bytes) -> None:
         if self.request.finished:

@@ -13,6 +13,7 @@ from airelays.settings.values import Settings, UpstreamSettings
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
+from airelays.upstream.choose import make_upstream
 
 __all__ = ["run"]
 
@@ -42,14 +43,12 @@ def egress(settings: Settings) -> list[dict[str, Any]]:
     """Return one row for each place: purpose, origin, proxy (None for a direct connection)."""
     rows = []
     for upstream in (settings.main_upstream, *settings.upstreams):
-        if upstream.base_url:
-            rows.append(_row(f"upstream {upstream.name}", upstream.base_url, upstream))
-        if upstream.kind == "chatgpt":
-            rows.append(_row("sign-in", settings.issuer_base_url, settings))
+        places = make_upstream(settings, upstream).places()
+        rows += [_row(place.purpose, place.url, upstream) for place in places]
     return rows
 
 
-def _row(purpose: str, url: str, settings: Settings | UpstreamSettings) -> dict[str, Any]:
+def _row(purpose: str, url: str, settings: UpstreamSettings) -> dict[str, Any]:
     client = Client.for_settings([url], settings)
     try:
         proxy = client.proxy_for(url)

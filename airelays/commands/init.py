@@ -12,6 +12,7 @@ from airelays.credentials.secretfile import make_private_dir
 from airelays.credentials.token import create_token
 from airelays.disk.outside import find_target, write_outside
 from airelays.errors import ConfigError, FlagError
+from airelays.settings.kinds import KINDS
 from airelays.settings.load import check_listener, parse_toml
 from airelays.settings.parse import is_unicode
 from airelays.settings.table import OPTIONS
@@ -118,7 +119,7 @@ def _facts(
 
 
 def _next_steps(context: Context) -> list[str]:
-    steps = ["airelays login"] if context.settings.upstream_kind == "chatgpt" else []
+    steps = ["airelays login"] if KINDS[context.settings.upstream_kind].signs_in else []
     return [*steps, serve_command(context)]
 
 

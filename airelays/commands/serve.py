@@ -16,6 +16,7 @@ from airelays.disk.outside import write_outside
 from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError
 from airelays.host.unblock import hears_unblock
+from airelays.settings.kinds import KINDS
 from airelays.settings.load import Settings, check_listener, is_loopback_host
 from airelays.settings.values import client_base_url, is_wildcard_host
 from airelays.terminal.arguments import Arguments
@@ -115,7 +116,7 @@ def needs_new_token(context: Context) -> bool:
         return False
     if token.problem:
         raise ConfigError(token.problem)
-    if not (settings.auto_generate_bearer_token or settings.upstream_kind == "demo"):
+    if not (settings.auto_generate_bearer_token or KINDS[settings.upstream_kind].makes_token):
         raise ConfigError(
             f"there is no relay token in {token.path}; type: airelays init "
             "(or set AIRELAYS_BEARER_TOKEN, or run with --no-auth)"

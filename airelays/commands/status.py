@@ -11,6 +11,7 @@ from airelays.commands.weaktoken import weak_warning
 from airelays.credentials.as_owner import check_readable
 from airelays.credentials.token import fingerprint
 from airelays.errors import ConfigError
+from airelays.settings.kinds import KINDS
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context
@@ -36,7 +37,7 @@ def run(args: Arguments, console: Console) -> int:
         return 1 if relay["bearer_token_problem"] else 0
     console.title("Status")
     _print_relay(console, context, relay)
-    if context.settings.upstream_kind == "chatgpt":
+    if KINDS[context.settings.upstream_kind].signs_in:
         _print_auth(console, auth)
     print_client(console, context.settings)
     console.steps(steps)
@@ -102,7 +103,7 @@ def _next_steps(
     settings = context.settings
     if settings.require_bearer_auth and not relay["bearer_token_present"]:
         return ["airelays init"]
-    if settings.upstream_kind == "chatgpt" and not auth["ready_for_requests"]:
+    if KINDS[settings.upstream_kind].signs_in and not auth["ready_for_requests"]:
         headless = is_headless(console.env, sys.platform)
         return ["airelays login --device" if headless else "airelays login"]
     return ["airelays serve"]

@@ -10,7 +10,7 @@ from airelays.errors import ConfigError, RelayError
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context
-from airelays.upstream.chatgpt.backend import ChatGPTUpstream
+from airelays.upstream.choose import make_upstream
 
 __all__ = ["run"]
 
@@ -18,11 +18,6 @@ __all__ = ["run"]
 def run(args: Arguments, console: Console) -> int:
     """Print the windows. Works with and without a running relay."""
     context = find_context(args, console)
-    kind = context.settings.upstream_kind
-    if kind != "chatgpt":
-        raise ConfigError(
-            f'upstream.kind is "{kind}"; only "chatgpt" has a subscription with windows'
-        )
     try:
         usage = asyncio.run(_ask(context, console, raw=args.has("--raw")))
     except RelayError as error:
@@ -42,7 +37,7 @@ def run(args: Arguments, console: Console) -> int:
 
 
 async def _ask(context: Context, console: Console, *, raw: bool) -> dict[str, Any]:
-    upstream = ChatGPTUpstream(context.settings, warn=console.note)
+    upstream = make_upstream(context.settings, context.settings.main_upstream, warn=console.note)
     try:
         return await upstream.usage(raw=raw)
     finally:

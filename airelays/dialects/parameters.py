@@ -8,7 +8,7 @@ the request is refused. Layer: rules.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from airelays.dialects.checks import (
     asks,
@@ -95,6 +95,22 @@ _NEAREST_EFFORT = {
     "maximum": "max",
 }
 _DEFAULT_EFFORTS = frozenset({"auto", "default"})
+
+
+class Takes(NamedTuple):
+    """What an upstream takes of a Responses request: one value per upstream, refined per model and by refusals.
+
+    `parameters` are the names that it takes, None for whatever it is sent; `refused` those that it was found to
+    refuse. It refuses output limits below `least_output_tokens`.
+    """
+
+    parameters: frozenset[str] | None = None
+    refused: frozenset[str] = frozenset()
+    least_output_tokens: int = 1
+
+    def has(self, name: str) -> bool:
+        """Whether the parameter `name` can be sent."""
+        return name not in self.refused and (self.parameters is None or name in self.parameters)
 
 
 def model_of(body: dict[str, Any]) -> str:

@@ -28,6 +28,10 @@ class ReplyMap(Protocol):
     events: int
     redactor: Callable[[], Redactor]
 
+    @property
+    def raw(self) -> Callable[[bytes], bytes] | None:
+        """What takes a read with its chunk framing and returns the same for the client, b"" for "use `feed`"."""
+
     def feed(self, data: bytes) -> bytes:
         """Take one read of the upstream's body; return what goes to the client for it."""
 

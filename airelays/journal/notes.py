@@ -217,7 +217,7 @@ class Pace:
     def note(self, outcome: Outcome, started_s: float, answer: Answer) -> None:
         """Write the times down, counted from the request's head, with what `answer` knows of the network."""
         times = outcome.timings_ms
-        times.update(getattr(answer, "timings_ms", ()))  # the demo has no network
+        times.update(answer.timings_ms)
         if not self._last_s:
             return
         times["first_byte"] = (self.first_s - started_s) * 1000

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airelays.errors import ConfigError, FlagError
+from airelays.settings.kinds import KINDS
 from airelays.settings.named import (
     KNOWN_TABLES,
     check_offline,
@@ -212,9 +213,10 @@ def _check_together(settings: Settings, origins: Mapping[str, Origin], path: str
                 f"{_spelled(low, origins, path)} is {small:,}, above {_spelled(high, origins, path)} "
                 f"which is {large:,}; lower the first or raise the second"
             )
-    if settings.upstream_kind == "compatible" and not settings.upstream_base_url:
+    kind = settings.upstream_kind
+    if KINDS[kind].needs_base_url and not settings.upstream_base_url:
         raise ConfigError(
-            f'{path}: upstream.kind is "compatible" and upstream.base_url is not set; '
+            f'{path}: upstream.kind is "{kind}" and upstream.base_url is not set; '
             "set it to the server's base URL, for example http://127.0.0.1:11434/v1"
         )
     check_plain_http("upstream.issuer_base_url", settings.issuer_base_url, False, path)

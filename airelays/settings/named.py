@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from airelays.errors import ConfigError
+from airelays.settings.kinds import KINDS, NAMED_KIND
 from airelays.settings.parse import Places, from_toml, shown
 from airelays.settings.table import UPSTREAM_OPTIONS
-from airelays.settings.values import CHATGPT_BASE_URL, Alias, Settings, UpstreamSettings
+from airelays.settings.values import Alias, Settings, UpstreamSettings
 
 __all__ = [
     "KNOWN_TABLES",
@@ -73,7 +74,7 @@ def _upstream(
     name: str, table: Mapping[str, Any], where: str, settings: Settings, places: Places
 ) -> UpstreamSettings:
     values: dict[str, Any] = {key: getattr(settings, key) for key in _INHERITED}
-    values["kind"] = "compatible"
+    values["kind"] = NAMED_KIND
     options = {option.attribute: option for option in UPSTREAM_OPTIONS}
     for key, value in table.items():
         if key == "aliases":
@@ -90,7 +91,7 @@ def _upstream(
                 f"{where}.{key} is unknown; known are {', '.join(sorted([*options, 'aliases']))}"
             )
     upstream = UpstreamSettings(name=name, **values)
-    if upstream.kind == "compatible" and not upstream.base_url:
+    if KINDS[upstream.kind].needs_base_url and not upstream.base_url:
         raise ConfigError(f"{where}.base_url is not set; set it to the server's base URL")
     check_plain_http(
         f"upstreams.{name}.base_url",
@@ -152,9 +153,10 @@ def check_offline(settings: Settings, path: str) -> None:
     """Refuse to start offline with an upstream that is certainly elsewhere; names are looked at when dialled."""
     if not settings.offline:
         return
-    if settings.upstream_kind == "chatgpt" and settings.upstream_base_url == CHATGPT_BASE_URL:
+    kind = settings.upstream_kind
+    if KINDS[kind].base_url and settings.upstream_base_url == KINDS[kind].base_url:
         raise ConfigError(
-            f'{path}: upstream.offline is on and upstream.kind is "chatgpt", which is on the Internet; '
+            f'{path}: upstream.offline is on and upstream.kind is "{kind}", which is on the Internet; '
             'choose "compatible" with a server of yours, or "demo"'
         )
     for upstream in (settings.main_upstream, *settings.upstreams):

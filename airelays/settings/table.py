@@ -7,6 +7,7 @@ Layer: words.
 
 from __future__ import annotations
 
+from airelays.settings.kinds import KINDS, NAMED_KIND
 from airelays.settings.record import Record
 from airelays.settings.values import Settings, UpstreamSettings
 
@@ -98,6 +99,7 @@ _ALLOWED = {
 
 _SERVE = ("serve", "init")
 _UNIT = 1024**3
+_NAMED_KINDS = tuple(name for name, kind in KINDS.items() if kind.has_name)
 
 
 def _finish(option: Option, types: dict[str, tuple[str, object]]) -> Option:
@@ -148,7 +150,7 @@ _TABLE = (
     Option("auth.login_timeout_seconds", "How long `login` waits.", low=1, high=86_400,
            oldest_env=True),
     Option("upstream.kind", "What the relay talks to.", attribute="upstream_kind",
-           choices=("chatgpt", "compatible", "demo"), env=("UPSTREAM_KIND",), flag="--demo",
+           choices=tuple(KINDS), env=("UPSTREAM_KIND",), flag="--demo",
            flag_value="demo", flag_help="Answer from the embedded demo: no sign-in, no network.",
            commands=("serve",)),
     Option("upstream.base_url", "Base URL of the upstream; set for chatgpt, needed for compatible.",
@@ -289,10 +291,10 @@ def _for_upstreams() -> tuple[Option, ...]:
                     kind=option.kind,
                     low=option.low,
                     high=option.high,
-                    choices=("compatible", "demo") if name == "kind" else option.choices,
+                    choices=_NAMED_KINDS if name == "kind" else option.choices,
                     env=("-",),
                     secret=option.secret,
-                    default="compatible" if name == "kind" else _UPSTREAM_TYPES[name][1],
+                    default=NAMED_KIND if name == "kind" else _UPSTREAM_TYPES[name][1],
                 )
             )
     return tuple(found)

@@ -7,13 +7,13 @@ says otherwise. No secret is ever held here: only where one is kept. Layer: word
 
 from __future__ import annotations
 
+from airelays.settings.kinds import KINDS
 from airelays.settings.record import Record
 
 __all__ = ["Alias", "Settings", "UpstreamSettings"]
 
 Pairs = tuple[tuple[str, str], ...]
 
-CHATGPT_BASE_URL = "https://chatgpt.com/backend-api/codex"
 MIB = 1024 * 1024
 
 
@@ -147,7 +147,9 @@ class Settings(Record):
         derived = {
             "logs_dir": self.data_dir and f"{self.data_dir}/logs",
             "bearer_token_file": self.data_dir and f"{self.data_dir}/relay-token",
-            "upstream_base_url": CHATGPT_BASE_URL if self.upstream_kind == "chatgpt" else "",
+            "upstream_base_url": KINDS[self.upstream_kind].base_url
+            if self.upstream_kind in KINDS
+            else "",
         }
         for name, value in derived.items():
             if not getattr(self, name):

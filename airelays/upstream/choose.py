@@ -1,4 +1,4 @@
-"""The upstreams of one relay: made when first needed, chosen by model, shown in one list. Layer: app."""
+"""The upstreams of one relay: made when first needed, chosen by model, shown in one list. Layer: I/O."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from airelays.dialects.listing import MAX_ID_CHARS, MAX_LISTED, Listing, Source
 from airelays.dialects.models import IMAGE_MODEL, Index, find
 from airelays.errors import ClientFault, UpstreamFault
+from airelays.lookup import find_named
+from airelays.settings.kinds import KINDS
 from airelays.settings.values import Settings, UpstreamSettings
-from airelays.upstream.base import Upstream
+from airelays.upstream.base import Maker, Upstream
 
 if TYPE_CHECKING:
     from airelays.guard.redact import Redactor
-
-__all__ = ["Upstreams"]
 
 # A server that is slow to list its models is left out of the list: nobody waits for it.
 LIST_SECONDS = 1.5
@@ -39,6 +39,18 @@ class Target(NamedTuple):
     model: str
     causes: frozenset[str] = frozenset()
     fault: UpstreamFault | None = None
+
+
+def make_upstream(
+    settings: Settings,
+    own: UpstreamSettings,
+    *,
+    warn: Callable[[str], None] | None = None,
+    redactor: Callable[[], Redactor] | None = None,
+) -> Upstream:
+    """Make the upstream of `own`, whose kind says how. Raises ConfigError for settings that cannot work."""
+    make: Maker = find_named("airelays.upstream", KINDS[own.kind].makes)
+    return make(settings, own, warn=warn, redactor=redactor)
 
 
 class Upstreams:
@@ -77,28 +89,10 @@ class Upstreams:
     def _get(self, settings: UpstreamSettings) -> Upstream:
         upstream = self._made.get(settings.name)
         if upstream is None:
-            upstream = self._made[settings.name] = self._make(settings)
-        return upstream
-
-    def _make(self, settings: UpstreamSettings) -> Upstream:
-        if settings.kind == "demo":
-            from airelays.upstream.demo import Demo
-
-            return Demo(
-                settings.name,
-                pace_ms=self._settings.demo_pace_ms,
-                reasoning=self._settings.demo_reasoning,
+            upstream = self._made[settings.name] = make_upstream(
+                self._settings, settings, warn=self._complain, redactor=self._redactor
             )
-        if settings.kind == "compatible":
-            from airelays.upstream.compatible import Compatible
-
-            ttl_s = self._settings.models_cache_ttl_seconds
-            return Compatible(settings, models_ttl_s=ttl_s, redactor=self._redactor)
-        from airelays.upstream.chatgpt.backend import ChatGPTUpstream
-
-        return ChatGPTUpstream(
-            self._settings, name=settings.name, warn=self._complain, redactor=self._redactor
-        )
+        return upstream
 
     async def targets(self, model: str) -> list[Target]:
         """Return who may serve `model`, first choice first. Raises ClientFault 404 for an unknown model."""
@@ -134,18 +128,15 @@ class Upstreams:
         A catalogue that is not there yet is waited for only if `patient`.
         """
         upstream, model = self._route(model)
-        if upstream.kind != "chatgpt":
+        if not upstream.knows_its_models:
             return Target(upstream, model)
-        ask = getattr(upstream, "models_for_request", None)
         try:
-            catalogue = await (upstream.models() if ask is None else ask(patient=patient))
+            catalogue = await upstream.models_for_request(patient=patient)
         except UpstreamFault as fault:
             timed_out = fault.status == 504 and not fault.sent
             return Target(upstream, model, fault=fault if timed_out else None)
-        if not getattr(upstream, "catalogue_certain", True):
-            return Target(
-                upstream, model
-            )  # this release's table stands in: it knows no newer models
+        if catalogue is None:
+            return Target(upstream, model)
         if self._indexed[0] is not catalogue:
             self._indexed = catalogue, await asyncio.to_thread(Index, catalogue)
         extra = self._settings.extra_models
@@ -215,13 +206,12 @@ class Upstreams:
             [Source(main.name, catalogues[0] or []), *others],
             aliases={alias.name: alias.model for alias in self._settings.aliases},
             extra=self._settings.extra_models,
-            images=() if getattr(main, "image", None) is None else (IMAGE_MODEL,),
+            images=(IMAGE_MODEL,) if "image" in main.offers else (),
         )
 
     def default_model(self) -> str:
         """Return a model name for examples."""
-        kind = self._settings.upstream_kind
-        return {"demo": "demo", "chatgpt": "gpt-5.5"}.get(kind, "MODEL")
+        return KINDS[self._settings.upstream_kind].example_model
 
     async def status(self) -> dict[str, Any]:
         """Return the facts of each upstream, by name; no network."""
@@ -230,17 +220,13 @@ class Upstreams:
 
     def warm(self) -> None:
         """Prepare, beside everything else, what the first request would otherwise wait for."""
-        warm = getattr(self.main, "warm", None)
-        if warm is not None:
-            self._warming = asyncio.get_running_loop().create_task(warm(), name="warm")
+        self._warming = asyncio.get_running_loop().create_task(self.main.warm(), name="warm")
 
     def secrets(self) -> list[bytes]:
         """Return every secret that the upstreams hold now, for the redaction. Any thread may ask."""
         found: list[bytes] = []
         for upstream in list(self._made.values()):
-            tell = getattr(upstream, "secrets", None)
-            if tell is not None:
-                found += tell()
+            found += upstream.secrets()
         return found
 
     async def close(self) -> None:

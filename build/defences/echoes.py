@@ -124,7 +124,7 @@ ECHOES = (
         "N8",
         "whole answers are bounded",
         FORWARDING,
-        "        limit_bytes = upstream.settings.max_answer_bytes\n",
+        "        limit_bytes = upstream.max_answer_bytes\n",
         "        limit_bytes = 1 << 40\n",
         BOUND,
     ),

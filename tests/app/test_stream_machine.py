@@ -31,6 +31,7 @@ from airelays.net.connection import Connection
 from airelays.net.request import ClientGone
 from airelays.net.session import Session, SessionLimits
 from airelays.protocol.headcache import HeadCache
+from airelays.upstream.base import Answer
 from tests.app.test_truth import end_of, events_of
 from tests.fakes.truth import failure_event, opening
 
@@ -94,7 +95,7 @@ class Recorder(asyncio.Transport):
             self.loop.call_soon(self.protocol.connection_lost, None)
 
 
-class Scripted:
+class Scripted(Answer):
     """An upstream's answer that does what the machine says."""
 
     fields: Fields = ()

@@ -206,3 +206,24 @@ def test_limits_and_deadlines_are_told_by_the_monotonic_clock(module: str) -> No
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "time.time"
     }
     assert found <= WALL_CLOCK.get(module, set())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_kind_of_upstream_is_asked_for_by_name(module: str) -> None:
+    """What differs between upstreams is a method or a value of theirs; only settings/kinds.py knows the names."""
+    if module.startswith("airelays/upstream/") or module == "airelays/settings/kinds.py":
+        return
+    kinds = {"chatgpt", "compatible", "demo"}
+    # What a client may write as `provider`, not a kind.
+    allowed = {"airelays/app/catalogue.py": 1}
+    found = 0
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Compare):
+            constants = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
+            found += bool(constants & kinds)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+            subject = ast.unparse(node.args[0])
+            assert not (
+                node.func.id in ("getattr", "hasattr", "isinstance") and "upstream" in subject
+            ), f"{module}:{node.lineno} looks at what an upstream is"
+    assert found == allowed.get(module, 0), f"{module} names a kind of upstream"

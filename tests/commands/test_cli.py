@@ -128,14 +128,14 @@ def test_the_version_is_said_without_loading_the_program(user: User) -> None:
 def test_a_command_loads_only_its_own_modules(user: User) -> None:
     script = (
         "import sys, airelays.cli as c; c.main(['config', 'path']); "
-        "print(sorted(m for m in sys.modules if m.startswith('airelays.commands.')), "
+        "print(sorted(m for m in sys.modules if m.startswith(('airelays.commands.', 'airelays.terminal.'))), "
         "[m for m in ('asyncio', 'ssl', 'sqlite3', 'argparse', 'tomllib', 'logging') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], env=user.env(), capture_output=True, text=True, check=True
     )
-    commands = ["config", "console", "context", "line", "loaders", "table"]
-    expected = [f"airelays.commands.{name}" for name in commands]
+    shared = [f"airelays.terminal.{name}" for name in ("arguments", "console", "context", "line")]
+    expected = ["airelays.commands.config", "airelays.commands.table", *shared]
     assert done.stdout.splitlines()[1] == f"{expected} []"
 
 

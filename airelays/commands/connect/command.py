@@ -13,6 +13,7 @@ from airelays.commands.connect.snippets import CLIENTS, Client
 from airelays.disk.outside import find_target, remove_outside, write_outside
 from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError, FlagError
+from airelays.settings.kinds import KINDS
 from airelays.settings.values import Settings
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
@@ -65,7 +66,7 @@ def _list(console: Console) -> None:
 
 def _filled(text: str, settings: Settings) -> str:
     needs_token = settings.require_bearer_auth
-    model = {"demo": "demo", "chatgpt": "gpt-5.5"}.get(settings.upstream_kind, "MODEL")
+    model = KINDS[settings.upstream_kind].example_model
     return text.format(
         base=settings.base_url,
         key=f"$({REVEAL})" if needs_token else "unused",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from airelays.commands.doctor.checks import Check, local_checks, upstream_checks
+from airelays.commands.doctor.checks import local_checks, upstream_checks
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
+from airelays.upstream.base import Check
 
 __all__ = ["run"]
 
@@ -71,7 +72,7 @@ async def _run_all(checks: AsyncIterator[Check], console: Console, *, quiet: boo
 async def _all(context: Context, console: Console, skip_response: bool) -> AsyncIterator[Check]:
     for check in local_checks(context):
         yield check
-    async for check in upstream_checks(context, console, skip_response=skip_response):
+    async for check in upstream_checks(context, console, ask=not skip_response):
         yield check
 
 

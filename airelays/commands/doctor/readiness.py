@@ -12,9 +12,10 @@ from airelays.commands.serve import needs_new_token
 from airelays.commands.weaktoken import check_strength, weak_warning
 from airelays.errors import ConfigError, UpstreamFault
 from airelays.net.trust import Trust
+from airelays.settings.kinds import KINDS
 from airelays.settings.values import Settings, UpstreamSettings
 from airelays.terminal.context import Context
-from airelays.upstream.compatible import Compatible
+from airelays.upstream.choose import make_upstream
 
 __all__ = ["check_start", "doubts"]
 
@@ -25,8 +26,7 @@ def check_start(context: Context) -> None:
     _check_folder(settings.data_dir)
     needs_new_token(context)
     check_strength(context)
-    if settings.upstream_kind == "compatible":
-        Compatible(settings.main_upstream)
+    make_upstream(settings, settings.main_upstream)
 
 
 def _check_folder(path: str) -> None:
@@ -52,13 +52,10 @@ def doubts(context: Context) -> Iterator[str]:
     every = (settings.main_upstream, *settings.upstreams)
     stores: set[str] = set()
     for one in every:
-        if one.kind == "demo":
-            continue
         if one.ca_file and one.ca_file not in stores:
             stores.add(one.ca_file)
             yield from _fault_of_store(one)
-        if one.kind == "compatible":
-            yield from _fault_of_key(one)
+        yield from _fault_of(settings, one)
     aliases = (*settings.aliases, *(alias for one in every for alias in one.aliases))
     rules = [(one.name, one.fallback) for one in every] + [(a.name, a.fallback) for a in aliases]
     for name, fallback in rules:
@@ -73,11 +70,12 @@ def _fault_of_store(upstream: UpstreamSettings) -> Iterator[str]:
         yield f"requests to the upstream {upstream.name} will fail: {fault.local}"
 
 
-def _fault_of_key(upstream: UpstreamSettings) -> Iterator[str]:
+def _fault_of(settings: Settings, upstream: UpstreamSettings) -> Iterator[str]:
     try:
-        Compatible(upstream).key()
-    except (ConfigError, UpstreamFault) as error:
-        reason = error.local if isinstance(error, UpstreamFault) else error
+        reason = make_upstream(settings, upstream).problem()
+    except ConfigError as error:
+        reason = str(error)
+    if reason:
         yield f"requests to the upstream {upstream.name} will fail: {reason}"
 
 
@@ -86,7 +84,7 @@ def _fault_of_fallback(settings: Settings, name: str, model: str) -> Iterator[st
     alias = next((a for a in settings.aliases if a.name.casefold() == model.casefold()), None)
     far, slash, rest = (model if alias is None else alias.model).partition("/")
     known = {settings.upstream_kind, *(one.name for one in settings.upstreams)}
-    if not slash or not rest or far in known or settings.upstream_kind == "compatible":
+    if not slash or not rest or far in known or KINDS[settings.upstream_kind].needs_base_url:
         return
     if any(one.models for one in settings.upstreams):
         return

@@ -19,7 +19,6 @@ from contextlib import asynccontextmanager
 
 from airelays.app.pages import PAGES, page_text
 from airelays.app.relay import Relay
-from airelays.commands.doctor.checks import Check
 from airelays.commands.throwaway import CERTIFICATE, KEY
 from airelays.credentials.token import TokenSource
 from airelays.errors import ConfigError, RelayError
@@ -27,6 +26,7 @@ from airelays.host.process import listen
 from airelays.net.listener import bind
 from airelays.net.trust import Trust
 from airelays.settings.values import Settings
+from airelays.upstream.base import Check
 
 __all__ = ["self_test"]
 

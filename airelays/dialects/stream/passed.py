@@ -33,6 +33,8 @@ class PassedChunks:
     """A reply map (see `stream.ReplyMap`) that changes nothing. An event is parsed at most once, and only if it
     names an error or the usage."""
 
+    raw = None
+
     def __init__(self, *, model: str, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self.committed = False
         self.terminal = ""

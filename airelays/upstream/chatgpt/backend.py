@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Call, Fields, ResponseHead
 from airelays.net.client import Client, Response
-from airelays.settings.values import Settings
+from airelays.settings.values import Settings, UpstreamSettings
+from airelays.upstream.base import Check, NetworkAnswer, Place, Upstream
 from airelays.upstream.chatgpt.body import drop_encrypted, prepare, session_id
 from airelays.upstream.chatgpt.calls import (
     USER_AGENT,
@@ -37,8 +38,6 @@ from airelays.upstream.chatgpt.store import SignInStore
 from airelays.upstream.chatgpt.tokens import Tokens, rejected
 from airelays.upstream.chatgpt.usage import limits_from_fields, shape_usage
 from airelays.upstream.encoding import encode
-
-__all__ = ["ChatGPTAnswer", "ChatGPTUpstream", "make_tokens"]
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MODELS_S = 5.0
@@ -66,40 +65,15 @@ def make_tokens(settings: Settings, warn: Callable[[str], None] | None = None) -
     return Tokens(store, ask)
 
 
-class ChatGPTAnswer:
-    """A stream that has begun. See upstream.base.Answer."""
-
-    __slots__ = ("_response", "fields", "ignored", "timings_ms")
-
-    def __init__(self, response: Response, ignored: tuple[str, ...], redactor: Redactor) -> None:
-        self._response = response
-        self.timings_ms = response.timings_ms
-        self.fields: Fields = passed_fields(response.head, redactor)
-        self.ignored = ignored
-
-    async def pump(self, feed: Callable[[bytes], None]) -> None:
-        """Hand each read of the body to `feed`."""
-        await self._response.pump(feed)
-
-    def offer_raw(self, take: Callable[[bytes], bool]) -> None:
-        """Show `take` each read before it is unframed."""
-        self._response.offer_raw(take)
-
-    def pause(self) -> None:
-        """Stop reading."""
-        self._response.pause()
-
-    def resume(self) -> None:
-        """Read again."""
-        self._response.resume()
-
-    def end_within(self, seconds: float) -> None:
-        """Give the rest of the body so long."""
-        self._response.end_within(seconds)
-
-    def abort(self) -> None:
-        """End the request at once."""
-        self._response.abort()
+def make(
+    settings: Settings,
+    own: UpstreamSettings,
+    *,
+    warn: Callable[[str], None] | None,
+    redactor: Callable[[], Redactor] | None,
+) -> ChatGPTUpstream:
+    """Make the upstream; see upstream.base.Maker."""
+    return ChatGPTUpstream(settings, name=own.name, warn=warn, redactor=redactor)
 
 
 @dataclass(slots=True)
@@ -116,10 +90,12 @@ class _Try:
     again: int = 0
 
 
-class ChatGPTUpstream:
+class ChatGPTUpstream(Upstream):
     """The user's own ChatGPT sign-in. `client` and `tokens` are made from the settings unless given."""
 
     kind = "chatgpt"
+    knows_its_models = True
+    offers = frozenset({"image", "usage"})
 
     def __init__(
         self,
@@ -157,7 +133,7 @@ class ChatGPTUpstream:
 
     # --- the interface of upstream.base ----------------------------------------------------------------
 
-    async def respond(self, body: dict[str, Any], call: Call) -> ChatGPTAnswer:
+    async def respond(self, body: dict[str, Any], call: Call) -> NetworkAnswer:
         """Send one Responses request and return when its head said 200. Raises UpstreamFault."""
         sent, ignored = prepare(body, refused=self._refused_by(body.get("model")), codex=call.codex)
         work = _Try(sent, ignored, self._name_session(sent, call))
@@ -177,16 +153,18 @@ class ChatGPTUpstream:
                 continue
             if response.status == 200:
                 self._note_head(response.head)
-                return ChatGPTAnswer(response, work.ignored, self.redactor())
+                fields = passed_fields(response.head, self.redactor())
+                return NetworkAnswer(response, fields, work.ignored)
             await self._after_refusal(response, work, sign_in, call)
 
     async def models(self, *, refresh: bool = False) -> list[dict[str, Any]]:
         """Return the catalogue; see Catalogue.models."""
         return await self.catalogue.models(refresh=refresh)
 
-    async def models_for_request(self, *, patient: bool) -> list[dict[str, Any]]:
-        """Return the catalogue; see Catalogue.for_request."""
-        return await self.catalogue.for_request(patient=patient)
+    async def models_for_request(self, *, patient: bool) -> list[dict[str, Any]] | None:
+        """Return the catalogue; see Catalogue.for_request. None while this release's table stands in for it."""
+        found = await self.catalogue.for_request(patient=patient)
+        return found if self.catalogue.certain else None
 
     @property
     def catalogue_certain(self) -> bool:
@@ -216,6 +194,19 @@ class ChatGPTUpstream:
             if self._base.startswith("https:"):
                 await self.client.trust.context()
             await self.tokens.current()
+
+    def places(self) -> list[Place]:
+        """Return the backend and the sign-in service."""
+        return [
+            Place(f"upstream {self.name}", self._base),
+            Place("sign-in", self.settings.issuer_base_url),
+        ]
+
+    def checks(self, *, ask: bool) -> AsyncIterator[Check]:
+        """Yield what `doctor` finds on the way to ChatGPT."""
+        from airelays.upstream.chatgpt.checks import chatgpt_checks
+
+        return chatgpt_checks(self, ask=ask)
 
     async def close(self) -> None:
         """Close idle connections, after a running refresh is on disk."""

@@ -23,7 +23,8 @@ from airelays.guard.redact import Redactor, presented_secrets
 from airelays.model import Call, Fields
 from airelays.net.client import Client
 from airelays.net.response import Response
-from airelays.settings.values import UpstreamSettings
+from airelays.settings.values import Settings, UpstreamSettings
+from airelays.upstream.base import APIS, Check, NetworkAnswer, Place, Upstream
 from airelays.upstream.compatible.refusal import (
     Refused,
     lacks_api,
@@ -32,36 +33,36 @@ from airelays.upstream.compatible.refusal import (
 from airelays.upstream.compatible.whole import OFF_LOOP_BYTES, read_answer
 from airelays.upstream.encoding import encode
 
-__all__ = ["APIS", "Compatible", "PassedAnswer"]
-
-APIS = {"chat": "/chat/completions", "responses": "/responses", "completions": "/completions"}
 MODELS_SECONDS = 3.0
 MODELS_CALM_SECONDS = 30.0
 MAX_KEY_BYTES = 8192
 
 
-class PassedAnswer:
-    """A Responses event stream of the server, native or made of its chat stream. See upstream.base.Answer."""
+def make(
+    settings: Settings,
+    own: UpstreamSettings,
+    *,
+    warn: Callable[[str], None] | None,
+    redactor: Callable[[], Redactor] | None,
+) -> Compatible:
+    """Make the upstream; see upstream.base.Maker."""
+    return Compatible(own, models_ttl_s=settings.models_cache_ttl_seconds, redactor=redactor)
+
+
+class ChatAnswer(NetworkAnswer):
+    """The answer of a server that speaks chat only, as Responses events."""
+
+    __slots__ = ("_events",)
 
     def __init__(
-        self,
-        response: Response,
-        events: ChatEvents | None,
-        ignored: tuple[str, ...],
-        redactor: Redactor,
+        self, response: Response, events: ChatEvents, fields: Fields, ignored: tuple[str, ...]
     ) -> None:
-        self._response = response
+        super().__init__(response, fields, ignored)
         self._events = events
-        self.fields: Fields = passed_fields(response.head, redactor)
-        self.timings_ms = response.timings_ms
-        self.ignored = ignored
 
     async def pump(self, feed: Callable[[bytes], None]) -> None:
-        """Hand each read to `feed`, as Responses events."""
+        """Hand each read to `feed`, translated."""
         events = self._events
-        if events is None:
-            await self._response.pump(feed)
-            return
 
         def translate(data: bytes) -> None:
             out = events.feed(data)
@@ -73,29 +74,14 @@ class PassedAnswer:
         if out:
             feed(out)
 
-    def pause(self) -> None:
-        """Stop reading."""
-        self._response.pause()
-
-    def resume(self) -> None:
-        """Read again."""
-        self._response.resume()
-
-    def end_within(self, seconds: float) -> None:
-        """Give the rest of the body so long."""
-        self._response.end_within(seconds)
-
-    def abort(self) -> None:
-        """End the request at once."""
-        self._response.abort()
+    def offer_raw(self, take: Callable[[bytes], bool]) -> None:
+        """Chat chunks are not what `take` knows."""
 
 
-class Compatible:
+class Compatible(Upstream):
     """One configured server. `env` is where `api_key_env` is looked up."""
 
     kind = "compatible"
-    # Its list is what it says; a model that it does not list may still be served (Ollama pulls, gateways route).
-    catalogue_certain = False
 
     def __init__(
         self,
@@ -123,18 +109,18 @@ class Compatible:
 
     # ---- the interface of upstream.base
 
-    async def respond(self, body: dict[str, Any], call: Call) -> PassedAnswer:
+    async def respond(self, body: dict[str, Any], call: Call) -> NetworkAnswer:
         """Send one Responses request, to the server's own API or translated to chat."""
         if "responses" not in self.lacking:
             response = await self.forward("POST", APIS["responses"], await encode(body))
             if response.status == 200:
-                return PassedAnswer(response, None, (), self.redactor())
+                return NetworkAnswer(response, passed_fields(response.head, self.redactor()))
             refused = await self.refusal(response)
             if not self.learn("responses", refused):
                 raise refused.fault(self.name)
         return await self._respond_by_chat(body, call)
 
-    async def _respond_by_chat(self, body: dict[str, Any], call: Call) -> PassedAnswer:
+    async def _respond_by_chat(self, body: dict[str, Any], call: Call) -> NetworkAnswer:
         chat = chat_request(body)
         response = await self.forward("POST", APIS["chat"], await encode(chat.body))
         if response.status != 200:
@@ -144,7 +130,8 @@ class Compatible:
         ids = call.request_id.removeprefix("req_")
         model = str(body.get("model") or "")
         events = ChatEvents(model=model, ids=ids, now_s=time.time(), custom=chat.custom)
-        return PassedAnswer(response, events, chat.ignored, self.redactor())
+        fields = passed_fields(response.head, self.redactor())
+        return ChatAnswer(response, events, fields, chat.ignored)
 
     async def models(self, *, refresh: bool = False) -> list[dict[str, Any]]:
         """Return the server's models; a copy is served at once, also while the server is down.
@@ -183,6 +170,36 @@ class Compatible:
         }
         return {**facts, "problem": problem} if problem else facts
 
+    def places(self) -> list[Place]:
+        """Return the server."""
+        return [Place(f"upstream {self.name}", self._base)]
+
+    def problem(self) -> str:
+        """Return what is wrong with the key, if anything is."""
+        try:
+            self.key()
+        except UpstreamFault as fault:
+            return fault.local
+        return ""
+
+    async def checks(self, *, ask: bool) -> AsyncIterator[Check]:
+        """Yield whether there is a key, whether the server answers, and what it lists."""
+        name, base_url = f"upstream {self.name}", self._base
+        try:
+            models = await self.models()
+        except UpstreamFault as fault:
+            where = {"sign_in": "the key", "dns": "the name", "tcp": "the address", "tls": "TLS"}
+            hint = where.get(fault.hop, "the server")
+            yield Check(name, "fail", fault.local, (f"check {hint} of {self.name}",))
+            return
+        if not models:
+            text = f"{base_url} answers, and lists no model; name the model yourself"
+            yield Check(name, "warn", text)
+            return
+        count = "1 model" if len(models) == 1 else f"{len(models)} models"
+        text = f"{base_url} lists {count}, {models[0]['slug']} first"
+        yield Check(name, "pass", text, data={"model_count": len(models)})
+
     async def close(self) -> None:
         """Close idle connections."""
         if self._flight is not None:
@@ -195,6 +212,16 @@ class Compatible:
     def speaks(self, api: str) -> bool:
         """Whether the server may have `api`; True until it was found to lack it."""
         return api not in self.lacking
+
+    @property
+    def passes(self) -> bool:
+        """What it does not know itself it refuses."""
+        return True
+
+    @property
+    def max_answer_bytes(self) -> int:
+        """As it is set."""
+        return self.settings.max_answer_bytes
 
     def learn(self, api: str, refused: Refused) -> bool:
         """Note that the server has no `api` if `refused` says so; return whether it does."""

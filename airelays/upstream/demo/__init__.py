@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from airelays.errors import UpstreamFault
+from airelays.guard.redact import Redactor
 from airelays.model import Call, Fields
+from airelays.settings.values import Settings, UpstreamSettings
+from airelays.upstream.base import Answer, Upstream
 from airelays.upstream.demo.events import encode_event, events, failure_events
 from airelays.upstream.demo.plan import Plan, make_plan
-
-__all__ = ["MODELS", "Demo"]
 
 # Small, so that many streams at full speed take turns with everybody else.
 BATCH_BYTES = 4 * 1024
@@ -46,13 +47,26 @@ _CATALOGUE: list[dict[str, Any]] = [
 ]
 
 
-class Demo:
+def make(
+    settings: Settings,
+    own: UpstreamSettings,
+    *,
+    warn: Callable[[str], None] | None,
+    redactor: Callable[[], Redactor] | None,
+) -> Demo:
+    """Make the upstream; see upstream.base.Maker."""
+    return Demo(own.name, pace_ms=settings.demo_pace_ms, reasoning=settings.demo_reasoning)
+
+
+class Demo(Upstream):
     """The demo upstream. `pace_ms` lies between two words; 0 sends as fast as they are taken."""
 
     kind = "demo"
+    offers = frozenset({"image"})
 
     def __init__(self, name: str = "demo", *, pace_ms: float = 0.0, reasoning: bool = True) -> None:
         self.name = name
+        self.redactor = Redactor
         self._pace_ms = pace_ms
         self._reasoning = reasoning
 
@@ -80,11 +94,8 @@ class Demo:
         """Return facts: always ready."""
         return {"kind": self.kind, "ready": True}
 
-    async def close(self) -> None:
-        """There is nothing to close."""
 
-
-class _DemoAnswer:
+class _DemoAnswer(Answer):
     """One answer, made while it is pumped."""
 
     ignored: tuple[str, ...] = ()

@@ -1,0 +1,39 @@
+"""The kinds of upstream: one line each. A new one is a folder below `airelays/upstream` and a line here. Layer: values."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+CHATGPT_BASE_URL = "https://chatgpt.com/backend-api/codex"
+
+
+class Kind(NamedTuple):
+    """What the settings and commands must know of a kind before an upstream of it is made.
+
+    `makes` is "module:name" below `airelays.upstream`; it is called as `upstream.base.Maker` says. `base_url` is
+    the default. `signs_in` says that `airelays login` is for it, `has_name` that `[upstreams.NAME]` can be of it;
+    `example_model` stands in examples; `makes_token` says that `serve` makes the relay token if there is none.
+    """
+
+    makes: str
+    base_url: str = ""
+    needs_base_url: bool = False
+    signs_in: bool = False
+    has_name: bool = True
+    example_model: str = "MODEL"
+    makes_token: bool = False
+
+
+KINDS: dict[str, Kind] = {
+    "chatgpt": Kind(
+        "chatgpt.backend:make",
+        CHATGPT_BASE_URL,
+        signs_in=True,
+        has_name=False,
+        example_model="gpt-5.5",
+    ),
+    "compatible": Kind("compatible:make", needs_base_url=True),
+    "demo": Kind("demo:make", example_model="demo", makes_token=True),
+}
+# The kind of `[upstreams.NAME]` that does not say one.
+NAMED_KIND = "compatible"
