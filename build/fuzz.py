@@ -28,6 +28,7 @@ from airelays.dialects.reply import ReplyMap  # noqa: E402
 from airelays.dialects.responses.request import from_responses  # noqa: E402
 from airelays.dialects.responses.stream import ResponsesStream  # noqa: E402
 from airelays.dialects.stream.passed import PassedChunks  # noqa: E402
+from airelays.dialects.takes import Takes  # noqa: E402
 from airelays.dialects.translated import ReplyOptions  # noqa: E402
 from airelays.errors import ClientFault, UpstreamFault  # noqa: E402 - the checkout is on the path only now
 from airelays.model import RequestHead, ResponseHead  # noqa: E402
@@ -45,6 +46,8 @@ from airelays.protocol.multipart import MultipartParser  # noqa: E402
 from airelays.protocol.sse import Parser  # noqa: E402
 
 MAX_INPUT_BYTES = 8192
+from airelays.upstream.chatgpt.body import TAKES  # noqa: E402
+
 OPTIONS = ReplyOptions(model="m", stream=True, include_usage=True, stop=("STOP",))
 
 
@@ -187,17 +190,18 @@ def request_maps(data: bytes) -> None:
         body = loads_object(data, max_bytes=1_000_000)
     except ClientFault:
         return
-    maps: tuple[Callable[[], object], ...] = (
-        lambda: from_chat(body, tools_allowed=True),
-        lambda: from_completion(body),
-        lambda: from_responses(body, tools_allowed=True, codex=False),
-        lambda: from_responses(body, tools_allowed=False, codex=True),
+    maps: tuple[Callable[[Takes], object], ...] = (
+        lambda takes: from_chat(body, tools_allowed=True, takes=takes),
+        lambda takes: from_completion(body, takes=takes),
+        lambda takes: from_responses(body, tools_allowed=True, codex=False, takes=takes),
+        lambda takes: from_responses(body, tools_allowed=False, codex=True, takes=takes),
     )
     for go in maps:
-        try:
-            go()
-        except ClientFault:
-            continue
+        for takes in (Takes(), TAKES):
+            try:
+                go(takes)
+            except ClientFault:
+                continue
 
 
 def reply_maps(data: bytes) -> None:

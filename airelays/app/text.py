@@ -66,7 +66,8 @@ async def responses(desk: Desk, request: Request, route: Route, values: dict[str
 async def _chat(desk: Desk, request: Request, route: Route, body: Body, target: Target) -> None:
     if await _passed(desk, request, route, body, target, "chat"):
         return
-    translated = from_chat(body, tools_allowed=not route.no_tools)
+    takes = target.upstream.takes(target.model)
+    translated = from_chat(body, tools_allowed=not route.no_tools, takes=takes)
     options = translated.options
     if options.stream:
         reply = ChatStream(options, now_s=time.time(), reply_id=_reply_id("chatcmpl-", request))
@@ -80,7 +81,7 @@ async def _completion(
 ) -> None:
     if await _passed(desk, request, route, body, target, "completions"):
         return
-    translated = from_completion(body)
+    translated = from_completion(body, takes=target.upstream.takes(target.model))
     options = translated.options
     if options.stream:
         reply = CompletionStream(options, now_s=time.time(), reply_id=_reply_id("cmpl-", request))
@@ -95,7 +96,8 @@ async def _responses(
     if await _passed(desk, request, route, body, target, "responses"):
         return
     codex = is_codex(request)
-    translated = from_responses(body, tools_allowed=not route.no_tools, codex=codex)
+    takes = target.upstream.takes(target.model)
+    translated = from_responses(body, tools_allowed=not route.no_tools, codex=codex, takes=takes)
     # OpenAI's default is to store; without a word of the client the answer is remembered, in memory only.
     keep = body.get("store") is not False and desk.settings.store_responses
     if translated.options.stream:

@@ -7,12 +7,10 @@ from typing import Any
 from airelays.dialects.chat.request import created_of
 from airelays.dialects.checks import fault, present, shown
 from airelays.dialects.parameters import (
-    drop_rest,
     include_usage_of,
     max_output_tokens_of,
     model_of,
     reasoning_of,
-    refuse_asked,
     refuse_count,
     stop_of,
     stream_of,
@@ -24,42 +22,16 @@ from airelays.dialects.responses.request import (
     add_passed,
     finish,
 )
+from airelays.dialects.takes import Takes, refuse_first
 from airelays.dialects.translated import Notes, ReplyOptions, Translated
 
-__all__ = ["from_completion", "to_completion"]
 
-_KNOWN = frozenset(
-    {
-        "model",
-        "prompt",
-        "instructions",
-        "reasoning",
-        "reasoning_effort",
-        "service_tier",
-        "prompt_cache_key",
-        "max_tokens",
-        "max_completion_tokens",
-        "max_output_tokens",
-        "conversation",
-        "previous_response_id",
-        "store",
-        "stream",
-        "stop",
-        "n",
-        "best_of",
-        "logprobs",
-        "client_metadata",
-    }
-)
-_REFUSED = ("echo", "suffix", "logprobs", "top_logprobs", "logit_bias", "tools", "functions")
-
-
-def from_completion(body: dict[str, Any]) -> Translated:
-    """Return what to send for a `/v1/completions` request. Raises ClientFault."""
+def from_completion(body: dict[str, Any], *, takes: Takes) -> Translated:
+    """Return what to send for a `/v1/completions` request to an upstream that `takes` this. Raises ClientFault."""
     body = present(body)
     refuse_count(body, "n")
     refuse_count(body, "best_of")
-    refuse_asked(body, _REFUSED, "cannot be honoured on this route")
+    refuse_first(body, "completions", takes)
     notes = Notes()
     model = model_of(body)
     options = ReplyOptions(
@@ -85,13 +57,11 @@ def from_completion(body: dict[str, Any]) -> Translated:
     if reasoning:
         made["reasoning"] = reasoning
     add_passed(body, made)
-    limit = max_output_tokens_of(body, notes)
+    limit = max_output_tokens_of(body, notes, takes.least_output_tokens)
     if limit is not None:
         made["max_output_tokens"] = limit
     made.update(store=False, stream=True)
-    known = _KNOWN | ({"stream_options"} if options.stream else set())
-    drop_rest(body, known | {name for name in _REFUSED if not body.get(name)}, notes)
-    return finish(body, made, options, notes)
+    return finish(body, made, options, notes, api="completions", takes=takes)
 
 
 def _prompt(body: dict[str, Any]) -> str:

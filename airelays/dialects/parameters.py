@@ -1,17 +1,13 @@
-"""Top-level parameters that all three text APIs share: what is taken, dropped with a word, or refused.
+"""What requests of the text APIs hold at their top: read by name, each with its limits and its errors.
 
-Decided from spec/clients.md section 2: an allow-list, never a deny-list. A parameter that the upstream does not
-know is dropped and named, unless leaving it out would give the client another answer than it asked for: then
-the request is refused. Layer: rules.
+Which of them an API has and an upstream takes stands in `takes`. Layer: rules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any
 
 from airelays.dialects.checks import (
-    asks,
     fault,
     shown,
     want_bool,
@@ -46,25 +42,11 @@ QUIRKS = {
 }
 """Names and what each means, for `airelays quirks`."""
 
-# The upstream refuses less (existing-airelays.md 6.2).
-MIN_OUTPUT_TOKENS = 16
 # OpenAI takes 4; llama.cpp users send more. Each costs a comparison per streamed character.
 MAX_STOPS = 16
 MAX_STOP_CHARS = 1024
 # The list stops at 256; what it leaves out can be used all the same. A name stands in logs and header fields.
 MAX_MODEL_CHARS = 2048
-
-# Dropped whatever they hold: they shape sampling or accounting, and the upstream knows none of them.
-_DROPPED = (
-    "temperature",
-    "top_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "user",
-    "safety_identifier",
-    "seed",
-    "stream_options",
-)
 
 _EFFORTS = frozenset({"none", "low", "medium", "high", "xhigh", "max"})
 # Words of other vendors and of older models, and the nearest that current models take
@@ -95,22 +77,6 @@ _NEAREST_EFFORT = {
     "maximum": "max",
 }
 _DEFAULT_EFFORTS = frozenset({"auto", "default"})
-
-
-class Takes(NamedTuple):
-    """What an upstream takes of a Responses request: one value per upstream, refined per model and by refusals.
-
-    `parameters` are the names that it takes, None for whatever it is sent; `refused` those that it was found to
-    refuse. It refuses output limits below `least_output_tokens`.
-    """
-
-    parameters: frozenset[str] | None = None
-    refused: frozenset[str] = frozenset()
-    least_output_tokens: int = 1
-
-    def has(self, name: str) -> bool:
-        """Whether the parameter `name` can be sent."""
-        return name not in self.refused and (self.parameters is None or name in self.parameters)
 
 
 def model_of(body: dict[str, Any]) -> str:
@@ -157,8 +123,8 @@ def stop_of(body: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(stops))
 
 
-def max_output_tokens_of(body: dict[str, Any], notes: Notes) -> int | None:
-    """Return the limit on output tokens under whichever of its three names it was given."""
+def max_output_tokens_of(body: dict[str, Any], notes: Notes, least: int) -> int | None:
+    """Return the limit on output tokens under whichever of its three names it was given, raised to `least`."""
     for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
         value = body.get(name)
         if value is None:
@@ -170,9 +136,9 @@ def max_output_tokens_of(body: dict[str, Any], notes: Notes) -> int | None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 2**31 - 1:
             raise fault(name, f"is {shown(value)}; expected a whole number of tokens, 1 or more")
-        if value < MIN_OUTPUT_TOKENS:
+        if value < least:
             notes.quirk("max_tokens_raised_to_16")
-        return max(value, MIN_OUTPUT_TOKENS)
+        return max(value, least)
     return None
 
 
@@ -226,20 +192,6 @@ def conversation_of(body: dict[str, Any]) -> tuple[str | None, str | None]:
     return conversation, previous
 
 
-def refuse_asked(body: dict[str, Any], names: Collection[str], why: str) -> None:
-    """Refuse the first parameter of `names` that asks for something."""
-    if body.keys().isdisjoint(names):
-        return
-    for name in names:
-        value = body.get(name)
-        # `logprobs: 0` of the completions API asks for the chosen token's own probability.
-        counts = name == "logprobs" and value is not None and value is not False
-        if counts or asks(value):
-            raise fault(
-                name, f"is {shown(value)}, which {why}; leave it out", "unsupported_parameter"
-            )
-
-
 def refuse_count(body: dict[str, Any], name: str) -> None:
     """Refuse a number of answers (`n`, `best_of`) other than 1."""
     value = body.get(name)
@@ -261,10 +213,3 @@ def refuse_tools(body: dict[str, Any]) -> None:
     for name in ("tool_choice", "function_call"):
         if body.get(name) not in (None, "none"):
             raise fault(name, 'on a /no-tools route may only be "none"; leave it out')
-
-
-def drop_rest(body: dict[str, Any], known: Collection[str], notes: Notes) -> None:
-    """Name every parameter that is not `known`: the usual ones in their order, then the others sorted."""
-    left = [name for name in body if name not in known]
-    usual = [name for name in _DROPPED if name in left]
-    notes.ignored[:0] = usual + sorted(name for name in left if name not in usual)

@@ -1,4 +1,4 @@
-"""The kinds of upstream: one line each. A new one is a folder below `airelays/upstream` and a line here. Layer: values."""
+"""The kinds of upstream. A new one is a folder below `airelays/upstream` and a line here. Layer: values."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from airelays.dialects.parameters import Takes
+from airelays.dialects.takes import Takes
 from airelays.errors import ClientFault, UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Call, Fields

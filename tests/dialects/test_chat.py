@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airelays.dialects.chat.request import from_chat, to_chat
+from airelays.dialects.chat.request import to_chat
 from airelays.dialects.translated import ReplyOptions, Translated
 from airelays.errors import ClientFault
 from airelays.protocol.jsonio import dumps
+from tests.fakes.maps import from_chat
 
 USER = {"role": "user", "content": "hi"}
 USER_ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
@@ -434,7 +435,7 @@ def test_whole_error_texts() -> None:
         "n is 3; the upstream gives one answer a request, so 1 is accepted"
     )
     assert refused(logit_bias={"1": 2}).message == (
-        "logit_bias is an object, which the upstream cannot honour; leave it out"
+        "logit_bias is an object, which the upstream cannot honor; leave it out"
     )
     assert refused({"role": "tool", "tool_call_id": "c9", "content": "x"}).message == (
         'messages[0].tool_call_id is "c9", which no earlier assistant message called; '

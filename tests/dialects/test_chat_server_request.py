@@ -8,10 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airelays.dialects.chat.request import from_chat
 from airelays.dialects.chat_server.request import chat_request
-from airelays.dialects.responses.request import from_responses
 from airelays.errors import ClientFault
+from tests.fakes.maps import from_chat, from_responses
 
 CALLS: list[dict[str, Any]] = [
     {"role": "user", "content": "weather?"},

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airelays.dialects.completions import from_completion, to_completion
+from airelays.dialects.completions import to_completion
 from airelays.dialects.translated import ReplyOptions
 from airelays.errors import ClientFault
 from airelays.protocol.jsonio import dumps
+from tests.fakes.maps import from_completion
 
 
 def test_a_prompt_is_one_user_message() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from airelays.dialects.parameters import drop_rest, max_output_tokens_of, reasoning_of, stop_of
+from airelays.dialects.parameters import max_output_tokens_of, reasoning_of, stop_of
 from airelays.dialects.stream.stop import StopFilter, cut
 from airelays.dialects.translated import Notes
 from airelays.errors import ClientFault
@@ -29,14 +29,14 @@ def test_the_token_limit_has_three_names(
     body: dict[str, Any], limit: Any, quirks: list[str]
 ) -> None:
     notes = Notes()
-    assert max_output_tokens_of(body, notes) == limit
+    assert max_output_tokens_of(body, notes, 16) == limit
     assert list(notes.quirks) == quirks
 
 
 @pytest.mark.parametrize("value", [0, -2, 1.5, "10", True, [], 2**31])
 def test_other_limits_are_refused(value: Any) -> None:
     with pytest.raises(ClientFault) as caught:
-        max_output_tokens_of({"max_tokens": value}, Notes())
+        max_output_tokens_of({"max_tokens": value}, Notes(), 16)
     assert caught.value.param == "max_tokens"
 
 
@@ -117,15 +117,6 @@ def test_stop_sequences_are_bounded(value: Any, param: str) -> None:
     with pytest.raises(ClientFault) as caught:
         stop_of({"stop": value})
     assert caught.value.param == param
-
-
-def test_what_is_left_out_is_named_in_a_fixed_order() -> None:
-    notes = Notes()
-    notes.ignored.append("reasoning.odd")
-    drop_rest(
-        {"z": 1, "user": 1, "a": 1, "top_p": 1, "model": "m", "temperature": 0}, {"model"}, notes
-    )
-    assert notes.ignored == ["temperature", "top_p", "user", "a", "z", "reasoning.odd"]
 
 
 def test_a_stop_filter_gives_in_pieces_what_cut_gives_whole() -> None:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 import airelays.dialects
 from airelays.dialects.parameters import QUIRKS
 from airelays.dialects.responses.items import fill_references
-from airelays.dialects.responses.request import from_responses
 from airelays.dialects.translated import ReplyOptions, Translated
 from airelays.errors import ClientFault
 from airelays.protocol.jsonio import dumps
+from tests.fakes.maps import from_responses
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 HI = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
@@ -315,9 +315,9 @@ def test_parameters_are_taken_dropped_and_named() -> None:
         "temperature",
         "user",
         "stream_options",
+        "truncation",
         "max_tool_calls",
         "metadata",
-        "truncation",
         "reasoning.budget",
         "text.odd",
     )

@@ -21,6 +21,7 @@ from tests.fakes.backend import SAMPLES, FakeBackend
 from tests.fakes.events import ENCRYPTED
 from tests.fakes.http import Reply, json_reply
 from tests.fakes.issuer import ACCOUNT
+from tests.fakes.maps import from_responses
 
 CALL = Call("req_1")
 MS = 0.001
@@ -79,6 +80,14 @@ async def read(answer):
 async def ask(upstream, request=None, call=CALL):
     answer = await upstream.respond(body() if request is None else request, call)
     return answer, await read(answer)
+
+
+async def ask_as_the_app(upstream, request):
+    """Translate as the app does, by what the upstream takes; return all that was left out, and the answer."""
+    takes = upstream.takes(request["model"])
+    made = from_responses(request, tools_allowed=True, codex=False, takes=takes)
+    answer, events = await ask(upstream, made.body)
+    return (*made.ignored, *answer.ignored), events
 
 
 def fault_of(folder, switch, request=None, call=CALL, **options):
@@ -142,11 +151,11 @@ def test_what_the_backend_does_not_take_is_left_out_and_named(folder):
     )
 
     async def act(upstream, backend):
-        answer, _ = await ask(upstream, request)
-        return answer.ignored, backend.calls("/responses")[0].json
+        ignored, _ = await ask_as_the_app(upstream, request)
+        return ignored, backend.calls("/responses")[0].json
 
     ignored, sent = run(folder, act)
-    assert ignored == ("temperature", "metadata", "truncation")
+    assert ignored == ("temperature", "stream_options", "truncation", "metadata")
     assert sent["input"] == [message("hello")]
     assert (sent["store"], sent["stream"]) == (False, True) and "stream_options" not in sent
 
@@ -348,29 +357,40 @@ def test_401_after_a_refresh_is_503_never_401(folder):
 def test_unsupported_parameter_is_dropped_disclosed_and_remembered_for_the_model(folder):
     async def act(upstream, backend):
         backend.max_output_tokens = "reject"
-        answer, _ = await ask(upstream, body(max_output_tokens=100))
-        assert answer.ignored == ("max_output_tokens",) and len(backend.calls("/responses")) == 2
-        answer, _ = await ask(upstream, body(max_output_tokens=100))
-        assert answer.ignored == ("max_output_tokens",) and len(backend.calls("/responses")) == 3
+        for calls in (2, 3):
+            ignored, _ = await ask_as_the_app(upstream, body(max_output_tokens=100))
+            assert ignored == ("max_output_tokens",)
+            assert len(backend.calls("/responses")) == calls
         backend.max_output_tokens = "accept"
-        answer, _ = await ask(upstream, body(model="gpt-6-sol", max_output_tokens=100))
-        assert answer.ignored == () and len(backend.calls("/responses")) == 4
+        ignored, _ = await ask_as_the_app(upstream, body(model="gpt-6-sol", max_output_tokens=100))
+        assert ignored == () and len(backend.calls("/responses")) == 4
 
     run(folder, act)
 
 
-def test_second_unsupported_parameter_is_the_callers_to_see(folder):
+def test_two_unsupported_parameters_are_both_left_out_of_one_request(folder):
     replies = [
         json_reply({"detail": f"Unsupported parameter: {n}"}, 400) for n in ("text", "tools")
     ]
-    fault, posts = fault_of(folder, queue(*replies), body(text={"verbosity": "low"}, tools=[]))
-    assert (fault.status, fault.param, fault.code, posts) == (
-        400,
-        "tools",
-        "unsupported_parameter",
-        2,
-    )
-    assert fault.message == "Unsupported parameter: tools"
+
+    async def act(upstream, backend):
+        queue(*replies)(backend)
+        answer, _ = await ask(upstream, body(text={"verbosity": "low"}, tools=[]))
+        last = backend.calls("/responses")[-1].json
+        assert answer.ignored == ("text", "tools") and not {"text", "tools"} & last.keys()
+        assert len(backend.calls("/responses")) == 3
+
+    run(folder, act)
+
+
+def test_a_backend_that_refuses_one_parameter_after_the_other_is_given_up(folder):
+    names = ("text", "tools", "include", "reasoning", "instructions")
+    replies = [json_reply({"detail": f"Unsupported parameter: {n}"}, 400) for n in names]
+    request = body(text={}, tools=[], include=[], reasoning={}, instructions="x")
+    fault, posts = fault_of(folder, queue(*replies), request)
+    assert (fault.status, fault.param, posts) == (400, "instructions", 5)
+    assert fault.code == "unsupported_parameter"
+    assert fault.message == "Unsupported parameter: instructions"
 
 
 def test_encrypted_content_of_another_account_is_dropped_once(folder):

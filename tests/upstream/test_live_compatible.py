@@ -380,3 +380,21 @@ def test_chained_relays_keep_every_truth(tmp_path: Path) -> None:
                     )
                     if through.status == 429:
                         assert through.headers["retry-after"] == direct.headers["retry-after"]
+
+
+def test_a_chat_only_server_gets_what_a_responses_client_asks(tmp_path: Path) -> None:
+    asked = {"temperature": 0.2, "top_p": 0.9, "user": "me", "seed": 3, "max_output_tokens": 5}
+    with openai_server("/models", "/chat/completions") as only_chat:
+        with relaying(tmp_path, only_chat.url) as relay:
+            reply = relay.send("POST", "/v1/responses", {"model": "tiny", "input": "hi", **asked})
+        assert reply.status == 200, reply
+        sent = only_chat.last("/chat/completions").json()
+    assert {name: sent[name] for name in ("temperature", "top_p", "user", "seed")} == {
+        "temperature": 0.2,
+        "top_p": 0.9,
+        "user": "me",
+        "seed": 3,
+    }
+    assert sent["max_tokens"] == 5
+    assert "x-airelays-ignored-parameters" not in reply.headers
+    assert "x-airelays-quirks" not in reply.headers

@@ -10,12 +10,10 @@ from typing import Any
 from airelays.dialects.chat.messages import MessageMap
 from airelays.dialects.checks import fault, present, want_bool, want_list, want_text
 from airelays.dialects.parameters import (
-    drop_rest,
     include_usage_of,
     max_output_tokens_of,
     model_of,
     reasoning_of,
-    refuse_asked,
     refuse_count,
     refuse_tools,
     stop_of,
@@ -30,75 +28,27 @@ from airelays.dialects.responses.request import (
     from_flat,
 )
 from airelays.dialects.schema import chat_format
+from airelays.dialects.takes import Takes, refuse_first
 from airelays.dialects.tools import chat_choice, chat_tools, legacy_choice, legacy_tools
 from airelays.dialects.translated import Notes, ReplyOptions, Translated
 
-__all__ = ["created_of", "from_chat", "to_chat"]
 
-_KNOWN = frozenset(
-    {
-        "model",
-        "messages",
-        "instructions",
-        "tools",
-        "tool_choice",
-        "functions",
-        "function_call",
-        "parallel_tool_calls",
-        "response_format",
-        "reasoning",
-        "reasoning_effort",
-        "verbosity",
-        "include",
-        "service_tier",
-        "prompt_cache_key",
-        "client_metadata",
-        "max_completion_tokens",
-        "max_tokens",
-        "max_output_tokens",
-        "conversation",
-        "previous_response_id",
-        "store",
-        "stream",
-        "stop",
-        "n",
-        "best_of",
-        "logprobs",
-        "modalities",
-    }
-)
-_REFUSED = (
-    "logprobs",
-    "top_logprobs",
-    "logit_bias",
-    "audio",
-    "prediction",
-    "web_search_options",
-    "moderation",
-    "echo",
-    "suffix",
-)
-
-
-def from_chat(body: dict[str, Any], *, tools_allowed: bool) -> Translated:
-    """Return what to send for a `/v1/chat/completions` request. Raises ClientFault."""
+def from_chat(body: dict[str, Any], *, tools_allowed: bool, takes: Takes) -> Translated:
+    """Return what to send for a `/v1/chat/completions` request to an upstream that `takes` this. Raises ClientFault."""
     body = present(body)
     if not tools_allowed:
         refuse_tools(body)
     refuse_count(body, "n")
     refuse_count(body, "best_of")
     _refuse_modalities(body)
-    refuse_asked(body, _REFUSED, "the upstream cannot honour")
+    refuse_first(body, "chat", takes)
     if "input" in body:
         if "messages" in body:
             raise fault("input", "cannot be used together with messages; send one of them")
-        return from_flat(body)
+        return from_flat(body, takes)
     notes = Notes()
-    made, options = _body(body, notes)
-    if not body.keys() <= _KNOWN:
-        known = _KNOWN | ({"stream_options"} if options.stream else set())
-        drop_rest(body, known | {name for name in _REFUSED if not body.get(name)}, notes)
-    return finish(body, made, options, notes)
+    made, options = _body(body, notes, takes)
+    return finish(body, made, options, notes, api="chat", takes=takes)
 
 
 def _refuse_modalities(body: dict[str, Any]) -> None:
@@ -111,7 +61,7 @@ def _refuse_modalities(body: dict[str, Any]) -> None:
         )
 
 
-def _body(body: dict[str, Any], notes: Notes) -> tuple[dict[str, Any], ReplyOptions]:
+def _body(body: dict[str, Any], notes: Notes, takes: Takes) -> tuple[dict[str, Any], ReplyOptions]:
     model = model_of(body)
     options = ReplyOptions(
         model=model,
@@ -132,7 +82,7 @@ def _body(body: dict[str, Any], notes: Notes) -> tuple[dict[str, Any], ReplyOpti
     add_passed(body, made)
     if text:
         made["text"] = text
-    limit = max_output_tokens_of(body, notes)
+    limit = max_output_tokens_of(body, notes, takes.least_output_tokens)
     if limit is not None:
         made["max_output_tokens"] = limit
     made["store"] = False

@@ -10,44 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from airelays.dialects.checks import present
+from airelays.dialects.takes import Takes, fit
 from airelays.dialects.translated import Notes
 
-__all__ = ["CUSTOM_INPUT", "ChatRequest", "chat_request"]
-
 CUSTOM_INPUT = "input"
-_SAME = (
-    "temperature",
-    "top_p",
-    "seed",
-    "stop",
-    "presence_penalty",
-    "frequency_penalty",
-    "user",
-    "service_tier",
-    "metadata",
-    "logit_bias",
-)
-# What is read below, and what concerns the relay or the Responses API alone.
-_READ = frozenset(
-    {
-        "model",
-        "instructions",
-        "input",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "reasoning",
-        "text",
-        "max_output_tokens",
-        "stream",
-        "store",
-        "include",
-        "client_metadata",
-        "prompt_cache_key",
-        "conversation",
-        "previous_response_id",
-    }
-)
 _SYSTEM_ROLES = {"developer": "system", "system": "system"}
 
 
@@ -76,12 +42,11 @@ def chat_request(body: dict[str, Any]) -> ChatRequest:
     }
     custom = _tools(body, made, notes)
     _settings(body, made)
-    notes.ignored += [n for n in body if n not in _READ and n not in _SAME]
+    fit(body, made, notes, api="server", takes=Takes())
     return ChatRequest(made, custom, tuple(dict.fromkeys(notes.ignored)))
 
 
 def _settings(body: dict[str, Any], made: dict[str, Any]) -> None:
-    made.update({name: body[name] for name in _SAME if name in body})
     if "max_output_tokens" in body:
         made["max_tokens"] = body["max_output_tokens"]
     reasoning = body.get("reasoning")

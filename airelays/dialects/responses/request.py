@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from airelays.dialects.checks import (
-    asks,
     fault,
     missing,
     present,
@@ -16,30 +15,19 @@ from airelays.dialects.checks import (
 )
 from airelays.dialects.parameters import (
     conversation_of,
-    drop_rest,
     include_usage_of,
     max_output_tokens_of,
     model_of,
     reasoning_of,
-    refuse_asked,
     refuse_tools,
     stop_of,
     stream_of,
 )
 from airelays.dialects.responses.items import input_items
 from airelays.dialects.schema import responses_format
+from airelays.dialects.takes import Takes, fit, refuse_first
 from airelays.dialects.tools import responses_choice, responses_tools
 from airelays.dialects.translated import Notes, ReplyOptions, Translated
-
-__all__ = [
-    "DEFAULT_INSTRUCTIONS",
-    "ENCRYPTED_REASONING",
-    "add_passed",
-    "finish",
-    "from_flat",
-    "from_responses",
-    "responses_body",
-]
 
 # The upstream wanted instructions until July 2026 and takes any (upstream-protocol.md 2.7).
 DEFAULT_INSTRUCTIONS = "."
@@ -47,39 +35,14 @@ DEFAULT_INSTRUCTIONS = "."
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 MAX_INCLUDES = 64
 
-_KNOWN = frozenset(
-    {
-        "model",
-        "instructions",
-        "input",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "reasoning",
-        "reasoning_effort",
-        "include",
-        "service_tier",
-        "prompt_cache_key",
-        "text",
-        "verbosity",
-        "client_metadata",
-        "max_output_tokens",
-        "max_completion_tokens",
-        "max_tokens",
-        "conversation",
-        "previous_response_id",
-        "store",
-        "stream",
-    }
-)
 # What `stream.ResponsesStream` does for it.
 _CODEX_QUIRKS = ("codex_keepalive_events", "codex_refusals_as_text")
-_REFUSED = ("top_logprobs", "logprobs", "background", "prompt", "logit_bias", "audio", "prediction")
-_OF_CHAT = ("messages", "response_format", "functions", "function_call")
 
 
-def from_responses(body: dict[str, Any], *, tools_allowed: bool, codex: bool) -> Translated:
-    """Return what to send for a `/v1/responses` request.
+def from_responses(
+    body: dict[str, Any], *, tools_allowed: bool, codex: bool, takes: Takes
+) -> Translated:
+    """Return what to send for a `/v1/responses` request to an upstream that `takes` this.
 
     With `codex` the body is the Codex CLI's own and goes through as it is, apart from nulls at the top,
     `store`, `stream` and the two fields that only the relay understands. Raises ClientFault.
@@ -89,25 +52,30 @@ def from_responses(body: dict[str, Any], *, tools_allowed: bool, codex: bool) ->
         refuse_tools(body)
     if codex:
         return _from_codex(body)
-    for name in _OF_CHAT:
-        if asks(body.get(name)):
-            raise fault(
-                name,
-                "belongs to /v1/chat/completions; use its counterpart of the Responses API",
-                "unsupported_parameter",
-            )
-    refuse_asked(body, ("stop",), "the Responses API does not have")
+    refuse_first(body, "responses", takes)
     notes = Notes()
-    made = responses_body(body, notes)
+    made = responses_body(body, notes, takes)
     options = ReplyOptions(model=made["model"], stream=stream_of(body))
-    drop_rest(body, _KNOWN, notes)
-    return finish(body, made, options, notes)
+    return finish(body, made, options, notes, api="responses", takes=takes)
 
 
 def finish(
-    body: dict[str, Any], made: dict[str, Any], options: ReplyOptions, notes: Notes
+    body: dict[str, Any],
+    made: dict[str, Any],
+    options: ReplyOptions,
+    notes: Notes,
+    *,
+    api: str,
+    takes: Takes,
+    own: tuple[str, ...] = (),
 ) -> Translated:
-    """Return the translation of `body`: what was `made` of it, and what the app must know beside it."""
+    """Return the translation of `body`: what was `made` of it, and what the app must know beside it.
+
+    `api` is the client's; what the map did not read goes through `takes.fit`, `own` is the relay's.
+    """
+    if options.stream and api != "responses":
+        own += ("stream_options",)
+    fit(body, made, notes, api=api, takes=takes, own=own)
     conversation, previous = conversation_of(body)
     store = body.get("store")
     return Translated(
@@ -123,11 +91,12 @@ def finish(
     )
 
 
-def from_flat(body: dict[str, Any]) -> Translated:
+def from_flat(body: dict[str, Any], takes: Takes) -> Translated:
     """Return what to send for a Responses body that came to the chat route (Cursor does this)."""
     notes = Notes()
     notes.quirk("responses_body_on_chat")
-    made = responses_body(body, notes)
+    refuse_first({name: body[name] for name in body if name != "stop"}, "responses", takes)
+    made = responses_body(body, notes, takes)
     made["reasoning"] = {"summary": "auto", **made.get("reasoning", {})}
     options = ReplyOptions(
         model=made["model"],
@@ -135,18 +104,13 @@ def from_flat(body: dict[str, Any]) -> Translated:
         include_usage=include_usage_of(body),
         stop=stop_of(body),
     )
-    known = (
-        _KNOWN
-        | {"stop", "n", "best_of", "logprobs", "modalities"}
-        | ({"stream_options"} if options.stream else set())
-    )
-    drop_rest(body, known, notes)
-    return finish(body, made, options, notes)
+    own: tuple[str, ...] = ("stop", "n", "best_of", "logprobs", "modalities")
+    own += ("stream_options",) if options.stream else ()
+    return finish(body, made, options, notes, api="responses", takes=takes, own=own)
 
 
-def responses_body(body: dict[str, Any], notes: Notes) -> dict[str, Any]:
-    """Return the upstream's body for a Responses `body` without nulls, from the allow-list only."""
-    refuse_asked(body, _REFUSED, "the upstream cannot honour")
+def responses_body(body: dict[str, Any], notes: Notes, takes: Takes) -> dict[str, Any]:
+    """Return what the map reads of a Responses `body` without nulls."""
     made: dict[str, Any] = {"model": model_of(body)}
     instructions = body.get("instructions", "")
     if not isinstance(instructions, str):
@@ -166,7 +130,7 @@ def responses_body(body: dict[str, Any], notes: Notes) -> dict[str, Any]:
     text = _text(body, notes)
     if text:
         made["text"] = text
-    limit = max_output_tokens_of(body, notes)
+    limit = max_output_tokens_of(body, notes, takes.least_output_tokens)
     if limit is not None:
         made["max_output_tokens"] = limit
     made["store"] = False

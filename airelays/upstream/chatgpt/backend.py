@@ -1,6 +1,6 @@
 """The ChatGPT subscription behind the `Upstream` interface: Responses calls, images, catalogue, usage.
 
-One retry of its own at most for each cause, and only before a byte was handed on: a refresh after a 401, a
+One retry of its own at most for each cause, and only before a byte was handed on: a refresh after a 401, each
 parameter that the model does not take, encrypted content of another account, a broken connection.
 `retry_attempts` adds waits and tries for overload. Owns: the life of one call. Layer: I/O.
 """
@@ -16,13 +16,14 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from airelays.dialects.takes import Takes
 from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Call, Fields, ResponseHead
 from airelays.net.client import Client, Response
 from airelays.settings.values import Settings, UpstreamSettings
 from airelays.upstream.base import Check, NetworkAnswer, Place, Upstream
-from airelays.upstream.chatgpt.body import drop_encrypted, prepare, session_id
+from airelays.upstream.chatgpt.body import TAKES, drop_encrypted, prepare, session_id
 from airelays.upstream.chatgpt.calls import (
     USER_AGENT,
     AccountCalls,
@@ -46,6 +47,8 @@ USAGE_TTL_S = 60.0
 # A parameter that was refused may be taken tomorrow.
 REFUSED_S = 86_400.0
 MAX_REFUSED_MODELS = 256
+# How many parameters of one request are left out after a refusal each.
+MAX_NARROWED = 4
 _SAFE_SESSION = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _SESSION = (b"session-id", b"thread-id")
 
@@ -84,7 +87,7 @@ class _Try:
     ignored: tuple[str, ...]
     extra: Fields
     refreshed: bool = False
-    narrowed: bool = False
+    narrowed: int = 0
     unsealed: bool = False
     reconnected: bool = False
     again: int = 0
@@ -133,10 +136,15 @@ class ChatGPTUpstream(Upstream):
 
     # --- the interface of upstream.base ----------------------------------------------------------------
 
+    def takes(self, model: str) -> Takes:
+        """Return the backend's allow-list without what it refused for `model`, for a day."""
+        refused = self._refused_by(model)
+        return TAKES._replace(refused=frozenset(refused)) if refused else TAKES
+
     async def respond(self, body: dict[str, Any], call: Call) -> NetworkAnswer:
         """Send one Responses request and return when its head said 200. Raises UpstreamFault."""
-        sent, ignored = prepare(body, refused=self._refused_by(body.get("model")), codex=call.codex)
-        work = _Try(sent, ignored, self._name_session(sent, call))
+        sent = prepare(body, codex=call.codex)
+        work = _Try(sent, (), self._name_session(sent, call))
         while True:
             sign_in = await self.tokens.current()
             payload = await encode(work.sent)
@@ -284,9 +292,9 @@ class ChatGPTUpstream(Upstream):
         ):
             return False
         self._remember(work.sent.get("model"), name)
-        if work.narrowed:
+        if work.narrowed >= MAX_NARROWED:
             return False
-        work.narrowed = True
+        work.narrowed += 1
         work.sent = {key: value for key, value in work.sent.items() if key != name}
         work.ignored = (*work.ignored, name)
         return True

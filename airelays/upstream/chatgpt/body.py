@@ -8,57 +8,42 @@ Owns: which fields go out. Refuses to know: sockets, who asks. Pure.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
 from typing import Any
 
-__all__ = ["Prepared", "drop_encrypted", "prepare", "session_id"]
+from airelays.dialects.takes import Takes
 
-ALLOWED = frozenset(
-    (
-        "model",
-        "stream",
-        "store",
-        "service_tier",
-        "instructions",
-        "input",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "reasoning",
-        "include",
-        "prompt_cache_key",
-        "text",
-        "client_metadata",
-        "stream_options",
-        "max_output_tokens",
-    )
+# The backend refuses any other, and output limits below 16 (existing backends, November 2026).
+TAKES = Takes(
+    parameters=frozenset(
+        (
+            "model",
+            "stream",
+            "store",
+            "service_tier",
+            "instructions",
+            "input",
+            "tools",
+            "tool_choice",
+            "parallel_tool_calls",
+            "reasoning",
+            "include",
+            "prompt_cache_key",
+            "text",
+            "client_metadata",
+            "max_output_tokens",
+        )
+    ),
+    least_output_tokens=16,
 )
 OUTLINE_CHARS = 16 * 1024
-_STREAM_OPTIONS = frozenset(("reasoning_summary_delivery",))
-
-Prepared = tuple[dict[str, Any], tuple[str, ...]]
 
 
-def prepare(body: dict[str, Any], *, refused: Collection[str], codex: bool) -> Prepared:
-    """Return the body to send and the names that were left out of it.
-
-    `refused` are the parameters that this model is known not to take. A null is left out without a word.
-    """
+def prepare(body: dict[str, Any], *, codex: bool) -> dict[str, Any]:
+    """Return the body to send, of one that `TAKES` was applied to. The Codex CLI's own is sent as it is."""
+    sent = {**body, "stream": True, "store": False}
     if codex:
-        return {**body, "stream": True, "store": False}, ()
-    sent: dict[str, Any] = {"model": body.get("model"), "stream": True, "store": False}
-    ignored: list[str] = []
-    for name, value in body.items():
-        if name in ("model", "stream", "store") or value is None:
-            continue
-        if name in ALLOWED and name not in refused:
-            sent[name] = value
-        else:
-            ignored.append(name)
-    options = sent.get("stream_options")
-    if options is not None and not (isinstance(options, dict) and set(options) <= _STREAM_OPTIONS):
-        # "include_usage" is what clients mean by it; the Responses protocol always sends usage.
-        del sent["stream_options"]
+        return sent
+    sent = {name: value for name, value in sent.items() if value is not None}
     sent.setdefault("instructions", "")
     items = sent.get("input")
     if isinstance(items, str):
@@ -67,7 +52,7 @@ def prepare(body: dict[str, Any], *, refused: Collection[str], codex: bool) -> P
         ]
     elif isinstance(items, list):
         sent["input"] = [_as_developer(item) for item in items]
-    return sent, tuple(ignored)
+    return sent
 
 
 def _as_developer(item: Any) -> Any:
