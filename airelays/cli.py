@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from airelays.terminal.arguments import Arguments, Command
     from airelays.terminal.console import Console
 
-__all__ = ["main"]
-
 TOO_OLD = "AIRelays needs Python 3.11 or newer; this is Python %d.%d. Run it with a newer one."
 
 

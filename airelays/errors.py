@@ -17,18 +17,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = [
-    "ClientFault",
-    "ConfigError",
-    "FlagError",
-    "RelayBug",
-    "RelayError",
-    "UpstreamFault",
-    "default_type",
-    "error_body",
-    "forget_frames",
-]
-
 
 def default_type(status: int) -> str:
     """Return the `type` that OpenAI's API gives an error of this HTTP status."""

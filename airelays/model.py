@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from airelays.errors import RelayError
 
-__all__ = ["Call", "Outcome", "Peer", "RequestHead", "ResponseHead", "Route", "Usage"]
-
 Fields = tuple[tuple[bytes, bytes], ...]
 """Header fields in order; names in lower case, values without surrounding white space."""
 

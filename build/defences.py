@@ -44,8 +44,6 @@ from signin import SIGN_IN  # noqa: E402
 from upstream import UPSTREAM  # noqa: E402
 from wire import WIRE  # noqa: E402
 
-__all__ = ["DEFENCES", "Defence"]
-
 DEFENCES: tuple[Defence, ...] = (
     *WIRE,
     *CONNECTIONS,

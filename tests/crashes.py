@@ -20,8 +20,6 @@ from tests.live import ROOT, TOKEN, Relay, start, wait_ready
 from tests.net.test_live_wire import WIDE
 from tests.state.test_live_files import FORM, field, file_part, form
 
-__all__ = ["check", "survive"]
-
 WORKERS = 3
 
 

@@ -17,8 +17,6 @@ from airelays.protocol.jsonio import dumps
 if TYPE_CHECKING:
     from airelays.app.desk import Desk
 
-__all__ = ["model", "models"]
-
 
 async def models(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/models. `?refresh=true` asks the upstream again."""

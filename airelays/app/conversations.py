@@ -8,8 +8,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from airelays.app.bodies import read_json
 from airelays.app.query import list_body, paging_of, query_of
-from airelays.app.text import read_json
 from airelays.dialects.checks import fault, present, want_list, want_object
 from airelays.dialects.responses.items import MAX_ITEMS, input_items
 from airelays.dialects.translated import Notes
@@ -23,8 +23,6 @@ from airelays.state.turn import no_conversation, with_ids
 
 if TYPE_CHECKING:
     from airelays.app.desk import Desk
-
-__all__ = ["want_metadata"]
 
 MAX_PAIRS, MAX_KEY_CHARS, MAX_VALUE_CHARS = 16, 64, 512
 DEFAULT_PAGE, LONGEST_PAGE = 20, 100

@@ -19,8 +19,6 @@ from airelays.net.request import Request
 if TYPE_CHECKING:
     from airelays.app.desk import Desk
 
-__all__ = ["closed_page", "doc", "docs", "render_markdown"]
-
 _HTML = b"text/html; charset=utf-8"
 _MORE_STYLE = """
 table { border-collapse: collapse; display: block; overflow-x: auto; margin: .75rem 0; font-size: .93em; }

@@ -40,8 +40,6 @@ from airelays.state.spool import Spool, StoredBytes
 if TYPE_CHECKING:
     from airelays.app.desk import Desk
 
-__all__ = ["find_file", "no_file"]
-
 # What the file's own bytes may be surrounded by: 15 fields and 16 part heads fit.
 FRAMING_BYTES = 1024 * 1024
 MAX_FIELD_BYTES = 64 * 1024

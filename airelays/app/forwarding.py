@@ -92,7 +92,7 @@ async def _pass_stream(
 
 async def forward_json(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """Embeddings, rerank, moderations, speech, images: JSON in, whatever the server answers out."""
-    from airelays.app.text import read_json
+    from airelays.app.bodies import read_json
 
     body = await read_json(desk, request)
     model = body.get("model")

@@ -253,7 +253,7 @@ def _log_fault(what: str, error: ConfigError) -> RelayError:
 
 
 async def _change_policy(desk: OperatorDesk, request: Request, journal: Journal | None) -> None:
-    from airelays.app.text import read_json
+    from airelays.app.bodies import read_json
 
     changes = await read_json(desk, request)
     if not changes:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from html import escape
 
-__all__ = ["PAGE_FIELDS", "STYLE", "render_page"]
-
 PAGE_FIELDS: tuple[tuple[bytes, bytes], ...] = (
     (
         b"content-security-policy",

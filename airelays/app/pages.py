@@ -11,8 +11,6 @@ import os
 import airelays
 from airelays.errors import ConfigError
 
-__all__ = ["PAGES", "keep_code", "page_text", "page_title"]
-
 # In reading order. A page is a file of that name in `airelays/docs/`; a test compares the two.
 PAGES = (
     "getting-started",

@@ -9,8 +9,6 @@ from urllib.parse import parse_qsl
 from airelays.errors import ClientFault
 from airelays.net.request import Request
 
-__all__ = ["Paging", "list_body", "paging_of", "query_of"]
-
 MAX_QUERY_FIELDS = 64
 
 

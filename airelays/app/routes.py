@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from airelays.model import Route
 
-__all__ = ["KNOWN_METHODS", "ROUTES", "Routes", "family_of"]
-
 GET = ("GET", "HEAD")
 POST = ("POST",)
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})

@@ -16,8 +16,6 @@ from airelays.journal.notes import Pace
 from airelays.net.request import ClientGone, Request
 from airelays.upstream.base import Answer
 
-__all__ = ["STREAM_FIELDS", "StreamPump", "collect"]
-
 STREAM_FIELDS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),

@@ -6,12 +6,12 @@ or whole. Layer: app.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from airelays.app.bodies import read_json
 from airelays.app.streaming import StreamPump, collect
 from airelays.app.targets import Body, try_targets
 from airelays.dialects.chat.request import from_chat, to_chat
@@ -24,11 +24,8 @@ from airelays.dialects.stream.chunks import CompletionStream
 from airelays.dialects.stream.collect import Collector
 from airelays.dialects.translated import Translated
 from airelays.model import Call, Fields, Route
-from airelays.net.malloc import return_large_blocks
 from airelays.net.request import Request
-from airelays.net.zstd import zstd_decoder
-from airelays.protocol.coding import check_coding, decode_body
-from airelays.protocol.jsonio import dumps, loads_object
+from airelays.protocol.jsonio import dumps
 from airelays.upstream.base import Answer
 from airelays.upstream.choose import Target
 
@@ -36,10 +33,6 @@ if TYPE_CHECKING:
     from airelays.app.desk import Desk
     from airelays.state.turn import Turn
 
-__all__ = ["chat", "completions", "read_json", "responses"]
-
-# Parsing and encoding more than this takes milliseconds; other clients must not wait for it.
-OFF_LOOP_BYTES = 1024 * 1024
 MAX_IGNORED_BYTES = 2048
 _CODEX_FIELDS = (b"x-codex-", b"session-id", b"thread-id", b"session_id", b"x-client-request-id")
 _CODEX_LITE = b"x-openai-internal-codex-responses-lite"
@@ -123,24 +116,6 @@ async def _passed(
     from airelays.app.forwarding import pass_text
 
     return await pass_text(desk, request, route, body, target, api)
-
-
-async def read_json(desk: Desk, request: Request) -> dict[str, Any]:
-    """Return the request's JSON object. Raises ClientFault for a body that is none, or is too large."""
-    limit = desk.settings.max_json_body_bytes
-    coding, zstd = request.head.get(b"content-encoding"), None
-    if coding is not None:
-        zstd = zstd_decoder() if coding.strip().lower() == b"zstd" else None
-        check_coding(coding, has_zstd=zstd is not None)
-    raw = await request.read_body(limit)
-    if coding is not None:
-        raw = await asyncio.to_thread(decode_body, raw, coding, limit, zstd)
-    if desk.notes.bodies:
-        desk.notes.body(request, raw)
-    if len(raw) > OFF_LOOP_BYTES:
-        return_large_blocks()
-        return await asyncio.to_thread(loads_object, raw, max_bytes=limit)
-    return loads_object(raw, max_bytes=limit)
 
 
 def is_codex(request: Request) -> bool:

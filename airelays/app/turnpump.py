@@ -15,8 +15,6 @@ from airelays.net.request import ClientGone, Request
 from airelays.state.turn import Turn
 from airelays.upstream.base import Answer
 
-__all__ = ["KeepingPump", "TurnPump"]
-
 Keep = Callable[[dict[str, Any], int], None]
 
 

@@ -11,8 +11,6 @@ from airelays.net.request import Request
 if TYPE_CHECKING:
     from airelays.app.desk import Desk
 
-__all__ = ["refuse"]
-
 
 async def refuse(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """Say that this relay cannot do it, and that trying again will not help."""

@@ -12,8 +12,6 @@ from airelays.terminal.arguments import Arguments, Command, Flag
 from airelays.terminal.console import Console
 from airelays.terminal.line import common_flags, flags_of
 
-__all__ = ["run"]
-
 SHELLS = ("bash", "zsh", "fish", "powershell")
 
 

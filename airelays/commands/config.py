@@ -11,8 +11,6 @@ from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_config, find_context, find_places
 
-__all__ = ["run_check", "run_path", "run_show"]
-
 HIDDEN = "***"
 
 

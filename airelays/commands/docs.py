@@ -9,8 +9,6 @@ from airelays.errors import FlagError
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 
-__all__ = ["run", "styled"]
-
 _INLINE = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*")
 
 

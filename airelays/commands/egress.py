@@ -15,8 +15,6 @@ from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
 from airelays.upstream.choose import make_upstream
 
-__all__ = ["run"]
-
 
 def run(args: Arguments, console: Console) -> int:
     """List the places: for whom, the origin, and the proxy in between."""

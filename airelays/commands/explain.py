@@ -13,8 +13,6 @@ from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
 
-__all__ = ["run", "timeline", "verdict"]
-
 MIN_DIGITS = 6
 MAX_RECORDS = 10_000
 _ID = re.compile(r"(?:req_)?([0-9a-f]{1,32})")

@@ -8,8 +8,8 @@ from airelays import __version__
 from airelays.commands.connect.facts import client_facts, print_client, serve_command
 from airelays.commands.token import token_text
 from airelays.commands.weaktoken import check_strength, weak_warning
-from airelays.credentials.secretfile import make_private_dir
 from airelays.credentials.token import create_token
+from airelays.disk.folder import make_private_dir
 from airelays.disk.outside import find_target, write_outside
 from airelays.errors import ConfigError, FlagError
 from airelays.settings.kinds import KINDS
@@ -20,8 +20,6 @@ from airelays.settings.write import render_config
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context, find_places
-
-__all__ = ["run"]
 
 LISTENER_FLAGS = ("--host", "--port", "--network-scope")
 WHO = {

@@ -31,8 +31,6 @@ from airelays.upstream.chatgpt.oauth import DeviceCode, Issuer, TokenRefused
 from airelays.upstream.chatgpt.signin import SignIn
 from airelays.upstream.chatgpt.store import SignInStore
 
-__all__ = ["run"]
-
 INTERRUPTED = 130
 MAX_PASTE_CHARS = 16 * 1024
 

@@ -14,8 +14,6 @@ from airelays.upstream.chatgpt.oauth import Issuer
 from airelays.upstream.chatgpt.signin import SignIn
 from airelays.upstream.chatgpt.store import SignInStore
 
-__all__ = ["run"]
-
 
 def run(args: Arguments, console: Console) -> int:
     """Remove the sign-in whatever the issuer says; say what happened."""

@@ -27,8 +27,6 @@ from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
 
-__all__ = ["POLICY_FLAGS", "run", "run_prune"]
-
 POLICY_FLAGS = {
     "--retention-days": "retention_days",
     "--max-total-mb": "max_total_mb",

@@ -7,8 +7,6 @@ from typing import Any
 
 from airelays.terminal.console import Console, escaped
 
-__all__ = ["View", "seconds_text", "tokens_a_second", "when"]
-
 # So many requests are remembered to tell their client when they end.
 MAX_OPEN = 2000
 _GOOD, _BAD, _WARN, _SOFT = "32", "31", "33", "2"

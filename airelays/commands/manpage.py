@@ -8,8 +8,6 @@ from airelays.terminal.arguments import Arguments, Command, Flag
 from airelays.terminal.console import Console
 from airelays.terminal.line import common_flags, flags_of
 
-__all__ = ["run"]
-
 _FILES = (
     ("~/.config/airelays/config.toml", "The options; airelays docs configuration lists all."),
     ("~/.airelays/relay-token", "The relay token, readable by the user alone."),

@@ -12,8 +12,6 @@ from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
 from airelays.upstream.choose import Upstreams
 
-__all__ = ["run"]
-
 
 def run(args: Arguments, console: Console) -> int:
     """Print the list of GET /v1/models. Works with and without a running relay."""

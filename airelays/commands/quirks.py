@@ -6,8 +6,6 @@ from airelays.dialects.parameters import QUIRKS
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 
-__all__ = ["run"]
-
 
 def run(args: Arguments, console: Console) -> int:
     """List the quirks; an answer names those that were used in `x-airelays-quirks`."""

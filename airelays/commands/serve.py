@@ -10,20 +10,19 @@ from airelays import __version__
 from airelays.commands.connect.facts import ROTATE, program_words
 from airelays.commands.weaktoken import check_strength, is_refused, weak_warning
 from airelays.credentials.lock import FileLock, LockUnsupported
-from airelays.credentials.secretfile import make_private_dir, sweep_leftovers, write_private
+from airelays.credentials.secretfile import sweep_leftovers, write_private
 from airelays.credentials.token import create_token
+from airelays.disk.folder import make_private_dir
 from airelays.disk.outside import write_outside
 from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError
 from airelays.host.unblock import hears_unblock
 from airelays.settings.kinds import KINDS
-from airelays.settings.load import Settings, check_listener, is_loopback_host
-from airelays.settings.values import client_base_url, is_wildcard_host
+from airelays.settings.load import check_listener
+from airelays.settings.values import Settings, client_base_url, is_loopback_host, is_wildcard_host
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
-
-__all__ = ["needs_new_token", "run"]
 
 IN_USE = 75  # EX_TEMPFAIL of sysexits.h
 # A relay that is being replaced needs a moment to go; whoever runs two on one folder need not wait long.

@@ -19,8 +19,6 @@ from airelays.upstream.chatgpt.login import is_headless
 from airelays.upstream.chatgpt.signin import SignIn
 from airelays.upstream.chatgpt.store import SignInStore
 
-__all__ = ["run"]
-
 
 def run(args: Arguments, console: Console) -> int:
     """Show where things stand and what is next; exit 1 when that cannot be seen, or the token not be used."""

@@ -18,8 +18,6 @@ from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import find_context
 
-__all__ = ["run_check", "run_prune", "run_show"]
-
 
 def run_show(args: Arguments, console: Console) -> int:
     """Say how much is stored, and how much may be."""

@@ -8,8 +8,6 @@ make certificates, which is why there is one here. It is valid from 2000, so tha
 
 from __future__ import annotations
 
-__all__ = ["CERTIFICATE", "KEY"]
-
 KEY = """\
 -----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgpPYKYihX/3ZCcYvJ

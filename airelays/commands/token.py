@@ -9,8 +9,6 @@ from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context
 
-__all__ = ["run_rotate", "run_show"]
-
 ENV_WINS = (
     "AIRELAYS_BEARER_TOKEN is set and wins over the file: relays started with it keep that token"
 )

@@ -15,8 +15,6 @@ from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
 
-__all__ = ["run"]
-
 WAIT_SECONDS = 3.0
 LOOK_SECONDS = 0.01
 

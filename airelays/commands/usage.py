@@ -12,8 +12,6 @@ from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context
 from airelays.upstream.choose import make_upstream
 
-__all__ = ["run"]
-
 
 def run(args: Arguments, console: Console) -> int:
     """Print the windows. Works with and without a running relay."""

@@ -8,8 +8,6 @@ from typing import Any
 
 from airelays.terminal.console import Console, escaped
 
-__all__ = ["print_windows", "span"]
-
 BAR_COLUMNS = 24
 NEARLY_USED_PERCENT = 80.0
 

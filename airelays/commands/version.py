@@ -8,8 +8,6 @@ from airelays import __version__
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 
-__all__ = ["run"]
-
 
 def run(args: Arguments, console: Console) -> int:
     """Print the versions that a bug report needs."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from airelays.credentials.token import remedy, weak_sentence
 from airelays.errors import ConfigError
 from airelays.guard.auth import weakness
-from airelays.settings.load import Settings, is_loopback_host
+from airelays.settings.values import Settings, is_loopback_host
 from airelays.terminal.context import Context
-
-__all__ = ["check_strength", "is_refused", "weak_warning", "weakness_of"]
 
 
 def weakness_of(context: Context) -> str:

@@ -27,19 +27,8 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from airelays.disk.folder import as_user, make_private_dir, stage
 from airelays.errors import ConfigError
-
-__all__ = [
-    "Their",
-    "as_user",
-    "check_readable",
-    "denied",
-    "make_lock",
-    "make_their_dir",
-    "opened",
-    "put",
-    "signal_as_owner",
-]
 
 _POSIX = os.name == "posix"
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -86,8 +75,6 @@ def put(their: Their, path: str, data: bytes, *, keep: bool) -> bool:
 
     With `keep` a file that is there is left alone. Raises ConfigError and OSError.
     """
-    from airelays.credentials.secretfile import stage
-
     name = os.path.basename(path)
     _check_regular(their, name, path)
     ids = (their.uid, their.gid)
@@ -108,8 +95,6 @@ def put(their: Their, path: str, data: bytes, *, keep: bool) -> bool:
 
 def make_their_dir(path: str) -> None:
     """Make the folder `path` (0700); inside a folder of another user it becomes that user's."""
-    from airelays.credentials.secretfile import make_private_dir
-
     parent, name = os.path.split(path.rstrip("/"))
     if os.path.isdir(parent):
         with opened(parent) as their:
@@ -176,19 +161,6 @@ def _check_regular(their: Their, name: str, path: str) -> None:
 
 
 # What to type
-
-
-def as_user(uid: int) -> str:
-    """Return how to run the program as that user, in words to type."""
-    if uid == 0:
-        return "sudo airelays ..."
-    import pwd
-
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name = f"'#{uid}'"
-    return f"sudo -u {name} airelays ..."
 
 
 def denied(path: str, error: OSError, what: str = "read") -> str:

@@ -11,8 +11,6 @@ import sys
 
 from airelays.errors import ConfigError
 
-__all__ = ["Keyring", "KeyringFailure", "find_keyring"]
-
 CALL_S = 30.0
 
 

@@ -17,8 +17,6 @@ from types import TracebackType
 from airelays.disk.regular import check_regular, open_regular
 from airelays.errors import ConfigError
 
-__all__ = ["FileLock", "LockUnsupported", "read_note"]
-
 _FIRST_WAIT_S = 0.005
 _LONGEST_WAIT_S = 0.1
 # What file systems without locks answer (NFS without lockd, some FUSE ones).

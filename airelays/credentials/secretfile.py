@@ -14,24 +14,15 @@ Layer: I/O.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 from collections.abc import Callable
 
+from airelays.credentials.as_owner import denied, make_their_dir, opened, put
+from airelays.disk.folder import as_user, is_root, make_private_dir, stage, sync_folder
 from airelays.disk.regular import FLAGS
 from airelays.errors import ConfigError
-
-__all__ = [
-    "create_private",
-    "make_private_dir",
-    "read_secret",
-    "stage",
-    "sweep_leftovers",
-    "sync_folder",
-    "write_private",
-]
 
 MAX_BYTES = 1024 * 1024
 # A leftover of a crash is never so young; a file that another process is writing now always is.
@@ -78,7 +69,7 @@ def write_private(
     of another user is that user's; only for content that is made for them. Raises ConfigError when nothing was
     changed.
     """
-    if not (keep_owner and _is_root()):
+    if not (keep_owner and is_root()):
         _put(path, data, backup=backup, keep=False)
     elif backup:
         raise ValueError("what another user may read is not copied")
@@ -91,14 +82,12 @@ def create_private(path: str, data: bytes, *, keep_owner: bool = False) -> bool:
 
     Of several processes that try at once exactly one gets True.
     """
-    if keep_owner and _is_root():
+    if keep_owner and is_root():
         return _put_as_root(path, data, keep=True)
     return _put(path, data, backup=False, keep=True)
 
 
 def _put_as_root(path: str, data: bytes, *, keep: bool) -> bool:
-    from airelays.credentials.as_owner import make_their_dir, opened, put
-
     folder = os.path.dirname(path) or "."
     try:
         if not os.path.isdir(folder):
@@ -132,29 +121,6 @@ def _put(path: str, data: bytes, *, backup: bool, keep: bool) -> bool:
     except OSError as error:
         raise ConfigError(_denied(path, error, "written")) from error
     return True
-
-
-def make_private_dir(path: str) -> None:
-    """Make the folder `path` (0700), or close an existing one of ours to others.
-
-    Raises ConfigError when it cannot be made, is somebody else's, or is one that everybody shares.
-    """
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        if not _POSIX:
-            return
-        found = os.stat(path)
-        if found.st_uid != os.geteuid():
-            raise ConfigError(
-                f"{path} belongs to user {found.st_uid}, you are {os.geteuid()}; run it as that user "
-                f"({_as_user(found.st_uid)}), or choose a folder of your own with --data-dir"
-            )
-        if found.st_mode & stat.S_ISVTX:
-            raise ConfigError(f"{path} is a folder that everybody shares; choose one of your own")
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            os.chmod(path, stat.S_IMODE(found.st_mode) & 0o700)
-    except OSError as error:
-        raise ConfigError(f"folder {path} cannot be used: {error.strerror}") from error
 
 
 def sweep_leftovers(folder: str, name: str = "") -> int:
@@ -213,17 +179,11 @@ def _check_trusted(fd: int, path: str, warn: Warn) -> None:
 
 
 def _denied(path: str, error: OSError, what: str) -> str:
-    from airelays.credentials.as_owner import denied
-
     return denied(path, error, what)
 
 
-def _is_root() -> bool:
-    return _POSIX and os.geteuid() == 0
-
-
 def _is_owned_like_its_folder(found: os.stat_result, path: str) -> bool:
-    if not _is_root():
+    if not is_root():
         return False
     folder = os.stat(os.path.dirname(path) or ".")
     return folder.st_uid == found.st_uid and not folder.st_mode & 0o022
@@ -232,17 +192,11 @@ def _is_owned_like_its_folder(found: os.stat_result, path: str) -> bool:
 def _wrong_owner(path: str, uid: int) -> str:
     """Say whose the file is. Root is never told to make a file its own: it may have been put there for that."""
     text = f"{path} belongs to user {uid}, you are {os.geteuid()}"
-    if _is_root():
+    if is_root():
         return f"{text}; look at its content, then move it away"
     if os.stat(os.path.dirname(path) or ".").st_uid == os.geteuid():
         return f"{text}, as its folder is yours; type: sudo chown {os.geteuid()} {_quoted(path)}"
-    return f"{text}; run it as that user: {_as_user(uid)}"
-
-
-def _as_user(uid: int) -> str:
-    from airelays.credentials.as_owner import as_user
-
-    return as_user(uid)
+    return f"{text}; run it as that user: {as_user(uid)}"
 
 
 def _close_to_others(fd: int, path: str, mode: int, warn: Warn) -> None:
@@ -277,52 +231,6 @@ def _write_staged(path: str, data: bytes) -> str:
     return os.path.join(folder, stage(folder, name, data))
 
 
-def stage(
-    folder: str,
-    name: str,
-    data: bytes,
-    *,
-    mode: int = 0o600,
-    owner: tuple[int, int] | None = None,
-    fd: int | None = None,
-) -> str:
-    """Write `data` to a new file beside `name` in `folder`; return its name. Nothing is left when that fails.
-
-    `fd` is the open folder, None to go by its path. `owner` is the user and the group of the new file; whoever is
-    not root can only give it a group, and where even that is denied the group gets no access.
-    """
-    staged = f".{name}.{os.urandom(8).hex()}.staged"
-    at = os.path.join(folder, staged) if fd is None else staged
-    new = os.open(at, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _EXTRA, 0o600, dir_fd=fd)
-    try:
-        if _POSIX:
-            # The umask may have taken bits away (0600 & ~0277): what counts is the mode itself.
-            os.fchmod(new, mode if owner is None else _given(new, mode, owner))
-        view = memoryview(data)
-        while view:
-            view = view[os.write(new, view) :]
-        os.fsync(new)
-    except BaseException:
-        os.close(new)
-        with contextlib.suppress(OSError):
-            os.unlink(at, dir_fd=fd)
-        raise
-    os.close(new)
-    return staged
-
-
-def _given(new: int, mode: int, owner: tuple[int, int]) -> int:
-    """Give the new file to `owner`, as far as this user may; return the mode that then fits."""
-    if _is_root():
-        os.fchown(new, *owner)
-    elif os.fstat(new).st_gid != owner[1]:
-        try:
-            os.fchown(new, -1, owner[1])
-        except OSError:
-            return mode & ~0o070
-    return mode
-
-
 def _link_as_new(staged: str, path: str) -> bool:
     """Give `staged` the name `path` unless that is taken; return whether it was free."""
     try:
@@ -348,20 +256,3 @@ def _remove_quietly(path: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def sync_folder(folder: str, fd: int | None = None) -> None:
-    """Make a rename in `folder` durable. Windows and some network file systems cannot, and need not."""
-    if not _POSIX:
-        return
-    try:
-        opened = os.open(folder if fd is None else ".", os.O_RDONLY | _EXTRA, dir_fd=fd)
-    except PermissionError:
-        return  # a folder that may be entered and not be listed
-    try:
-        os.fsync(opened)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(opened)

@@ -14,18 +14,6 @@ from collections.abc import Callable, Mapping
 from airelays.credentials.secretfile import create_private, read_secret, write_private
 from airelays.errors import ConfigError
 
-__all__ = [
-    "TOKEN_ENV",
-    "TokenSource",
-    "checked_token",
-    "create_token",
-    "fingerprint",
-    "generate_token",
-    "remedy",
-    "weak_sentence",
-    "write_token",
-]
-
 TOKEN_ENV = ("AIRELAYS_BEARER_TOKEN", "AIRELAY_BEARER_TOKEN")
 MAX_TOKEN_BYTES = 4096
 # File times tick as slowly as this (a jiffy at HZ=100 is 10 ms; FAT has 2 s): a file read so soon after

@@ -7,19 +7,6 @@ from typing import Any
 
 from airelays.errors import ClientFault
 
-__all__ = [
-    "asks",
-    "fault",
-    "missing",
-    "present",
-    "shown",
-    "want_bool",
-    "want_list",
-    "want_object",
-    "want_text",
-    "wrong_type",
-]
-
 
 def fault(path: str, text: str, code: str = "invalid_value") -> ClientFault:
     """Return a 400 whose text begins with the field's path."""

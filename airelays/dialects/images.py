@@ -20,15 +20,6 @@ from airelays.dialects.checks import (
 from airelays.dialects.models import IMAGE_MODEL
 from airelays.errors import ClientFault
 
-__all__ = [
-    "DEFAULT_MODEL",
-    "ImageRequest",
-    "from_images",
-    "image_events",
-    "need_images",
-    "to_images",
-]
-
 DEFAULT_MODEL = IMAGE_MODEL
 MAX_PROMPT_CHARS = 32_000
 MAX_COUNT = 10

@@ -16,8 +16,6 @@ from airelays.dialects.models import Entry, Index, drawing, record, unknown
 from airelays.errors import ClientFault
 from airelays.protocol.jsonio import dumps
 
-__all__ = ["MAX_ID_CHARS", "MAX_LISTED", "Listing", "Source"]
-
 # OpenRouter lists some 400 models; 5,000 make a body of 4 MB, which a client still reads.
 MAX_LISTED = 5000
 MAX_ID_CHARS = 256

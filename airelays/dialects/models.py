@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 from airelays.errors import ClientFault
 
-__all__ = ["IMAGE_MODEL", "Entry", "FoundModel", "Index", "drawing", "find", "record", "unknown"]
-
 # What the images routes draw with. The backend's catalogue lists models for text only.
 IMAGE_MODEL = "gpt-image-2"
 

@@ -12,15 +12,6 @@ from typing import Any
 from airelays.dialects.checks import fault, missing, shown, want_list, want_object, want_text
 from airelays.dialects.translated import FileRef, Notes
 
-__all__ = [
-    "MAX_IMAGE_BYTES",
-    "check_image_url",
-    "content_parts",
-    "guess_media_type",
-    "image_type",
-    "text_of",
-]
-
 MAX_IMAGE_BYTES = 20 * 1024 * 1024
 MAX_PARTS = 2048
 MAX_URL_CHARS = 8192

@@ -10,8 +10,6 @@ from typing import Any
 
 from airelays.dialects.checks import fault, shown, want_bool, want_object, want_text, wrong_type
 
-__all__ = ["chat_format", "responses_format", "strict_schema"]
-
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _SINGLES = ("items", "contains", "additionalItems", "if", "then", "else", "not")
 _LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")

@@ -17,16 +17,6 @@ from airelays.dialects.checks import (
 )
 from airelays.dialects.translated import Notes
 
-__all__ = [
-    "MAX_TOOLS",
-    "chat_choice",
-    "chat_tools",
-    "legacy_choice",
-    "legacy_tools",
-    "responses_choice",
-    "responses_tools",
-]
-
 MAX_TOOLS = 512
 _CHOICES = ("auto", "none", "required")
 # Anthropic and Mistral say "any"; the former also wraps each word, and calls a function "tool".

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["FileRef", "Notes", "ReplyOptions", "Translated"]
-
 
 class ReplyOptions(NamedTuple):
     """What the reply maps need to know of the request.

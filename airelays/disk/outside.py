@@ -21,11 +21,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from airelays.credentials.as_owner import denied
-from airelays.credentials.secretfile import stage, sync_folder
+from airelays.disk.folder import stage, sync_folder
 from airelays.disk.regular import kind_of
 from airelays.errors import ConfigError
-
-__all__ = ["find_target", "remove_outside", "write_outside"]
 
 _POSIX = os.name == "posix"
 _NOFOLLOW = (

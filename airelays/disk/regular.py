@@ -11,8 +11,6 @@ import errno
 import os
 import stat
 
-__all__ = ["FLAGS", "NotRegular", "check_regular", "kind_of", "open_regular", "read_regular"]
-
 # O_NONBLOCK and O_NOCTTY: for what takes a file's place between the look and the open. They mean nothing for a file.
 FLAGS = os.O_RDONLY
 for _name in ("O_CLOEXEC", "O_BINARY", "O_NOINHERIT", "O_NONBLOCK", "O_NOCTTY"):

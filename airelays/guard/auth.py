@@ -12,16 +12,6 @@ import hmac
 from airelays.errors import ClientFault
 from airelays.model import RequestHead
 
-__all__ = [
-    "LONG_TOKEN_BYTES",
-    "PUBLISHED",
-    "credentials",
-    "fingerprint",
-    "matches",
-    "says_nothing",
-    "weakness",
-]
-
 # A token this long cannot be guessed, so a valid one passes while its address is blocked.
 LONG_TOKEN_BYTES = 32
 # Below these a token is weak: what people type while they try something out, and never what `token rotate` makes.

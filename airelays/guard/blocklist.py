@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-__all__ = ["Blocklist"]
-
 MAX_CLIENTS = 4096
 
 

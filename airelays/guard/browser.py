@@ -12,15 +12,6 @@ from __future__ import annotations
 
 from airelays.model import RequestHead
 
-__all__ = [
-    "host_name",
-    "is_allowed_host",
-    "is_allowed_origin",
-    "is_cross_site",
-    "is_navigation",
-    "opens_page",
-]
-
 
 def host_name(authority: str) -> str:
     """Return the host part of `authority` folded for comparison: no port, lower case, no final dot."""

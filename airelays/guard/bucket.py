@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-__all__ = ["Buckets"]
-
 # 4,096 addresses; the one used longest ago is forgotten first. A full bucket is the same as none.
 MAX_CLIENTS = 4096
 

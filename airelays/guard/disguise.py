@@ -12,8 +12,6 @@ from binascii import b2a_base64
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["MIN_PIECE_BYTES", "Edge", "encodings", "torn_at", "undone"]
-
 MIN_ENCODED_BYTES = 6
 # Escapes inside escapes: JSON in a URL in JSON. Deeper ones do not occur by echoing.
 MAX_DEPTH = 3

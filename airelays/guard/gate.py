@@ -21,8 +21,6 @@ from airelays.guard.limits import Lease, Leases
 from airelays.model import Peer, RequestHead, Route
 from airelays.settings.values import Settings
 
-__all__ = ["DOCS_WITHOUT_TOKEN", "Admission", "Gate", "Refused"]
-
 # The reason of a refusal that a person sees in a browser: it is answered with a page.
 DOCS_WITHOUT_TOKEN = "docs_without_token"
 _SIDES_OF_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

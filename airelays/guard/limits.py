@@ -5,8 +5,6 @@ Owns: who holds a slot, and that each is given back once. Refuses to know: what 
 
 from __future__ import annotations
 
-__all__ = ["Lease", "Leases"]
-
 
 class Lease:
     """One slot. `release` gives it back; further calls do nothing, so a `finally` may always call it."""

@@ -11,8 +11,6 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from airelays.model import RequestHead
 
-__all__ = ["SCOPES", "client_address", "in_scope", "is_loopback", "limiter_key", "parse_address"]
-
 SCOPES = ("loopback", "private", "any")
 
 Address = IPv4Address | IPv6Address

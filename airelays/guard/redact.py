@@ -21,8 +21,6 @@ from typing import Any
 from airelays.guard.disguise import MIN_PIECE_BYTES, Edge, encodings, torn_at, undone
 from airelays.model import Fields
 
-__all__ = ["LOGGED_FIELDS", "REDACTED", "Redactor", "encodings", "presented_secrets"]
-
 REDACTED = "[REDACTED]"
 # The only header fields whose values are written; of the others the name is.
 LOGGED_FIELDS = frozenset(

@@ -8,8 +8,6 @@ import sys
 import airelays
 from airelays.errors import ConfigError
 
-__all__ = ["program_argv", "program_form"]
-
 
 def program_form() -> str:
     """Return "executable", "one-file", "checkout" or "package"."""

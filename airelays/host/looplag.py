@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-__all__ = ["LagWatch"]
-
 LOOK_SECONDS = 1.0
 LAG_SECONDS = 0.25
 COMPLAINT_SECONDS = 60.0

@@ -9,8 +9,6 @@ import os
 import signal
 import sys
 
-__all__ = ["clean_up_after", "follow_loader", "unpacked_folder"]
-
 PR_SET_PDEATHSIG = 1
 
 

@@ -21,8 +21,6 @@ from airelays.host.systemd import tell_manager
 from airelays.net.listener import Listener, bind
 from airelays.settings.values import Settings
 
-__all__ = ["listen", "run"]
-
 SETTLE_S = 0.02
 WORKERS = 4
 # Neither a request nor a client that went leaves a cycle of ours (test_cycles.py): Python's 700 would have the

@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import socket
 
-__all__ = ["tell_manager"]
-
 
 def tell_manager(state: str) -> bool:
     """Send `state` ("READY=1", "STOPPING=1"); return whether somebody was told. Never fails."""

@@ -13,8 +13,6 @@ from typing import NamedTuple
 from airelays.credentials.secretfile import read_secret, write_private
 from airelays.errors import ConfigError
 
-__all__ = ["Wish", "answer", "ask", "hears_unblock", "read_answer", "take", "withdraw"]
-
 MAX_BYTES = 4096
 _WISH = "unblock.json"
 _ANSWER = "unblocked.json"

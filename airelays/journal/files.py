@@ -15,19 +15,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from airelays.credentials.secretfile import make_private_dir
+from airelays.disk.folder import make_private_dir
 from airelays.disk.regular import open_regular
-
-__all__ = [
-    "LogFile",
-    "UnsafeLog",
-    "check_folders",
-    "hour_path",
-    "list_files",
-    "open_log",
-    "parse_line",
-    "read_lines",
-]
 
 MAX_PART = 9999
 # Longer than any record that is written; a reader gives up on a line that has no end.

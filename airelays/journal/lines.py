@@ -17,8 +17,6 @@ from airelays.model import Fields, Outcome, RequestHead, Usage
 if TYPE_CHECKING:
     from airelays.guard.redact import Redactor
 
-__all__ = ["EVENT", "INBOUND", "LINES", "OUTBOUND", "UPSTREAM", "Encoder"]
-
 # The third element of a record says what the rest is; Encoder's methods tell.
 INBOUND, OUTBOUND, UPSTREAM, LINES, EVENT = range(5)
 MAX_PARSED_BYTES = 1024 * 1024

@@ -13,8 +13,6 @@ from typing import NamedTuple
 from airelays.errors import UpstreamFault
 from airelays.model import Outcome
 
-__all__ = ["CONTENT_TYPE", "Metrics", "Sample", "render"]
-
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 MAX_SERIES = 500
 OTHER = "other"

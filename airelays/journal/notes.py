@@ -27,8 +27,6 @@ from airelays.upstream.base import Answer
 if TYPE_CHECKING:
     from airelays.guard.redact import Redactor
 
-__all__ = ["Pace", "Recorder", "how_ended"]
-
 # Asked by machines every few seconds: they are counted, and written down only when they fail.
 QUIET = frozenset({"health", "relay_status", "relay_metrics", "metrics", "relay_logging"})
 # What the network client says when an answer ends before its time; other failures the upstream tells itself.

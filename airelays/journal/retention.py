@@ -19,22 +19,6 @@ from airelays.journal.files import LogFile, list_files
 from airelays.settings.parse import shown
 from airelays.settings.values import Settings
 
-__all__ = [
-    "CLEANUP_SECONDS",
-    "Policy",
-    "PolicyDamaged",
-    "changed",
-    "forget_policy",
-    "load_policy",
-    "log_facts",
-    "overridden",
-    "policy_path",
-    "policy_to_change",
-    "prune",
-    "save_policy",
-    "saved_policy",
-]
-
 CLEANUP_SECONDS = 60
 
 MIB = 1024 * 1024

@@ -21,8 +21,6 @@ from airelays.errors import ConfigError
 from airelays.journal.files import MAX_PART, hour_path, list_files, open_log
 from airelays.journal.retention import CLEANUP_SECONDS, MIB, Policy, load_policy, prune
 
-__all__ = ["Journal", "Record"]
-
 # (Unix time, bytes that it keeps alive, ...): the rest is between whoever puts and `encode`.
 Record = tuple[Any, ...]
 Encode = Callable[[Sequence[Record]], list[bytes]]

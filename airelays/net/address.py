@@ -10,8 +10,6 @@ import re
 from airelays.errors import ConfigError
 from airelays.settings.record import Record
 
-__all__ = ["Target", "is_loopback", "split_url"]
-
 _URL = re.compile(
     r"(?P<scheme>https?)://"
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?)"

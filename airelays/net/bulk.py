@@ -11,8 +11,6 @@ from collections.abc import Callable
 
 from airelays.net.connection import Connection, TimedOut
 
-__all__ = ["Bulk"]
-
 
 class Bulk:
     """Takes the `left` bytes that are still to come; `rest` is what came behind them.

@@ -26,8 +26,6 @@ from airelays.net.trust import Trust
 from airelays.protocol.chunked import encode_chunk
 from airelays.protocol.http1 import encode_request_head
 
-__all__ = ["Client", "Response"]
-
 # Servers and middle boxes drop idle connections after 5 to 60 s; shorter than all of them is safe.
 IDLE_S = 5.0
 MAX_IDLE_PER_ORIGIN = 256

@@ -17,8 +17,6 @@ from airelays.model import Peer
 from airelays.net.deadline import Deadline
 from airelays.net.sharedread import READ_BYTES, read_view
 
-__all__ = ["Connection", "TimedOut"]
-
 # The stream reader pauses the transport at twice its limit: this is all that is read ahead of a request.
 READ_AHEAD_BYTES = 32 * 1024
 # nginx and Envoy hold 32 to 64 KiB a connection before they stop reading from the upstream.

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-__all__ = ["Deadline"]
-
 
 class Deadline:
     """Call `on_expire` once the time set last has come. Times are `loop.time()` seconds.

@@ -19,8 +19,6 @@ from airelays.net.proxy import Proxy
 from airelays.protocol.http1 import encode_request_head, find_head_end, parse_response_head
 from airelays.settings.named import is_near
 
-__all__ = ["Dialled", "let_go", "open_connection", "unreachable"]
-
 # RFC 8305 section 5: 250 ms between two attempts; the first family is not waited for longer.
 STAGGER_S = 0.25
 MAX_ADDRESSES = 8

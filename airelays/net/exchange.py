@@ -24,8 +24,6 @@ from airelays.net.sharedread import read_view
 from airelays.protocol.chunked import ChunkDecoder
 from airelays.protocol.http1 import ProtocolFault, parse_response_head
 
-__all__ = ["Exchange"]
-
 MAX_HEAD_BYTES = 64 * 1024
 MAX_INFORMATIONAL = 8
 # Read ahead before somebody pumps, or while a paused transport still delivers.

@@ -18,8 +18,6 @@ from airelays.model import Peer
 from airelays.net.connection import Connection
 from airelays.net.session import Session
 
-__all__ = ["Listener", "bind"]
-
 BACKLOG = 512
 _BUSY_BODY = (
     b'{"error": {"message": "too many connections to this relay; try again in a second", '

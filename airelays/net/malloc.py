@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from functools import lru_cache
 
-__all__ = ["return_large_blocks"]
-
 M_MMAP_THRESHOLD = -3
 LARGE_BYTES = 1024 * 1024
 

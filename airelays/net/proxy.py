@@ -13,8 +13,6 @@ from airelays.errors import ConfigError, UpstreamFault
 from airelays.net.address import is_loopback, split_url
 from airelays.settings.record import Record
 
-__all__ = ["Proxy", "ProxyRules"]
-
 
 class Proxy(Record, hidden=("authorization",)):
     """A plain HTTP proxy. `authorization` is the value for Proxy-Authorization, or empty."""

@@ -17,8 +17,6 @@ from airelays.net.connection import Connection, TimedOut
 from airelays.protocol.chunked import ChunkDecoder, encode_chunk
 from airelays.protocol.http1 import ProtocolFault, encode_response_head
 
-__all__ = ["ClientGone", "Request", "error_fields"]
-
 # A body must come at 1 KiB/s on average, counted from its tenth second: only a rate stops a drip.
 BODY_GRACE_SECONDS = 10.0
 BODY_BYTES_PER_SECOND = 1024

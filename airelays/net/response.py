@@ -9,8 +9,6 @@ from airelays.errors import RelayBug, UpstreamFault
 from airelays.model import ResponseHead
 from airelays.net.exchange import Exchange
 
-__all__ = ["Response"]
-
 MAX_JSON_BYTES = 16 * 1024 * 1024
 
 

@@ -23,8 +23,6 @@ from airelays.protocol.http1 import (
 )
 from airelays.settings.record import Record
 
-__all__ = ["Handler", "Session", "SessionLimits", "new_request_id"]
-
 Handler = Callable[[Request], Awaitable[None]]
 # A client that shut its sending side still gets an answer that is nearly there; then it counts as gone.
 HALF_CLOSED_SECONDS = 0.9

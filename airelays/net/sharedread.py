@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import threading
 
-__all__ = ["READ_BYTES", "read_view"]
-
 READ_BYTES = 64 * 1024
 
 

@@ -19,8 +19,6 @@ from airelays.disk.regular import NotRegular, check_regular, read_regular
 from airelays.errors import UpstreamFault
 from airelays.settings.record import Record
 
-__all__ = ["SYSTEM_STORES", "Store", "Trust", "bundled_certificates"]
-
 # Debian and Arch; Fedora and RHEL (two layouts); openSUSE; Alpine, macOS and the BSDs; FreeBSD's port;
 # Homebrew; Termux. The first that exists and holds a certificate is taken.
 SYSTEM_STORES = (

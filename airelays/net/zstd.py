@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["zstd_decoder"]
-
 BLOCK_BYTES = 128 * 1024
 _NAMES = ("libzstd.so.1", "libzstd.1.dylib", "libzstd.dylib", "zstd.dll", "libzstd.dll")
 

@@ -11,8 +11,6 @@ import re
 
 from airelays.protocol.http1 import FIELD_LINES, ProtocolFault
 
-__all__ = ["ChunkDecoder", "encode_chunk"]
-
 
 def encode_chunk(data: bytes) -> bytes:
     """Return `data`, which is not empty, as one chunk."""

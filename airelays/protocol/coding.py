@@ -11,8 +11,6 @@ from collections.abc import Callable
 
 from airelays.errors import ClientFault
 
-__all__ = ["Zstd", "check_coding", "decode_body"]
-
 # (data, limit) -> the decoded bytes, at most limit + 1 of them. Raises ValueError for malformed data.
 Zstd = Callable[[bytes, int], bytes]
 

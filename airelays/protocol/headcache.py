@@ -20,8 +20,6 @@ import re
 from airelays.model import RequestHead
 from airelays.protocol.http1 import parse_request_head
 
-__all__ = ["HeadCache"]
-
 MAX_ENTRIES = 128
 # SDK heads are 500 to 900 bytes; longer ones carry what changes from request to request.
 MAX_KEPT_BYTES = 2048

@@ -18,19 +18,6 @@ import h11
 from airelays.errors import UpstreamFault
 from airelays.model import Fields, RequestHead, ResponseHead
 
-__all__ = [
-    "MAX_FIELDS",
-    "MAX_HEAD_BYTES",
-    "MAX_LINE_BYTES",
-    "ProtocolFault",
-    "check_partial_head",
-    "encode_request_head",
-    "encode_response_head",
-    "find_head_end",
-    "parse_request_head",
-    "parse_response_head",
-]
-
 # nginx takes 4 x 8 KiB, gunicorn 4094 bytes a line and 100 fields, hyper 100 fields.
 MAX_HEAD_BYTES = 32 * 1024
 MAX_LINE_BYTES = 8 * 1024

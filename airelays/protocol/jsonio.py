@@ -14,17 +14,6 @@ from typing import Any, NoReturn
 
 from airelays.errors import ClientFault
 
-__all__ = [
-    "LONG_BYTES",
-    "MAX_DEPTH",
-    "compact_encoder",
-    "decode_with",
-    "dumps",
-    "dumps_large",
-    "loads_answer",
-    "loads_object",
-]
-
 MAX_DEPTH = 128
 LONG_BYTES = 64 * 1024
 

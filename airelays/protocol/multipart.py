@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 from airelays.errors import ClientFault
 
-__all__ = ["MultipartParser", "PartBegan", "PartData", "PartEnded", "boundary_of"]
-
 MAX_PARTS = 16
 MAX_HEAD_BYTES = 8 * 1024
 MAX_HEAD_FIELDS = 16

@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 from airelays.errors import UpstreamFault
 
-__all__ = ["MAX_EVENT_BYTES", "Event", "Parser", "too_large"]
-
 # 16 MiB: one event can carry a whole base64 image (security.md, U3).
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 

@@ -26,7 +26,7 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Kind] = {
     "chatgpt": Kind(
-        "chatgpt.backend:make",
+        "chatgpt.kind:make",
         CHATGPT_BASE_URL,
         signs_in=True,
         has_name=False,

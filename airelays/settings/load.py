@@ -23,20 +23,7 @@ from airelays.settings.named import (
 from airelays.settings.parse import Places, from_text, from_toml, shown
 from airelays.settings.record import Record
 from airelays.settings.table import NO_EFFECT, OLDEST_PREFIX, OPTIONS, PREFIXES, Option, env_names
-from airelays.settings.values import Alias, Settings, UpstreamSettings, is_loopback_host
-
-__all__ = [
-    "Alias",
-    "Loaded",
-    "Origin",
-    "Places",
-    "Settings",
-    "UpstreamSettings",
-    "check_listener",
-    "is_loopback_host",
-    "known_variables",
-    "load",
-]
+from airelays.settings.values import Settings, is_loopback_host
 
 # Environment variables that are no options: where the file is, and the relay token itself.
 OTHER_ENV = ("CONFIG", "BEARER_TOKEN")

@@ -12,15 +12,6 @@ from airelays.settings.parse import Places, from_toml, shown
 from airelays.settings.table import UPSTREAM_OPTIONS
 from airelays.settings.values import Alias, Settings, UpstreamSettings
 
-__all__ = [
-    "KNOWN_TABLES",
-    "check_offline",
-    "check_plain_http",
-    "is_near",
-    "read_aliases",
-    "read_upstreams",
-]
-
 KNOWN_TABLES = ("upstreams", "aliases", "upstream.aliases", "providers.openai.aliases")
 CAUSES = ("quota", "overloaded", "unreachable")
 _UPSTREAM_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z"

@@ -14,8 +14,6 @@ from airelays.errors import ConfigError
 from airelays.settings.record import Record
 from airelays.settings.table import Option
 
-__all__ = ["Places", "absolute_path", "from_text", "from_toml", "is_unicode", "listen_host"]
-
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
 # Compiled when one is first needed: most starts need none, and all together cost 4 ms.

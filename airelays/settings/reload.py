@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from airelays.settings.values import Settings
 
-__all__ = ["POLICY", "RELOADABLE", "reload_text", "split_changes"]
-
 # The policy of the traffic log, while none is saved beside it.
 POLICY = frozenset({"log_max_file_mb", "log_max_total_mb", "log_retention_days"})
 # Looked up anew for each request, connection or cleaning of the log. All others are built into what exists since

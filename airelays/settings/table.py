@@ -11,16 +11,6 @@ from airelays.settings.kinds import KINDS, NAMED_KIND
 from airelays.settings.record import Record
 from airelays.settings.values import Settings, UpstreamSettings
 
-__all__ = [
-    "NO_EFFECT",
-    "OPTIONS",
-    "PREFIXES",
-    "UPSTREAM_OPTIONS",
-    "Option",
-    "by_attribute",
-    "env_names",
-]
-
 # Today's prefix, the singular one of early releases, and the one from before the project had its name.
 PREFIXES = ("AIRELAYS_", "AIRELAY_")
 OLDEST_PREFIX = "OPENAI_ENDPOINT_"

@@ -10,8 +10,6 @@ from __future__ import annotations
 from airelays.settings.kinds import KINDS
 from airelays.settings.record import Record
 
-__all__ = ["Alias", "Settings", "UpstreamSettings"]
-
 Pairs = tuple[tuple[str, str], ...]
 
 MIB = 1024 * 1024

@@ -7,8 +7,6 @@ from typing import Any
 
 from airelays.settings.table import OPTIONS, Option
 
-__all__ = ["render_config", "toml_value"]
-
 HEAD = """\
 # AIRelays. `airelays docs configuration` explains every option, `airelays config check` tests this file.
 # Lines that begin with "# " show the default; take the mark away to change one.

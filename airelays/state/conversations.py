@@ -12,28 +12,6 @@ from typing import NamedTuple
 
 from airelays.state.database import State
 
-__all__ = [
-    "Conversation",
-    "Item",
-    "Kept",
-    "add_items",
-    "chain",
-    "create",
-    "find",
-    "find_answer",
-    "forget",
-    "forget_old",
-    "ids",
-    "item",
-    "items",
-    "keep_answer",
-    "page",
-    "remove",
-    "remove_item",
-    "totals",
-    "update",
-]
-
 _COLUMNS = "id, metadata_json, latest_response_id, created_at, updated_at, item_count, item_bytes"
 
 

@@ -15,12 +15,10 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
-from airelays.credentials.secretfile import make_private_dir
+from airelays.disk.folder import make_private_dir
 from airelays.disk.regular import NotRegular, check_regular
 from airelays.errors import ConfigError, RelayError
 from airelays.state.quota import is_file_id
-
-__all__ = ["SCHEMA_VERSION", "State", "check_database", "storage_fault", "sweep_staged"]
 
 SCHEMA_VERSION = 1
 # Room that a full disk keeps for the database: deleting must go on working there.

@@ -12,8 +12,6 @@ from airelays.state.database import State
 from airelays.state.quota import is_file_id
 from airelays.state.spool import Spool
 
-__all__ = ["FileRow", "add", "expire", "find", "page", "read", "remove", "totals"]
-
 # `after` may name a file that was deleted since the page before; a day is longer than any listing.
 TOMBSTONE_S = 86_400
 _COLUMNS = "id, filename, purpose, content_type, bytes, sha256, created_at, expires_at"

@@ -13,8 +13,6 @@ from airelays.state import conversations, files
 from airelays.state.database import State
 from airelays.state.quota import is_file_id
 
-__all__ = ["Check", "Use", "check", "prune", "use"]
-
 DAY_S = 86_400
 
 

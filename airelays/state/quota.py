@@ -10,21 +10,6 @@ import re
 
 from airelays.errors import ClientFault
 
-__all__ = [
-    "MAX_FILES",
-    "PURPOSES",
-    "Quota",
-    "Reservation",
-    "byte_range",
-    "check_purpose",
-    "clean_name",
-    "disposition",
-    "file_id",
-    "is_file_id",
-    "lifetime_s",
-    "media_type",
-]
-
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 MAX_FILES = 10_000
 MAX_NAME_BYTES = 255

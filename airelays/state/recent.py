@@ -11,8 +11,6 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["MAX_ANSWERS", "MAX_BYTES", "Answered", "Recent"]
-
 MAX_ANSWERS = 64
 MAX_BYTES = 16 * 1024 * 1024
 

@@ -13,11 +13,9 @@ import os
 import threading
 from collections.abc import Sequence
 
-from airelays.credentials.secretfile import sync_folder
+from airelays.disk.folder import sync_folder
 from airelays.disk.regular import open_regular
 from airelays.state.database import RESERVE_BYTES
-
-__all__ = ["Spool", "StoredBytes", "free_bytes"]
 
 _EXTRA = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 _EXTRA |= getattr(os, "O_NOFOLLOW", 0)

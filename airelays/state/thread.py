@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from airelays.state.files import FileRow
     from airelays.state.spool import Spool
 
-__all__ = ["Store"]
-
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 

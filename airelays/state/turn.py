@@ -30,16 +30,6 @@ if TYPE_CHECKING:
     from airelays.state.database import State
     from airelays.state.thread import Store
 
-__all__ = [
-    "Turn",
-    "Turns",
-    "fill_files",
-    "names_own_file",
-    "no_conversation",
-    "no_response",
-    "with_ids",
-]
-
 Items = list[dict[str, Any]]
 
 # Beyond this, copying and parsing a history is done in a thread.

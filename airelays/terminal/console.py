@@ -12,8 +12,6 @@ from typing import Any, TextIO
 
 from airelays import __version__
 
-__all__ = ["Console", "escaped"]
-
 LABEL_COLUMNS = 18
 
 

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from airelays.credentials.token import TokenSource
 from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError
-from airelays.settings.load import Loaded, Places, Settings, load
-from airelays.settings.parse import absolute_path
+from airelays.settings.load import Loaded, load
+from airelays.settings.parse import Places, absolute_path
 from airelays.settings.record import Record
+from airelays.settings.values import Settings
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
-
-__all__ = ["Context", "find_config", "find_context", "find_places"]
 
 CONFIG_ENV = ("AIRELAYS_CONFIG", "AIRELAY_CONFIG", "OPENAI_ENDPOINT_CONFIG")
 MAX_CONFIG_BYTES = 1024 * 1024

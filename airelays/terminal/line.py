@@ -12,8 +12,6 @@ from airelays.commands.table import COMMANDS, GLOBAL_FLAGS
 from airelays.settings.table import OPTIONS, Option
 from airelays.terminal.arguments import Arguments, Command, Flag
 
-__all__ = ["UsageError", "common_flags", "flags_of", "help_for", "parse"]
-
 _HELP_COLUMN = 26
 
 

@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 
 from airelays.terminal.console import Console
 
-__all__ = ["wait_visibly"]
-
 TICK_S = 0.1
 PLAIN_EVERY_S = 15.0
 _FRAMES = "|/-\\"

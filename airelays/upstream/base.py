@@ -173,10 +173,10 @@ class Upstream(ABC):
         """
         return await self.models()
 
-    async def warm(self) -> None:
+    async def warm(self) -> None:  # noqa: B027  # nothing to do is a good answer
         """Prepare what the first request would wait for; what is wrong is said by that request."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027
         """Close idle connections and stop background work."""
 
     def secrets(self) -> list[bytes]:

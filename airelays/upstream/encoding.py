@@ -8,8 +8,6 @@ from typing import Any
 
 from airelays.protocol.jsonio import LONG_BYTES, dumps, dumps_large
 
-__all__ = ["encode"]
-
 # Encoding more than this takes milliseconds.
 OFF_LOOP_CHARS = 1024 * 1024
 

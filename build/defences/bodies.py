@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from entry import Defence
 
-__all__ = ["BODIES"]
-
 FILES = "airelays/app/files.py"
 JSONIO = "airelays/protocol/jsonio.py"
 MULTIPART = "airelays/protocol/multipart.py"
@@ -84,7 +82,7 @@ BODIES = (
     Defence(
         "B1",
         "a large body is parsed off the loop",
-        "airelays/app/text.py",
+        "airelays/app/bodies.py",
         "    if len(raw) > OFF_LOOP_BYTES:\n",
         "    if False:\n",
         ("tests/net/test_live_bounds.py::test_a_large_body_is_parsed_off_the_loop",),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from entry import Defence
 
-__all__ = ["CALLER"]
-
 AUTH = "airelays/guard/auth.py"
 GATE = "airelays/guard/gate.py"
 ORIGIN = "airelays/guard/browser.py"

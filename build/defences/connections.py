@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from entry import Defence
 
-__all__ = ["CONNECTIONS"]
-
 CODING = "airelays/protocol/coding.py"
 CONNECTION = "airelays/net/connection.py"
 HTTP1 = "airelays/protocol/http1.py"
@@ -262,7 +260,7 @@ CONNECTIONS = (
     Defence(
         "W16",
         "a coding that is not decoded is 415, the body unread",
-        "airelays/app/text.py",
+        "airelays/app/bodies.py",
         "        check_coding(coding, has_zstd=zstd is not None)\n",
         "",
         (

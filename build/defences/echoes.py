@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from entry import Defence
 
-__all__ = ["ECHOES"]
-
 TOLD = "airelays/dialects/stream/told.py"
 REDACT = "airelays/guard/redact.py"
 DISGUISE = "airelays/guard/disguise.py"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Defence"]
-
 
 class Defence(NamedTuple):
     """`old` stands once in `file` (a path below the checkout); with `new` in its place one of `tests` must fail.

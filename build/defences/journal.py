@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from entry import Defence
 
-__all__ = ["JOURNAL"]
-
 DISK = "airelays/journal/writer.py"
 LOGFILES = "airelays/journal/files.py"
 RECORDS = "airelays/journal/lines.py"

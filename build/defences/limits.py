@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from entry import Defence
 
-__all__ = ["LIMITS"]
-
 BLOCKLIST = "airelays/guard/blocklist.py"
 BUCKET = "airelays/guard/bucket.py"
 GATE = "airelays/guard/gate.py"

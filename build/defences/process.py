@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from entry import Defence
 
-__all__ = ["PROCESS"]
-
 CONFIG = "airelays/settings/load.py"
 FREEZE = "build/freeze.py"
 LAG = "airelays/host/looplag.py"

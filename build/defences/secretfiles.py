@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from entry import Defence
 
-__all__ = ["SECRET_FILES"]
-
 LOCK = "airelays/credentials/lock.py"
 OUTSIDE = "airelays/disk/outside.py"
 REGULAR = "airelays/disk/regular.py"
@@ -29,7 +27,7 @@ SECRET_FILES = (
     Defence(
         "U12",
         "bytes are on disk before the name is",
-        SECRETFILE,
+        "airelays/disk/folder.py",
         "        os.fsync(new)\n    except BaseException:\n        os.close(new)\n",
         "    except BaseException:\n        os.close(new)\n",
         (
@@ -49,7 +47,7 @@ SECRET_FILES = (
     Defence(
         "U12",
         "a failed write leaves nothing",
-        SECRETFILE,
+        "airelays/disk/folder.py",
         "            os.unlink(at, dir_fd=fd)\n        raise\n",
         "            pass\n        raise\n",
         (
@@ -265,7 +263,7 @@ SECRET_FILES = (
     Defence(
         "U13",
         "a folder of somebody else is refused",
-        SECRETFILE,
+        "airelays/disk/folder.py",
         "        if found.st_uid != os.geteuid():\n",
         "        if False:\n",
         ("tests/credentials/test_secretfile.py::test_a_folder_of_somebody_else_is_refused",),
@@ -273,7 +271,7 @@ SECRET_FILES = (
     Defence(
         "U13",
         "a folder of ours is closed to others",
-        SECRETFILE,
+        "airelays/disk/folder.py",
         "            os.chmod(path, stat.S_IMODE(found.st_mode) & 0o700)\n",
         "            pass\n",
         ("tests/credentials/test_secretfile.py::test_a_folder_of_ours_is_closed_to_others",),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from entry import Defence
 
-__all__ = ["SIGN_IN"]
-
 CALLBACK = "airelays/upstream/chatgpt/callback.py"
 LOCK = "airelays/credentials/lock.py"
 LOGIN = "airelays/upstream/chatgpt/login.py"

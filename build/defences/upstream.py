@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from entry import Defence
 
-__all__ = ["UPSTREAM"]
-
 CLIENT = "airelays/net/client.py"
 DIAL = "airelays/net/dial.py"
 EXCHANGE = "airelays/net/exchange.py"

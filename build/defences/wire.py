@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from entry import Defence
 
-__all__ = ["WIRE"]
-
 HTTP1 = "airelays/protocol/http1.py"
 CHUNKED = "airelays/protocol/chunked.py"
 HEADCACHE = "airelays/protocol/headcache.py"

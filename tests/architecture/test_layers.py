@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,6 +181,16 @@ def test_modules_are_imported_with_plain_statements(module: str) -> None:
     assert "__import__" not in {n.id for n in ast.walk(tree(module)) if isinstance(n, ast.Name)}
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_all_is_written_only_where_names_are_handed_on(module: str) -> None:
+    # A list of a module's own names repeats its source and is forgotten when that changes. mypy lets nothing be
+    # imported from a module that only imports it, unless `__all__` hands it on.
+    for node in tree(module).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            imported = {name.rpartition(".")[2] for name in imports(module)}
+            assert imported & set(ast.literal_eval(node.value)), f"{module} hands on nothing"
+
+
 def test_build_and_packaging_shadow_no_package() -> None:
     for folder in ("build", "packaging"):
         assert not (ROOT / folder / "__init__.py").exists()
@@ -227,3 +238,17 @@ def test_no_kind_of_upstream_is_asked_for_by_name(module: str) -> None:
                 node.func.id in ("getattr", "hasattr", "isinstance") and "upstream" in subject
             ), f"{module}:{node.lineno} looks at what an upstream is"
     assert found == allowed.get(module, 0), f"{module} names a kind of upstream"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Typing imports count: what needs them in a circle is one subject, or has a part that belongs elsewhere."""
+    name_of = {
+        module.removesuffix(".py").replace("/", ".").removesuffix(".__init__"): module
+        for module in MODULES
+    }
+    graph = {
+        name: [n for n in set(imports(module)) if n in name_of and n not in (name, "airelays")]
+        for name, module in name_of.items()
+    }
+    order = graphlib.TopologicalSorter(graph)
+    order.prepare()  # raises CycleError with the circle

@@ -27,7 +27,7 @@ PLACES = {
     "cli.py: _open_missing_streams: open": (2, "The descriptors 1 and 2, which are open already."),
     "cli.py: _drop_output: os.open": (1, "/dev/null for output that nobody reads any more."),
     # The writer of the relay's own folders: token, sign-in, pid, policy, catalog, unblock.
-    "credentials/secretfile.py: stage: os.open": (
+    "disk/folder.py: stage: os.open": (
         1,
         "The new file of both writers: O_EXCL, O_NOFOLLOW.",
     ),

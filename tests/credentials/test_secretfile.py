@@ -24,7 +24,6 @@ from airelays.credentials.as_owner import (
 from airelays.credentials.lock import FileLock
 from airelays.credentials.secretfile import (
     create_private,
-    make_private_dir,
     read_secret,
     sweep_leftovers,
     write_private,
@@ -36,6 +35,7 @@ from airelays.credentials.token import (
     generate_token,
     write_token,
 )
+from airelays.disk.folder import make_private_dir
 from airelays.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,8 +8,6 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["run_fast"]
-
 _T = TypeVar("_T")
 
 

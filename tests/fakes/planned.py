@@ -13,8 +13,6 @@ from airelays.upstream.demo.plan import Plan, make_plan
 from tests.fakes.events import ENCRYPTED, T0
 from tests.fakes.http import Reply, json_reply
 
-__all__ = ["plan_of", "planned_frames", "planned_refusal"]
-
 
 def plan_of(body: dict) -> Plan:
     """Return what this backend will say to `body`."""

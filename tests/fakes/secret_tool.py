@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-__all__ = ["put_secret_tool"]
-
 TEXT = """#!{python}
 import os, sys
 path = {folder!r} + "/entry"

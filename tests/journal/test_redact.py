@@ -11,13 +11,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from airelays.guard.disguise import encodings
 from airelays.guard.redact import (
     LOGGED_FIELDS,
     MAX_SHORT_CHARS,
     MAX_TEXT_CHARS,
     REDACTED,
     Redactor,
-    encodings,
     presented_secrets,
 )
 

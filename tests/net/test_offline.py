@@ -8,7 +8,8 @@ import pytest
 
 from airelays.errors import ConfigError, UpstreamFault
 from airelays.net.client import Client
-from airelays.settings.load import Places, load
+from airelays.settings.load import load
+from airelays.settings.parse import Places
 from airelays.settings.values import UpstreamSettings
 
 PLACES = Places(home="/h", cwd="/")

@@ -12,20 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airelays.errors import ConfigError
-from airelays.settings.load import (
-    Alias,
-    Loaded,
-    Origin,
-    Places,
-    Settings,
-    check_listener,
-    is_loopback_host,
-    load,
-    parse_toml,
-)
-from airelays.settings.parse import listen_host
+from airelays.settings.load import Loaded, Origin, check_listener, load, parse_toml
+from airelays.settings.parse import Places, listen_host
 from airelays.settings.table import OPTIONS, UPSTREAM_OPTIONS, by_attribute, env_names
-from airelays.settings.values import UpstreamSettings, client_base_url
+from airelays.settings.values import (
+    Alias,
+    Settings,
+    UpstreamSettings,
+    client_base_url,
+    is_loopback_host,
+)
 from airelays.settings.write import render_config, toml_value
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,11 +9,10 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.live import DEADLINE_S, Relay, Reply, Wire, running, wait_for
+from tests.live import DEADLINE_S, Relay, Reply, running, wait_for
 from tests.net.test_live_wire import WIDE
 
 BOUNDARY = "----airelays-test"
@@ -463,6 +462,3 @@ def test_the_folders_and_files_are_the_owners_alone(relay: Relay) -> None:
     for path in data.rglob("*"):
         if "logs" not in path.parts:
             assert not path.stat().st_mode & 0o077, path
-
-
-__all__ = ["BOUNDARY", "FORM", "Any", "Wire", "field", "file_part", "form", "on_disk"]

@@ -19,8 +19,6 @@ from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
 
-__all__ = ["run"]
-
 BEGIN = "# >>> airelays connect >>>"
 END = "# <<< airelays connect <<<"
 MAX_FILE_BYTES = 4 * 1024 * 1024

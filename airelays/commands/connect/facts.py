@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from airelays.settings.load import Settings
+from airelays.settings.values import Settings
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context
-
-__all__ = ["REVEAL", "ROTATE", "client_facts", "print_client", "program_words", "serve_command"]
 
 REVEAL = "airelays token show"
 ROTATE = "airelays token rotate"

@@ -14,8 +14,6 @@ from typing import Any
 from airelays.errors import ConfigError
 from airelays.settings.load import parse_toml
 
-__all__ = ["PASTE", "has_already", "refuse_broken", "refuse_clash"]
-
 PASTE = "run the command without --write and paste what is missing"
 _KEY = re.compile(r"""("[^"]*"|'[^']*'|[A-Za-z0-9_.-]+)[ \t]*:(?:[ \t]+(.*))?$""")
 _CLOSED_BY = {"[": "]", "{": "}", '"': '"', "'": "'"}

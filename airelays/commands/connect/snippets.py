@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CLIENTS", "Client"]
-
 
 class Client(NamedTuple):
     """One client program. `path` is relative to HOME; `needs_new` when the block cannot stand beside others."""

@@ -11,8 +11,6 @@ from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
 from airelays.upstream.base import Check
 
-__all__ = ["run"]
-
 _MARKS = {
     "pass": ("ok", "32"),
     "warn": ("warn", "33"),

@@ -21,8 +21,6 @@ from airelays.net.trust import Trust
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 
-__all__ = ["run"]
-
 PARTS = ("airelays", "h11", "certifi")
 CARRIED = (".py", ".md", ".pem")
 Read = Callable[[str], bytes]

@@ -17,8 +17,6 @@ from airelays.settings.values import Settings, UpstreamSettings
 from airelays.terminal.context import Context
 from airelays.upstream.choose import make_upstream
 
-__all__ = ["check_start", "doubts"]
-
 
 def check_start(context: Context) -> None:
     """Raise the ConfigError with which `serve` would refuse: its folder, its token, its main upstream."""

@@ -25,15 +25,14 @@ from airelays.commands.migrate.plan import (
 from airelays.commands.migrate.sign_in import find_left, take_sign_in
 from airelays.commands.migrate.state import Prepared, prepared, sweep
 from airelays.credentials.lock import FileLock, LockUnsupported
-from airelays.credentials.secretfile import create_private, make_private_dir, read_secret
+from airelays.credentials.secretfile import create_private, read_secret
 from airelays.credentials.token import checked_token
+from airelays.disk.folder import make_private_dir
 from airelays.disk.outside import remove_outside, write_outside
 from airelays.errors import ConfigError, RelayError
 from airelays.journal.retention import Policy, load_policy, policy_path, save_policy
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
-
-__all__ = ["run"]
 
 IN_USE = 75
 

@@ -13,12 +13,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from airelays.errors import ConfigError
-from airelays.settings.load import Places
-from airelays.settings.parse import absolute_path
+from airelays.settings.parse import Places, absolute_path
 from airelays.settings.table import OPTIONS, UPSTREAM_OPTIONS
 from airelays.settings.write import toml_value
-
-__all__ = ["Change", "Move", "move_paths"]
 
 # Options without an effect here that held a path all the same.
 _DEAD = ("providers.claude.oauth_token_file",)

@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 from airelays.commands.migrate.paths import Change, Move, inside, move_paths
 from airelays.errors import ConfigError
-from airelays.settings.load import Loaded, Places, Settings, load
-from airelays.settings.parse import absolute_path
+from airelays.settings.load import Loaded, load
+from airelays.settings.parse import Places, absolute_path
+from airelays.settings.values import Settings
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_config, find_places, read_config
-
-__all__ = ["FAILED", "KEPT", "NOTHING", "TAKEN", "UPDATED", "Plan", "Step", "find_plan"]
 
 TAKEN, KEPT, NOTHING = "taken over", "kept, there was one here", "nothing there"
 FAILED = "not taken over"

@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 from airelays.terminal.line import UsageError
 
-__all__ = ["retire"]
-
 _ONE = "AIRelays works with one sign-in, your own"
 COMMANDS = {
     "accounts": f"{_ONE}: `airelays status` shows it, `airelays login` replaces it, `airelays logout` removes it",

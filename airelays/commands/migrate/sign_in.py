@@ -19,8 +19,6 @@ from airelays.terminal.console import Console
 from airelays.upstream.chatgpt.signin import SignIn
 from airelays.upstream.chatgpt.store import SignInStore
 
-__all__ = ["Left", "find_left", "take_sign_in"]
-
 NAME = "sign-in"
 FILE_INSTEAD = 'set storage = "file" under [auth] in {config}'
 

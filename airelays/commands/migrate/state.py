@@ -16,12 +16,10 @@ from contextlib import closing
 from typing import NamedTuple
 
 from airelays.commands.migrate.plan import FAILED, KEPT, NOTHING, TAKEN, UPDATED, Plan, Step
-from airelays.credentials.secretfile import make_private_dir, sync_folder
+from airelays.disk.folder import make_private_dir, sync_folder
 from airelays.disk.regular import open_regular
 from airelays.errors import ConfigError, RelayError
 from airelays.state.database import SCHEMA_VERSION, State, check_database
-
-__all__ = ["Prepared", "prepared", "sweep"]
 
 NAME = "state"
 PREFIX = ".airelays-migrate-"

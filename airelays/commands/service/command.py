@@ -20,8 +20,6 @@ from airelays.host.form import program_argv
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 
-__all__ = ["run_install", "run_print", "run_status", "run_uninstall"]
-
 LABEL = "io.airelays.relay"
 TASK = "AIRelays"
 MAX_FILE_BYTES = 1024 * 1024

@@ -7,8 +7,6 @@ from html import escape
 
 from airelays.commands.service.words import ServiceWords
 
-__all__ = ["KINDS", "service_text"]
-
 KINDS = ("systemd", "launchd", "windows")
 
 # What the sandbox of the system unit hides, and what it leaves to the service's own user.

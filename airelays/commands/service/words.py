@@ -17,8 +17,6 @@ from airelays.settings.table import OPTIONS, env_names
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.context import CONFIG_ENV, find_places
 
-__all__ = ["ServiceWords", "check_words", "left_behind", "words_for"]
-
 _WRITTEN = ("--data-dir", "--logs-dir")
 # Control characters end a line of a unit and cannot stand in XML; surrogates are bytes that are no UTF-8.
 _UNFIT = "[\0-\x1f\x7f-\x9f\ud800-\udfff]"

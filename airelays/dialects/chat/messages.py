@@ -21,8 +21,6 @@ from airelays.dialects.checks import (
 from airelays.dialects.parts import content_parts, text_of
 from airelays.dialects.translated import Notes
 
-__all__ = ["MAX_MESSAGES", "MessageMap"]
-
 MAX_MESSAGES = 4096
 MAX_CALLS = 512
 _ROLES = "system, developer, user, assistant, tool or function"

@@ -8,8 +8,6 @@ from airelays.dialects.reply import reasoning_texts
 from airelays.dialects.stream.chunks import ChunkStream
 from airelays.dialects.stream.events import Delta, ascii_literal, encode, key_of
 
-__all__ = ["ChatStream"]
-
 _AFTER = b',"logprobs":null,"finish_reason":null}]'
 _CALL_KINDS = {"function_call": "function", "custom_tool_call": "custom"}
 _CALL_TEXTS = {"function": "arguments", "custom": "input"}

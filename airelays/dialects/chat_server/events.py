@@ -14,8 +14,6 @@ from airelays.dialects.chat_server.request import CUSTOM_INPUT
 from airelays.errors import UpstreamFault
 from airelays.protocol.sse import MAX_EVENT_BYTES, Parser
 
-__all__ = ["ChatEvents"]
-
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 

@@ -22,8 +22,6 @@ from airelays.dialects.checks import (
 from airelays.dialects.parts import content_parts
 from airelays.dialects.translated import Notes
 
-__all__ = ["MAX_ITEMS", "fill_references", "input_items"]
-
 # Agents resend their whole history; 8,192 items is twice what chat may hold in messages.
 MAX_ITEMS = 8192
 

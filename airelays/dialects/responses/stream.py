@@ -17,8 +17,6 @@ from airelays.dialects.translated import ReplyOptions
 from airelays.errors import RelayError
 from airelays.protocol.sse import MAX_EVENT_BYTES
 
-__all__ = ["ItemKeeper", "ResponsesStream"]
-
 _SEQUENCE = re.compile(rb'"sequence_number": ?([0-9]{1,15})')
 # On these the CLI acts (upstream-protocol.md 3.5); any other code means "try again" to it.
 _CODEX_CODES = frozenset(

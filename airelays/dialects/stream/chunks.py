@@ -18,8 +18,6 @@ from airelays.dialects.translated import ReplyOptions
 from airelays.errors import RelayError
 from airelays.protocol.sse import MAX_EVENT_BYTES
 
-__all__ = ["ChunkStream", "CompletionStream"]
-
 # Events that repeat what deltas or `output_item.done` say.
 _REPEATS = (
     "response.in_progress",

@@ -11,8 +11,6 @@ from airelays.dialects.stream.told import holds_error, tell
 from airelays.errors import UpstreamFault
 from airelays.protocol.sse import MAX_EVENT_BYTES
 
-__all__ = ["Collector"]
-
 # So many finished items and text deltas are kept unread: most answers are over before, and then most are needless.
 MAX_KEPT = 256
 _ITEM_DONE = b"event: response.output_item.done"

@@ -26,18 +26,6 @@ from airelays.protocol.chunked import encode_chunk
 from airelays.protocol.jsonio import compact_encoder, decode_with
 from airelays.protocol.sse import Parser
 
-__all__ = [
-    "DELTA",
-    "Delta",
-    "EventMap",
-    "ascii_literal",
-    "encode",
-    "is_utf8",
-    "key_of",
-    "raw_delta",
-    "skippable",
-]
-
 Delta = re.Match[bytes]
 
 _NUMBER = rb"(?:0|[1-9][0-9]{0,15})"

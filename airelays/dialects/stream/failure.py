@@ -11,16 +11,6 @@ from typing import Any
 
 from airelays.errors import RelayError, UpstreamFault, default_type
 
-__all__ = [
-    "classify",
-    "error_of",
-    "in_band",
-    "incomplete_stream",
-    "name_full_context",
-    "plain_words",
-    "too_deep",
-]
-
 MAX_MESSAGE_CHARS = 2000
 # LiteLLM, and with it aider and many agents, knows a full context by such a phrase only, not by the code.
 _CONTEXT_PHRASE = "this model's maximum context length is"

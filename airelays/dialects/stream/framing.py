@@ -10,8 +10,6 @@ import re
 
 from airelays.protocol.sse import too_large
 
-__all__ = ["BLANK", "Framing"]
-
 # Two line ends in a row; never the halves of one CRLF, for which the groups are atomic.
 BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 

@@ -14,8 +14,6 @@ from airelays.dialects.parts import MAX_IMAGE_BYTES, guess_media_type, image_typ
 from airelays.dialects.translated import FileRef
 from airelays.errors import ClientFault
 
-__all__ = ["MAX_INLINE_BYTES", "check_size", "fill"]
-
 MAX_INLINE_BYTES = 1_000_000
 
 _TEXT_TYPES = frozenset(

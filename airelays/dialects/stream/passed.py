@@ -22,8 +22,6 @@ from airelays.guard.redact import Redactor
 from airelays.model import Usage
 from airelays.protocol.sse import MAX_EVENT_BYTES
 
-__all__ = ["PassedChunks", "PassedEvents"]
-
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
 _DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
 _USED = re.compile(rb'"usage"\s*:\s*\{')

@@ -6,8 +6,6 @@ result does not depend on the pieces in which the text arrives.
 
 from __future__ import annotations
 
-__all__ = ["StopFilter", "cut"]
-
 
 class StopFilter:
     """Cuts a text that arrives in pieces at the first stop sequence.

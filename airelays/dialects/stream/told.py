@@ -17,17 +17,6 @@ from airelays.dialects.stream.framing import BLANK
 from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
 
-__all__ = [
-    "TOLD_BYTES",
-    "Look",
-    "holds_error",
-    "is_usual",
-    "look_through",
-    "tell",
-    "tell_answer",
-    "tell_errors",
-]
-
 # Of a failed answer that is longer, or that has a secret elsewhere, only these fields go on.
 TOLD_BYTES = 256 * 1024
 _KEPT = frozenset(

@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,10 @@ from airelays.dialects.takes import Takes
 from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Call, Fields, ResponseHead
-from airelays.net.client import Client, Response
-from airelays.settings.values import Settings, UpstreamSettings
-from airelays.upstream.base import Check, NetworkAnswer, Place, Upstream
+from airelays.net.client import Client
+from airelays.net.response import Response
+from airelays.settings.values import Settings
+from airelays.upstream.base import NetworkAnswer, Place, Upstream
 from airelays.upstream.chatgpt.body import TAKES, drop_encrypted, prepare, session_id
 from airelays.upstream.chatgpt.calls import (
     USER_AGENT,
@@ -66,17 +67,6 @@ def make_tokens(settings: Settings, warn: Callable[[str], None] | None = None) -
             await client.close()
 
     return Tokens(store, ask)
-
-
-def make(
-    settings: Settings,
-    own: UpstreamSettings,
-    *,
-    warn: Callable[[str], None] | None,
-    redactor: Callable[[], Redactor] | None,
-) -> ChatGPTUpstream:
-    """Make the upstream; see upstream.base.Maker."""
-    return ChatGPTUpstream(settings, name=own.name, warn=warn, redactor=redactor)
 
 
 @dataclass(slots=True)
@@ -209,12 +199,6 @@ class ChatGPTUpstream(Upstream):
             Place(f"upstream {self.name}", self._base),
             Place("sign-in", self.settings.issuer_base_url),
         ]
-
-    def checks(self, *, ask: bool) -> AsyncIterator[Check]:
-        """Yield what `doctor` finds on the way to ChatGPT."""
-        from airelays.upstream.chatgpt.checks import chatgpt_checks
-
-        return chatgpt_checks(self, ask=ask)
 
     async def close(self) -> None:
         """Close idle connections, after a running refresh is on disk."""

@@ -24,8 +24,6 @@ from airelays.protocol.http1 import (
 )
 from airelays.upstream.chatgpt.oauth import CALLBACK_PATH, TokenRefused
 
-__all__ = ["PORTS", "CallbackServer", "code_from_url"]
-
 # Both are registered with the client id.
 PORTS = (1455, 1457)
 HEAD_S = 10.0

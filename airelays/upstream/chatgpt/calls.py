@@ -14,22 +14,14 @@ from airelays import __version__
 from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Fields, ResponseHead
-from airelays.net.client import Client, Response
+from airelays.net.client import Client
+from airelays.net.response import Response
 from airelays.protocol.jsonio import loads_answer
 from airelays.upstream.chatgpt.faults import Refusal
 from airelays.upstream.chatgpt.oauth import ORIGINATOR
 from airelays.upstream.chatgpt.signin import SignIn
 from airelays.upstream.chatgpt.tokens import Tokens, rejected
 from airelays.upstream.encoding import encode
-
-__all__ = [
-    "MAX_JSON_BYTES",
-    "USER_AGENT",
-    "AccountCalls",
-    "account_fields",
-    "may_reconnect",
-    "read_refusal",
-]
 
 USER_AGENT = f"airelays/{__version__}"
 MAX_ERROR_BYTES = 64 * 1024

@@ -16,8 +16,6 @@ from airelays.credentials.secretfile import read_secret, write_private
 from airelays.errors import ConfigError, UpstreamFault
 from airelays.settings.record import Record
 
-__all__ = ["CLIENT_VERSION", "Catalogue", "Fetched"]
-
 # The catalogue depends on the version that asks. Raised with releases; upstream.client_version overrides.
 CLIENT_VERSION = "0.169.0"
 # After a failed fetch a stale copy is served for so long before the upstream is asked again.

@@ -9,17 +9,15 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airelays.errors import UpstreamFault
 from airelays.model import Call
 from airelays.net.address import split_url
-from airelays.net.client import Response
+from airelays.net.response import Response
 from airelays.upstream.base import Check
+from airelays.upstream.chatgpt.backend import ChatGPTUpstream
 from airelays.upstream.chatgpt.calls import USER_AGENT, read_refusal
-
-if TYPE_CHECKING:
-    from airelays.upstream.chatgpt.backend import ChatGPTUpstream
 
 # Tokens are refreshed five minutes before they expire: beyond that a wrong clock breaks the sign-in.
 CLOCK_WARN_S = 60.0

@@ -17,8 +17,6 @@ from airelays.guard.redact import Redactor
 from airelays.model import Fields, ResponseHead
 from airelays.upstream.chatgpt.signin import sign_in_fault
 
-__all__ = ["Refusal", "passed_fields"]
-
 MAX_TEXT = 512
 _SAFE_VALUE = re.compile(rb"[\x20-\x7e]{1,8192}")
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")

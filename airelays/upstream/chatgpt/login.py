@@ -23,8 +23,6 @@ from airelays.upstream.chatgpt.oauth import (
 )
 from airelays.upstream.chatgpt.signin import SignIn
 
-__all__ = ["PastedLogin", "browser_login", "device_login", "is_headless", "sign_in_from"]
-
 # RFC 8628 section 3.5.
 SLOWER_S = 5.0
 

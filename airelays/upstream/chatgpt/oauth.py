@@ -14,16 +14,6 @@ from airelays.model import Fields
 from airelays.net.client import Client
 from airelays.settings.record import Record
 
-__all__ = [
-    "CALLBACK_PATH",
-    "DeviceCode",
-    "Issuer",
-    "Pkce",
-    "SlowDown",
-    "TokenRefused",
-    "authorize_url",
-]
-
 CALLBACK_PATH = "/auth/callback"
 # The issuer knows this value together with the client id; another one fails at the consent page.
 ORIGINATOR = "codex_cli_rs"

@@ -16,8 +16,6 @@ from typing import Any, Literal
 
 from airelays.errors import ConfigError, UpstreamFault
 
-__all__ = ["SignIn", "SignInProblem", "read_claims", "sign_in_fault"]
-
 # Each is an error code, `upstream_auth_...`, with a row in airelays/docs/errors.md (tests/commands/test_docs.py).
 SignInProblem = Literal[
     "missing", "incomplete", "account_mismatch", "rejected", "refresh_failed", "error"

@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator
 
 from airelays.credentials.keyring import Keyring, KeyringFailure, find_keyring
 from airelays.credentials.lock import FileLock, LockUnsupported
-from airelays.credentials.secretfile import make_private_dir, read_secret, write_private
+from airelays.credentials.secretfile import read_secret, write_private
+from airelays.disk.folder import make_private_dir
 from airelays.errors import ConfigError
 from airelays.upstream.chatgpt.signin import SignIn
-
-__all__ = ["LOCK_WAIT_S", "SignInStore"]
 
 SERVICE = "AIRelays Auth"
 # Longer than a refresh may take, so that waiting for somebody else's usually ends with their token.

@@ -19,8 +19,6 @@ from airelays.upstream.chatgpt.oauth import TokenRefused
 from airelays.upstream.chatgpt.signin import SignIn, SignInProblem, sign_in_fault
 from airelays.upstream.chatgpt.store import LOCK_WAIT_S, SignInStore, Stamp
 
-__all__ = ["Tokens"]
-
 # How long a stat of the file answers for the next requests.
 STAMP_S = 1.0
 # After a passing failure nothing is asked for so long: with a token that still works, and without.

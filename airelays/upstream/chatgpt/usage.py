@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
-__all__ = ["limits_from_fields", "shape_usage", "window_label"]
-
 _CREDITS = (
     "has_credits",
     "unlimited",

@@ -11,8 +11,6 @@ from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Fields, ResponseHead
 
-__all__ = ["Refused", "lacks_api", "passed_fields"]
-
 # Of a longer error body only what names the failure goes on, without the keys of the server's own.
 MAX_WHOLE_BYTES = 64 * 1024
 MAX_TEXT_CHARS = 512

@@ -10,8 +10,6 @@ from airelays.net.malloc import return_large_blocks
 from airelays.net.response import Response
 from airelays.protocol.jsonio import loads_answer
 
-__all__ = ["OFF_LOOP_BYTES", "not_json", "read_answer"]
-
 # Parsing more than this takes milliseconds; clients must not wait for it.
 OFF_LOOP_BYTES = 1024 * 1024
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from airelays.upstream.demo.plan import Plan, ToolCall
 
-__all__ = ["encode_event", "events"]
-
 
 def encode_event(event: dict[str, Any]) -> bytes:
     """Return one SSE frame."""

@@ -7,8 +7,6 @@ import struct
 import zlib
 from typing import Any
 
-__all__ = ["draw", "image_answer"]
-
 EDGE = 64
 
 

@@ -13,8 +13,6 @@ from typing import Any
 from airelays.settings.record import Record
 from airelays.upstream.demo.sample import sample
 
-__all__ = ["SWITCHES", "Plan", "ToolCall", "make_plan"]
-
 SWITCHES = {
     "rate-limit": "status 429, rate_limit_exceeded, Retry-After 7",
     "quota": "status 429, usage_limit_reached, resets in an hour",

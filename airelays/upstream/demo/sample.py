@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["sample"]
-
 MAX_DEPTH = 12
 _FORMATS = {
     "date": "2026-01-02",

@@ -1,0 +1,36 @@
+"""Request bodies: JSON, decoded and within its bounds. Layer: app."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from airelays.net.malloc import return_large_blocks
+from airelays.net.request import Request
+from airelays.net.zstd import zstd_decoder
+from airelays.protocol.coding import check_coding, decode_body
+from airelays.protocol.jsonio import loads_object
+
+if TYPE_CHECKING:
+    from airelays.app.desk import Desk
+
+# Parsing and encoding more than this takes milliseconds; other clients must not wait for it.
+OFF_LOOP_BYTES = 1024 * 1024
+
+
+async def read_json(desk: Desk, request: Request) -> dict[str, Any]:
+    """Return the request's JSON object. Raises ClientFault for a body that is none, or is too large."""
+    limit = desk.settings.max_json_body_bytes
+    coding, zstd = request.head.get(b"content-encoding"), None
+    if coding is not None:
+        zstd = zstd_decoder() if coding.strip().lower() == b"zstd" else None
+        check_coding(coding, has_zstd=zstd is not None)
+    raw = await request.read_body(limit)
+    if coding is not None:
+        raw = await asyncio.to_thread(decode_body, raw, coding, limit, zstd)
+    if desk.notes.bodies:
+        desk.notes.body(request, raw)
+    if len(raw) > OFF_LOOP_BYTES:
+        return_large_blocks()
+        return await asyncio.to_thread(loads_object, raw, max_bytes=limit)
+    return loads_object(raw, max_bytes=limit)
