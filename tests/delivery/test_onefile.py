@@ -178,7 +178,7 @@ import inspect, linecache, runpy, sys, traceback
 space = runpy.run_path(sys.argv[1], run_name="one")
 carried = space["Carried"](sys.argv[1])
 sys.meta_path.insert(0, carried)
-import airelays.errors, airelays.settings.values.values.parse, airelays.app.pages as pages, h11._headers
+import airelays.errors, airelays.settings.parse, airelays.app.pages as pages, h11._headers
 mine = open(sys.argv[1], encoding="utf-8").read().split("\\n")
 for thing in (airelays.errors.error_body, airelays.errors.RelayError.to_object, h11._headers.get_comma_header):
     lines, first = inspect.getsourcelines(thing)

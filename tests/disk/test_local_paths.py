@@ -57,11 +57,11 @@ HARMLESS = {
     "app/relay.py: _check_method: path": "of the route.",
     "app/relay.py: _no_route: path": "of the request.",
     "app/unsupported.py: refuse: path": "of the route.",
-    "disk/state.py: storage_fault: error": "strerror without its file, or SQLite's text.",
-    "guard/uploads.py: too_large: max_file": "a number of bytes.",
+    "state/database.py: storage_fault: error": "strerror without its file, or SQLite's text.",
+    "state/quota.py: too_large: max_file": "a number of bytes.",
     "protocol/jsonio.py: _parse: error": "what is wrong in the request's JSON, and where.",
-    "translate/checks.py: fault: path": "where in the request's JSON the value stands.",
-    "translate/failure.py: classify: error": "the error object of the upstream.",
+    "dialects/checks.py: fault: path": "where in the request's JSON the value stands.",
+    "dialects/stream/failure.py: classify: error": "the error object of the upstream.",
     "upstream/chatgpt/oauth.py: _post: path": "of the issuer's URL.",
     "upstream/compatible/__init__.py: _fetch_models: _problem": "the message of a fault, or a time.",
 }
@@ -110,7 +110,18 @@ def suspects(path: Path) -> Iterator[str]:
 
 
 def test_no_error_for_clients_is_made_of_a_path() -> None:
-    rooms = ("app", "net", "upstream", "disk", "guard", "protocol", "translate")
+    rooms = (
+        "app",
+        "net",
+        "upstream",
+        "disk",
+        "guard",
+        "protocol",
+        "dialects",
+        "state",
+        "journal",
+        "credentials",
+    )
     found = {s for room in rooms for path in (PACKAGE / room).rglob("*.py") for s in suspects(path)}
     assert found == set(HARMLESS)
 

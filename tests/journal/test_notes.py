@@ -20,6 +20,7 @@ from airelays.journal.lines import (
 )
 from airelays.journal.notes import Pace, how_ended
 from airelays.model import Fields, Outcome, RequestHead, Usage
+from airelays.upstream.base import Answer
 
 AT = 1_772_600_400.25
 ID = "req_" + "0a" * 16
@@ -302,7 +303,7 @@ def test_a_shutdown_is_told_apart() -> None:
 
 def test_the_pace_of_a_stream_needs_one_look_at_the_clock_a_read() -> None:
     pace, outcome = Pace(), Outcome()
-    pace.note(outcome, 0.0, object())  # type: ignore[arg-type]
+    pace.note(outcome, 0.0, Answer())
     assert outcome.timings_ms == {}
     for _ in range(3):
         pace.read()
@@ -311,6 +312,6 @@ def test_the_pace_of_a_stream_needs_one_look_at_the_clock_a_read() -> None:
     pace.read()
     pace.token()
     assert pace.token_s == token_s
-    pace.note(outcome, pace.first_s - 1.0, object())  # type: ignore[arg-type]
+    pace.note(outcome, pace.first_s - 1.0, Answer())
     assert outcome.timings_ms["first_byte"] == pytest.approx(1000.0)
     assert set(outcome.timings_ms) == {"first_byte", "first_token", "longest_gap"}

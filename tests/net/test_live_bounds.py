@@ -217,7 +217,7 @@ def test_idle_connections_make_room_near_the_cap(tmp_path: Path) -> None:
         listener = listen(wiring, sockets)
         listener.start()
         relaxed_s = wiring._keep_alive_s()
-        crowd = [await asyncio.open_connection("127.0.0.1", wiring.port) for _ in range(4)]
+        crowd = [await asyncio.open_connection("127.0.0.1", wiring.desk.port) for _ in range(4)]
         for reader, writer in crowd:
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             await reader.readuntil(b"\r\n\r\n")
