@@ -18,7 +18,7 @@ from airelays.journal.retention import Policy, changed, log_facts, policy_to_cha
 from airelays.journal.writer import Journal
 from airelays.model import Route
 from airelays.net.request import Request
-from airelays.settings.values import is_loopback_host
+from airelays.settings.hosts import is_loopback
 
 if TYPE_CHECKING:
     from airelays.app.desk import OperatorDesk
@@ -31,7 +31,7 @@ async def page(desk: OperatorDesk, request: Request, route: Route, values: dict[
         desk.base_url,
         desk.upstreams.default_model(),
         needs_token=needs_token,
-        wide=not is_loopback_host(desk.settings.host),
+        wide=not is_loopback(desk.settings.host),
     )
     await request.reply(200, body, PAGE_FIELDS, b"text/html; charset=utf-8")
 

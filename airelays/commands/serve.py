@@ -17,9 +17,10 @@ from airelays.disk.outside import write_outside
 from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError
 from airelays.host.unblock import hears_unblock
+from airelays.settings.hosts import is_loopback
 from airelays.settings.kinds import KINDS
 from airelays.settings.load import check_listener
-from airelays.settings.values import Settings, client_base_url, is_loopback_host, is_wildcard_host
+from airelays.settings.values import Settings, client_base_url, is_wildcard_host
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
@@ -174,7 +175,7 @@ def _print_banner(console: Console, context: Context, addresses: list[tuple[str,
         console.field("Bearer auth", "disabled")
         console.field("Access mode", "open")
         console.field("Client key", "optional placeholder only")
-    if not is_loopback_host(settings.host) and not settings.allowed_hosts:
+    if not is_loopback(settings.host) and not settings.allowed_hosts:
         console.field("Note", "other machines need a name in security.allowed_hosts")
     _print_paste(console, context, url)
     console.out.flush()

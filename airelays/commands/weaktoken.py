@@ -5,7 +5,8 @@ from __future__ import annotations
 from airelays.credentials.token import remedy, weak_sentence
 from airelays.errors import ConfigError
 from airelays.guard.auth import weakness
-from airelays.settings.values import Settings, is_loopback_host
+from airelays.settings.hosts import is_loopback
+from airelays.settings.values import Settings
 from airelays.terminal.context import Context
 
 
@@ -24,7 +25,7 @@ def weak_warning(context: Context) -> str:
 def is_refused(settings: Settings) -> bool:
     """Whether a weak token is refused: beyond loopback, unless that was confirmed twice, as for open mode."""
     confirmed = settings.allow_weak_token and settings.allow_open_network
-    return not is_loopback_host(settings.host) and not confirmed
+    return not is_loopback(settings.host) and not confirmed
 
 
 def check_strength(context: Context) -> None:

@@ -19,6 +19,7 @@ from airelays.guard.blocklist import Blocklist
 from airelays.guard.bucket import Buckets
 from airelays.guard.limits import Lease, Leases
 from airelays.model import Peer, RequestHead, Route
+from airelays.settings.hosts import is_loopback
 from airelays.settings.values import Settings
 
 # The reason of a refusal that a person sees in a browser: it is answered with a page.
@@ -73,7 +74,7 @@ class Gate:
         self._hosts = _SIDES_OF_LOOPBACK | own | {h.lower() for h in settings.allowed_hosts}
         self._origins = frozenset(o.lower() for o in settings.allowed_origins)
         # On a loopback listener nobody else can come; a wider one follows network_scope.
-        self.scope = "loopback" if network.is_loopback(settings.host) else settings.network_scope
+        self.scope = "loopback" if is_loopback(settings.host) else settings.network_scope
         self._trusted: tuple[network.Network, ...] = (
             tuple(ip_network(text, strict=False) for text in settings.trusted_proxies)
             if settings.trust_x_forwarded_for

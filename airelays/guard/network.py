@@ -7,9 +7,10 @@ sockets. Layer: rules.
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from airelays.model import RequestHead
+from airelays.settings.hosts import parse_address
 
 SCOPES = ("loopback", "private", "any")
 
@@ -30,29 +31,6 @@ _PRIVATE: tuple[Network, ...] = tuple(
         "fe80::/10",
     )
 )
-
-
-@lru_cache(maxsize=1024)
-def parse_address(text: str) -> Address | None:
-    """Return the address in `text` (brackets, a zone and a v4-mapped prefix are undone), or None."""
-    text = text.strip()
-    if text.startswith("[") and text.endswith("]"):
-        text = text[1:-1]
-    try:
-        address = ip_address(text.split("%", 1)[0])
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
-
-
-def is_loopback(text: str) -> bool:
-    """Whether `text` is a loopback address or the name localhost."""
-    if text.lower() == "localhost":
-        return True
-    address = parse_address(text)
-    return address is not None and address.is_loopback
 
 
 @lru_cache(maxsize=1024)

@@ -60,17 +60,3 @@ def split_url(url: str) -> Target:
     authority = host if port == _DEFAULT_PORT[scheme] else f"{host}:{port}"
     target = match["target"] or "/"
     return Target(scheme, host.strip("[]").rstrip("."), port, authority, target)
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether `host` (a name or a literal without brackets) can only mean this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    if not (host.startswith("127.") or ":" in host):
-        return False
-    import ipaddress
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -17,7 +17,7 @@ from airelays.errors import UpstreamFault
 from airelays.net.address import Target
 from airelays.net.proxy import Proxy
 from airelays.protocol.http1 import encode_request_head, find_head_end, parse_response_head
-from airelays.settings.named import is_near
+from airelays.settings.hosts import is_near
 
 # RFC 8305 section 5: 250 ms between two attempts; the first family is not waited for longer.
 STAGGER_S = 0.25

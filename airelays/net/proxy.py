@@ -10,7 +10,8 @@ from base64 import b64encode
 from collections.abc import Mapping
 
 from airelays.errors import ConfigError, UpstreamFault
-from airelays.net.address import is_loopback, split_url
+from airelays.net.address import split_url
+from airelays.settings.hosts import is_loopback
 from airelays.settings.record import Record
 
 

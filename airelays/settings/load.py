@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airelays.errors import ConfigError, FlagError
+from airelays.settings.hosts import is_loopback
 from airelays.settings.kinds import KINDS
 from airelays.settings.named import (
     KNOWN_TABLES,
@@ -23,7 +24,7 @@ from airelays.settings.named import (
 from airelays.settings.parse import Places, from_text, from_toml, shown
 from airelays.settings.record import Record
 from airelays.settings.table import NO_EFFECT, OLDEST_PREFIX, OPTIONS, PREFIXES, Option, env_names
-from airelays.settings.values import Settings, is_loopback_host
+from airelays.settings.values import Settings
 
 # Environment variables that are no options: where the file is, and the relay token itself.
 OTHER_ENV = ("CONFIG", "BEARER_TOKEN")
@@ -220,11 +221,7 @@ def _spelled(attribute: str, origins: Mapping[str, Origin], path: str) -> str:
 
 def check_listener(settings: Settings) -> None:
     """Refuse to open a relay without token to other machines unless that was said twice."""
-    if (
-        settings.require_bearer_auth
-        or is_loopback_host(settings.host)
-        or settings.allow_open_network
-    ):
+    if settings.require_bearer_auth or is_loopback(settings.host) or settings.allow_open_network:
         return
     raise ConfigError(
         f"open mode on {settings.host} would let other machines use the relay without a token; "

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airelays.errors import ConfigError
+from airelays.settings.hosts import is_near, parse_address
 from airelays.settings.kinds import KINDS, NAMED_KIND
 from airelays.settings.parse import Places, from_toml, shown
 from airelays.settings.table import UPSTREAM_OPTIONS
@@ -152,7 +153,7 @@ def check_offline(settings: Settings, path: str) -> None:
         )
     for upstream in (settings.main_upstream, *settings.upstreams):
         host = _host_of(upstream.base_url)
-        if _is_literal(host) and not is_near(host):
+        if parse_address(host) is not None and not is_near(host):
             raise ConfigError(
                 f"{path}: upstream.offline is on and {upstream.name} is at {host}, "
                 "which is neither loopback nor private; remove one of the two"
@@ -162,26 +163,3 @@ def check_offline(settings: Settings, path: str) -> None:
 def _host_of(url: str) -> str:
     host = url.partition("://")[2].partition("/")[0]
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-
-
-def _is_literal(host: str) -> bool:
-    import ipaddress
-
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def is_near(host: str) -> bool:
-    """Whether `host` is `localhost`, or a loopback, private or link-local address."""
-    if host == "localhost":
-        return True
-    import ipaddress
-
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_private or address.is_link_local

@@ -7,6 +7,7 @@ says otherwise. No secret is ever held here: only where one is kept. Layer: word
 
 from __future__ import annotations
 
+from airelays.settings.hosts import is_loopback
 from airelays.settings.kinds import KINDS
 from airelays.settings.record import Record
 
@@ -181,20 +182,12 @@ class Settings(Record):
     @property
     def effective_network_scope(self) -> str:
         """ "loopback" when the listener is on loopback, else `network_scope`."""
-        return "loopback" if is_loopback_host(self.host) else self.network_scope
+        return "loopback" if is_loopback(self.host) else self.network_scope
 
     @property
     def base_url(self) -> str:
         """What a client on this machine is given as base URL; a wildcard listener is shown as loopback."""
         return client_base_url(self.host, self.port)
-
-
-def is_loopback_host(host: str) -> bool:
-    """Whether a `host` to listen on can be reached from this machine only."""
-    if host in ("localhost", "::1"):
-        return True
-    parts = host.split(".")
-    return len(parts) == 4 and parts[0] == "127" and all(p.isascii() and p.isdigit() for p in parts)
 
 
 def is_wildcard_host(host: str) -> bool:

@@ -115,7 +115,7 @@ LIMITS = (
     Defence(
         "A9",
         "a mapped address is its IPv4 address",
-        NETWORK,
+        "airelays/settings/hosts.py",
         "        return address.ipv4_mapped\n",
         "        return address\n",
         ("tests/guard/test_network.py::test_limits_are_keyed_by_address_or_by_64",),

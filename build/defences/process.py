@@ -78,8 +78,8 @@ PROCESS = (
         "P2",
         "open mode is not open to other machines unless told twice",
         CONFIG,
-        "        or settings.allow_open_network\n",
-        "        or True\n",
+        " or settings.allow_open_network:\n",
+        " or True:\n",
         (
             "tests/settings/test_config.py::test_open_mode_beyond_loopback_must_be_said_twice",
             "tests/net/test_security_page.py::test_open_mode_refuses_to_bind_wide_unless_told_twice",

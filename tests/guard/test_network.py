@@ -6,8 +6,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from airelays.guard.network import client_address, in_scope, is_loopback, limiter_key
+from airelays.guard.network import client_address, in_scope, limiter_key
 from airelays.model import RequestHead
+from airelays.settings.hosts import is_loopback
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 PROXIES = (*LOOPBACK, ip_network("10.0.0.0/8"))

@@ -10,9 +10,10 @@ import time
 import pytest
 
 from airelays.errors import ConfigError, UpstreamFault
-from airelays.net.address import is_loopback, split_url
+from airelays.net.address import split_url
 from airelays.net.proxy import ProxyRules
 from airelays.net.trust import Trust
+from airelays.settings.hosts import is_loopback
 from tests.fakes.authority import Authority
 
 

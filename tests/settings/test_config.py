@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airelays.errors import ConfigError
+from airelays.settings.hosts import is_loopback
 from airelays.settings.load import Loaded, Origin, check_listener, load, parse_toml
 from airelays.settings.parse import Places, listen_host
 from airelays.settings.table import OPTIONS, UPSTREAM_OPTIONS, by_attribute, env_names
@@ -20,7 +21,6 @@ from airelays.settings.values import (
     Settings,
     UpstreamSettings,
     client_base_url,
-    is_loopback_host,
 )
 from airelays.settings.write import render_config, toml_value
 
@@ -456,7 +456,7 @@ def test_open_mode_beyond_loopback_must_be_said_twice() -> None:
     ],
 )
 def test_what_counts_as_loopback(host: str, loopback: bool) -> None:
-    assert is_loopback_host(host) is loopback
+    assert is_loopback(host) is loopback
     expected = "loopback" if loopback else "private"
     assert Settings(host=host).effective_network_scope == expected
 
