@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from airelays.errors import ClientFault
+from airelays.model import Route
+from airelays.net.request import Request
+
+if TYPE_CHECKING:
+    from airelays.app.desk import Desk
+
 import asyncio
 from typing import TYPE_CHECKING, Any
 
 from airelays.net.malloc import return_large_blocks
-from airelays.net.request import Request
 from airelays.net.zstd import zstd_decoder
 from airelays.protocol.coding import check_coding, decode_body
 from airelays.protocol.jsonio import loads_object
@@ -34,3 +42,14 @@ async def read_json(desk: Desk, request: Request) -> dict[str, Any]:
         return_large_blocks()
         return await asyncio.to_thread(loads_object, raw, max_bytes=limit)
     return loads_object(raw, max_bytes=limit)
+
+
+async def refuse(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
+    """Say that this relay cannot do it, and that trying again will not help."""
+    kind = desk.settings.upstream_kind
+    raise ClientFault(
+        f"{route.path} is not offered: the upstream in use ({kind}) has no such API",
+        status=501,
+        code="unsupported_route",
+        should_retry=False,
+    )

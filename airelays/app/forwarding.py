@@ -11,9 +11,9 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from airelays.app.bodies import refuse
 from airelays.app.streaming import StreamPump
 from airelays.app.targets import Body, try_targets
-from airelays.app.unsupported import refuse
 from airelays.dialects.parameters import refuse_tools
 from airelays.dialects.reply import ReplyMap
 from airelays.dialects.responses.stream import ResponsesStream

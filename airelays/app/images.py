@@ -8,9 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airelays.app.bodies import read_json
+from airelays.app.bodies import read_json, refuse
 from airelays.app.streaming import STREAM_FIELDS
-from airelays.app.unsupported import refuse
 from airelays.dialects.checks import fault, want_text
 from airelays.dialects.images import ImageRequest, from_images, image_events, need_images, to_images
 from airelays.dialects.parts import MAX_IMAGE_BYTES, check_image_url, image_type

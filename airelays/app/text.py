@@ -208,11 +208,11 @@ async def _stream(
         tap, ping_s = desk.notes.tap(request), desk.settings.ping_seconds
         reply.redactor = desk.notes.redactor
         if turn is not None:
-            from airelays.app.turnpump import TurnPump
+            from airelays.app.streaming import TurnPump
 
             pump: StreamPump = TurnPump(request, answer, reply, turn, ping_s=ping_s, tap=tap)
         elif keep:
-            from airelays.app.turnpump import KeepingPump
+            from airelays.app.streaming import KeepingPump
 
             pump = KeepingPump(request, answer, reply, ping_s=ping_s, tap=tap)
             pump.keep = desk.turns.keeper(translated)

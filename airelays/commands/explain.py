@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from airelays.commands.logview import seconds_text, tokens_a_second, when
+from airelays.commands.logs import seconds_text, tokens_a_second, when
 from airelays.credentials.as_owner import denied
 from airelays.errors import ConfigError, FlagError
 from airelays.journal.files import check_folders, list_files, parse_line, read_lines

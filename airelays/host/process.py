@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
 import sys
@@ -17,7 +18,6 @@ from airelays.credentials.token import TokenSource
 from airelays.errors import ConfigError, RelayError
 from airelays.host.looplag import LagWatch
 from airelays.host.onefile import clean_up_after, follow_loader
-from airelays.host.systemd import tell_manager
 from airelays.net.listener import Listener, bind
 from airelays.settings.values import Settings
 
@@ -174,3 +174,20 @@ def _raise_descriptor_limit(connections: int) -> None:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def tell_manager(state: str) -> bool:
+    """Send `state` ("READY=1", "STOPPING=1"); return whether somebody was told. Never fails."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
+        return False
+    # A name that begins with @ is one of Linux's abstract sockets: there it begins with a zero byte.
+    address = "\0" + path[1:] if path.startswith("@") else path
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.connect(address)
+            sock.send(state.encode())
+    except OSError:
+        return False
+    return True

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from airelays.commands.explain import timeline, verdict
-from airelays.commands.logview import View, seconds_text, tokens_a_second, when
+from airelays.commands.logs import View, seconds_text, tokens_a_second, when
 from airelays.credentials.lock import FileLock
 from airelays.journal.files import hour_path
 from airelays.terminal.console import Console

@@ -56,7 +56,7 @@ HARMLESS = {
     "app/operator.py: relay_logging: error": "becomes `local`.",
     "app/relay.py: _check_method: path": "of the route.",
     "app/relay.py: _no_route: path": "of the request.",
-    "app/unsupported.py: refuse: path": "of the route.",
+    "app/bodies.py: refuse: path": "of the route.",
     "state/database.py: storage_fault: error": "strerror without its file, or SQLite's text.",
     "state/quota.py: too_large: max_file": "a number of bytes.",
     "protocol/jsonio.py: _parse: error": "what is wrong in the request's JSON, and where.",

@@ -19,7 +19,6 @@ from contextlib import asynccontextmanager
 
 from airelays.app.pages import PAGES, page_text
 from airelays.app.relay import Relay
-from airelays.commands.throwaway import CERTIFICATE, KEY
 from airelays.credentials.token import TokenSource
 from airelays.errors import ConfigError, RelayError
 from airelays.host.process import listen
@@ -291,3 +290,29 @@ async def _relay(folder: str, upstream_port: int, token: str) -> AsyncIterator[i
         await listener.drain(1.0, RelayError("the self-test is over", status=503))
         await relay.close()
         await asyncio.to_thread(relay.notes.close)
+
+
+KEY = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgpPYKYihX/3ZCcYvJ
+OZagumRm3FW7ZbXycBA8t8+NwjqhRANCAAT46pVGYCilJiIf/zSwYsB9rYoHaoxQ
+snlr5o2/hXCKMfZU0Pzvgo9nrj0kESLIF4bA7xqptK+K1OP9jMe2LZ8r
+-----END PRIVATE KEY-----
+"""
+
+CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIICGDCCAb2gAwIBAgIUI7EWFAF5CSUTmJrkNVJmanUDkV8wCgYIKoZIzj0EAwIw
+QDEqMCgGA1UECgwhQUlSZWxheXMgc2VsZi10ZXN0LCB3b3J0aCBub3RoaW5nMRIw
+EAYDVQQDDAlsb2NhbGhvc3QwIBcNMDAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAw
+MDBaMEAxKjAoBgNVBAoMIUFJUmVsYXlzIHNlbGYtdGVzdCwgd29ydGggbm90aGlu
+ZzESMBAGA1UEAwwJbG9jYWxob3N0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
++OqVRmAopSYiH/80sGLAfa2KB2qMULJ5a+aNv4VwijH2VND874KPZ649JBEiyBeG
+wO8aqbSvitTj/YzHti2fK6OBkjCBjzAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8A
+AAEwDAYDVR0TAQH/BAIwADAOBgNVHQ8BAf8EBAMCB4AwEwYDVR0lBAwwCgYIKwYB
+BQUHAwEwHQYDVR0OBBYEFOvbjTLQuH2VPmWo+HjqxDeQO+XuMB8GA1UdIwQYMBaA
+FOvbjTLQuH2VPmWo+HjqxDeQO+XuMAoGCCqGSM49BAMCA0kAMEYCIQD+62ADqWAI
+f4RW68KUGZW1Jc0Wl6AOG933ozwruPzm1AIhAPdKK/lyT9QxtPAlTg8K5kLMHV15
+wUKMB6rZwxzKUBXS
+-----END CERTIFICATE-----
+"""

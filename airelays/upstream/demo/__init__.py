@@ -84,7 +84,7 @@ class Demo(Upstream):
 
     async def image(self, operation: str, body: dict[str, Any]) -> tuple[dict[str, Any], Fields]:
         """Draw one small picture. The switches that fail before an answer work in the prompt, too."""
-        from airelays.upstream.demo.image import image_answer
+        from airelays.upstream.demo.sample import image_answer
 
         asked = {"input": [{"type": "message", "role": "user", "content": body.get("prompt")}]}
         _raise_switched(make_plan(asked, reasoning=False))
