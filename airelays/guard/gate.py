@@ -15,9 +15,7 @@ from typing import Any, NamedTuple
 
 from airelays.errors import ClientFault
 from airelays.guard import auth, browser, network
-from airelays.guard.blocklist import Blocklist
-from airelays.guard.bucket import Buckets
-from airelays.guard.limits import Lease, Leases
+from airelays.guard.limits import Blocklist, Buckets, Lease, Leases
 from airelays.model import Peer, RequestHead, Route
 from airelays.settings.hosts import is_loopback
 from airelays.settings.values import Settings

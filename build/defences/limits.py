@@ -7,8 +7,8 @@ import ast
 from change import always, before, call, dropped, expression, instead, never, removed, text
 from entry import Defence
 
-BLOCKLIST = "airelays/guard/blocklist.py"
-BUCKET = "airelays/guard/bucket.py"
+BLOCKLIST = "airelays/guard/limits.py"
+BUCKET = "airelays/guard/limits.py"
 GATE = "airelays/guard/gate.py"
 LEASES = "airelays/guard/limits.py"
 NETWORK = "airelays/guard/network.py"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airelays.guard.blocklist import MAX_CLIENTS, Blocklist
+from airelays.guard.limits import MAX_CLIENTS, Blocklist
 
 
 def failing(count: int, *, at_s: float = 0.0) -> tuple[Blocklist, list[bool]]:

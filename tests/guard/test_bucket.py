@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airelays.guard.bucket import MAX_CLIENTS, Buckets
+from airelays.guard.limits import MAX_CLIENTS, Buckets
 
 
 def test_a_burst_is_allowed_and_no_more() -> None:
