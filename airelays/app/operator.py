@@ -138,6 +138,7 @@ def _security(desk: OperatorDesk, request: Request, token: bytes | None) -> dict
             "ip": client,
             "allowance_remaining": round(gate.buckets.level(key, now_s), 3),
             "active_requests": gate.leases.in_use(key),
+            "waiting_requests": gate.leases.waiting_for(key),
             "failed_auth_attempts": gate.blocklist.failures(key, now_s),
             "blocked_for_seconds": round(gate.blocklist.blocked_for_s(key, now_s), 3),
         },

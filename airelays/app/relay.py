@@ -14,10 +14,12 @@ from functools import partial
 
 from airelays.app.desk import OperatorDesk
 from airelays.app.preflight import answer_preflight, grant_origin
+from airelays.app.queue import Queue
 from airelays.app.routes import KNOWN_METHODS, Routes, family_of
 from airelays.credentials.token import TokenSource
-from airelays.errors import ClientFault, ConfigError
-from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Gate, Refused
+from airelays.errors import ClientFault, ConfigError, RelayError
+from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, Refused, check_length
+from airelays.guard.limits import Lease
 from airelays.guard.network import limiter_key
 from airelays.host import unblock
 from airelays.journal.notes import Recorder
@@ -69,6 +71,7 @@ class Relay:
         )
         self.complain = complain
         self.stopping = False
+        self._queue = Queue(self.desk.gate)
         self._routes = Routes()
         self._handlers: dict[str, Handler] = {}
         self._heads = HeadCache()
@@ -97,6 +100,11 @@ class Relay:
             self.notes.configure(desk.settings)
         self.complain(reload_text(taken, left, saved_policy(desk.settings.logs_dir)))
         self.notes.event("settings_reloaded", "reload", taken=taken, need_restart=left)
+
+    def begin_to_stop(self, error: RelayError) -> None:
+        """Keep no connection alive and let nobody wait for a slot: who does is answered with `error`."""
+        self.stopping = True
+        self._queue.stop(error)
 
     async def close(self) -> None:
         """Let go of the upstreams and the store. What is still to be written down is `notes.close`'s."""
@@ -155,21 +163,34 @@ class Relay:
                 route,
                 time.monotonic(),
                 token=token,
-                max_body_bytes=self._max_body_bytes(route),
                 here=request.connection.here,
                 family=family_of(head.path),
             )
+            lease = await self._slot(request, admission, route)
         except Refused as refused:
             self._refused(request, refused)
             if refused.reason != DOCS_WITHOUT_TOKEN:
                 raise
             await self._show_way_to_docs(request, refused)
             return
-        self.notes.begin(request, route, admission.client)
         try:
+            self.notes.begin(request, route, admission.client)
             await self._admitted(request, route, values)
         finally:
-            admission.lease.release()
+            lease.release()
+
+    async def _slot(self, request: Request, admission: Admission, route: Route | None) -> Lease:
+        """Return the request's slot, waited for if need be. Raises Refused; the slot is given back then."""
+        lease = admission.lease
+        if lease is None:
+            seconds = 0.0 if self.stopping else self.desk.settings.queue_seconds
+            lease = await self._queue.slot(request, admission, seconds)
+        try:
+            check_length(request.head, self._max_body_bytes(route))
+        except Refused:
+            lease.release()
+            raise
+        return lease
 
     async def _show_way_to_docs(self, request: Request, refused: Refused) -> None:
         from airelays.app.docpages import closed_page

@@ -41,10 +41,15 @@ class Refused(ClientFault):
 
 
 class Admission(NamedTuple):
-    """An admitted request: the client's address, and the slot to release at its very end."""
+    """An admitted request: the client's address, its key, and the slot to release at its very end.
+
+    `lease` is None where every slot of the key is taken: the request may wait for one (`Leases.wait`), and is
+    `Gate.too_busy` otherwise.
+    """
 
     client: str
-    lease: Lease
+    key: str
+    lease: Lease | None
 
 
 class Gate:
@@ -91,7 +96,6 @@ class Gate:
         now_s: float,
         *,
         token: bytes | None,
-        max_body_bytes: int,
         here: str = "",
         family: str = "/v1",
     ) -> Admission:
@@ -105,26 +109,14 @@ class Gate:
         self.check_browser(head, route, here, token)
         self.check_scope(client)
         if route is not None and route.open:
-            return Admission(client, Lease(None, ""))
+            return Admission(client, "", Lease(None, ""))
         key = network.limiter_key(client)
         if self._settings.require_bearer_auth:
             self._check_token(head, key, now_s, token, family)
         elif head.method in ("POST", "PUT", "PATCH"):
             _require_json(head, route)
         self._check_rate(key, now_s)
-        try:
-            lease = self._take_slot(key)
-        except Refused:
-            self.buckets.give_back(
-                key
-            )  # who waits for a slot must not run out of requests meanwhile
-            raise
-        try:
-            _check_length(head, max_body_bytes)
-        except Refused:
-            lease.release()
-            raise
-        return Admission(client, lease)
+        return Admission(client, key, self.leases.take(key))
 
     def check_browser(
         self, head: RequestHead, route: Route | None, here: str, token: bytes | None
@@ -235,18 +227,20 @@ class Gate:
                 retry_after_s=wait_s,
             )
 
-    def _take_slot(self, key: str) -> Lease:
-        lease = self.leases.take(key)
-        if lease is None:
-            raise Refused(
-                f"{self.leases.limit} requests of this address are running, the most at a time; "
-                "try again when one has ended",
-                "concurrency_limit",
-                status=429,
-                code="too_many_concurrent_requests",
-                retry_after_s=1.0,
-            )
-        return lease
+    def too_busy(self, key: str) -> Refused:
+        """Return the refusal of a request that got no slot; its rate token is given back."""
+        self.buckets.give_back(key)
+        limit, seconds = self.leases.limit, self._settings.queue_seconds
+        waited = f" and none of them ended within {seconds:g} s" if seconds else ""
+        return Refused(
+            f"{limit} requests of this address are running{waited}; try again, or raise "
+            "security.concurrent_requests_per_ip (how many run at a time) or security.queue_seconds (how long a "
+            "request waits)",
+            "concurrency_limit",
+            status=429,
+            code="too_many_concurrent_requests",
+            retry_after_s=1.0,
+        )
 
 
 def _check_attempt(head: RequestHead, family: str) -> None:
@@ -288,7 +282,7 @@ def _require_json(head: RequestHead, route: Route | None) -> None:
         )
 
 
-def _check_length(head: RequestHead, max_body_bytes: int) -> None:
+def check_length(head: RequestHead, max_body_bytes: int) -> None:
     if head.content_length is not None and head.content_length > max_body_bytes:
         raise Refused(
             f"request body is {head.content_length:,} bytes; this route accepts at most "

@@ -5,7 +5,12 @@ Bounded in memory and constant in time. Layer: rules.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+# Requests that wait for a slot hold their head and nothing else.
+MAX_WAITING = 32
+MAX_WAITING_IN_ALL = 256
 
 
 class Lease:
@@ -24,19 +29,39 @@ class Lease:
             leases._give_back(self.key)
 
 
-class Leases:
-    """At most `limit` slots a key. The table holds only keys with a slot in use."""
+class Place:
+    """One request's place in the queue for a slot of its key; `wake` gets the slot when its turn has come."""
 
-    __slots__ = ("_in_use", "limit")
+    __slots__ = ("_leases", "key", "wake")
+
+    def __init__(self, leases: Leases, key: str, wake: Callable[[Lease], None]) -> None:
+        self._leases = leases
+        self.key = key
+        self.wake = wake
+
+    def leave(self) -> None:
+        """Wait no longer; of no effect once the slot was given."""
+        self._leases._leave(self)
+
+
+class Leases:
+    """At most `limit` slots per key; who finds none can wait for one, first come, first served.
+
+    At most MAX_WAITING wait per key and MAX_WAITING_IN_ALL together. The tables hold only keys with a slot in use.
+    """
+
+    __slots__ = ("_in_use", "_places", "limit", "waiting")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.waiting = 0
         self._in_use: dict[str, int] = {}
+        self._places: dict[str, deque[Place]] = {}
 
     def take(self, key: str) -> Lease | None:
-        """Return a slot, or None when `key` holds `limit` already. A refusal changes nothing."""
+        """Return a slot, or None when `key` holds `limit` already, or others wait. A refusal changes nothing."""
         used = self._in_use.get(key, 0)
-        if used >= self.limit:
+        if used >= self.limit or key in self._places:
             return None
         self._in_use[key] = used + 1
         return Lease(self, key)
@@ -45,8 +70,40 @@ class Leases:
         """Return how many slots `key` holds."""
         return self._in_use.get(key, 0)
 
+    def waiting_for(self, key: str) -> int:
+        """Return how many requests wait for a slot of `key`."""
+        return len(self._places.get(key, ()))
+
+    def wait(self, key: str, wake: Callable[[Lease], None]) -> Place | None:
+        """Return a place in the queue of `key`, or None when there is none left."""
+        queue = self._places.get(key)
+        if self.waiting >= MAX_WAITING_IN_ALL or (queue and len(queue) >= MAX_WAITING):
+            return None
+        place = Place(self, key, wake)
+        self._places.setdefault(key, deque()).append(place)
+        self.waiting += 1
+        return place
+
+    def _leave(self, place: Place) -> None:
+        queue = self._places.get(place.key)
+        if queue is None or place not in queue:
+            return
+        queue.remove(place)
+        self._forget(place.key, queue)
+
+    def _forget(self, key: str, queue: deque[Place]) -> None:
+        self.waiting -= 1
+        if not queue:
+            del self._places[key]
+
     def _give_back(self, key: str) -> None:
         left = self._in_use.get(key, 0) - 1
+        queue = self._places.get(key)
+        if queue and left < self.limit:
+            place = queue.popleft()
+            self._forget(key, queue)
+            place.wake(Lease(self, key))  # the slot changes hands; nobody can come in between
+            return
         if left > 0:
             self._in_use[key] = left
         else:

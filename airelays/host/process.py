@@ -77,7 +77,7 @@ async def _serve(
     await stop.wait()
     lag.close()
     tell_manager("STOPPING=1")
-    relay.stopping = True
+    relay.begin_to_stop(shutting_down())
     await listener.stop_accepting()
     await _drain(listener, force, settings.drain_seconds)
     await relay.close()
@@ -119,14 +119,19 @@ def listen(relay: Relay, sockets: list[socket.socket]) -> Listener:
     return relay.desk.listener
 
 
-async def _drain(listener: Listener, force: asyncio.Event, seconds: float) -> None:
-    """Let running requests finish for `seconds`, or until a second signal; then end each with a typed error."""
-    last_word = RelayError(
+def shutting_down() -> RelayError:
+    """Return what a request that cannot end any more is answered with."""
+    return RelayError(
         "the relay is shutting down; send the request again when it is back",
         status=503,
         code="relay_shutting_down",
         retry_after_s=1.0,
     )
+
+
+async def _drain(listener: Listener, force: asyncio.Event, seconds: float) -> None:
+    """Let running requests finish for `seconds`, or until a second signal; then end each with a typed error."""
+    last_word = shutting_down()
     draining = asyncio.create_task(listener.drain(seconds, last_word), name="drain")
     forcing = asyncio.create_task(force.wait(), name="force")
     await asyncio.wait([draining, forcing], return_when=asyncio.FIRST_COMPLETED)

@@ -15,6 +15,7 @@ RELOADABLE = POLICY | frozenset(
         "allowed_origins",
         "body_gap_seconds",
         "concurrent_requests_per_ip",
+        "queue_seconds",
         "failed_auth_block_scope",
         "failed_auth_block_seconds",
         "failed_auth_max_attempts",

@@ -213,6 +213,8 @@ _TABLE = (
            low=1, high=1_000_000),
     Option("security.concurrent_requests_per_ip",
            "Requests of one address that run at the same time.", low=1, high=100_000),
+    Option("security.queue_seconds",
+           "How long a request waits when all of its address are taken; 0 refuses it at once.", low=0, high=3600),
     Option("security.failed_auth_window_seconds", "Window in which failed attempts are counted.",
            low=1, high=86_400),
     Option("security.failed_auth_max_attempts",

@@ -109,6 +109,7 @@ class Settings(Record):
     rate_limit_per_minute: int = 120
     rate_limit_burst: int = 40
     concurrent_requests_per_ip: int = 8
+    queue_seconds: float = 10.0
     failed_auth_window_seconds: int = 300
     failed_auth_max_attempts: int = 8
     failed_auth_block_seconds: int = 900

@@ -274,12 +274,26 @@ LIMITS = (
     Defence(
         "A12",
         "a refusal behind the slot gives it back",
-        GATE,
-        "Gate.admit",
+        "airelays/app/relay.py",
+        "Relay._slot",
         removed("release"),
-        (
-            "tests/guard/test_gate.py::test_a_declared_length_is_checked_last_and_gives_its_slot_back",
-        ),
+        ("tests/app/test_queue.py::test_a_request_that_is_too_long_gives_its_slot_back",),
+    ),
+    Defence(
+        "A10",
+        "requests wait in the order of coming",
+        "airelays/guard/limits.py",
+        "Leases.take",
+        never("_places"),
+        ("tests/guard/test_queue.py::test_a_slot_goes_to_who_came_first",),
+    ),
+    Defence(
+        "A10",
+        "only so many requests wait",
+        "airelays/guard/limits.py",
+        "Leases.wait",
+        never("MAX_WAITING_IN_ALL"),
+        ("tests/guard/test_queue.py::test_the_queue_is_bounded_per_key_and_in_all",),
     ),
     Defence(
         "A13",

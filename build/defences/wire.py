@@ -290,11 +290,9 @@ WIRE = (
         "W6",
         "a declared length is judged before the body",
         "airelays/guard/gate.py",
-        "_check_length",
+        "check_length",
         never("content_length"),
-        (
-            "tests/guard/test_gate.py::test_a_declared_length_is_checked_last_and_gives_its_slot_back",
-        ),
+        ("tests/guard/test_gate.py::test_a_declared_length_is_checked_last",),
     ),
     Defence(
         "W6",

@@ -261,7 +261,12 @@ def test_the_burst_is_40_and_the_wait_is_true(relay: Relay) -> None:
     assert reply.headers["retry-after"] == "1"
 
 
-def test_eight_run_at_once_and_a_stream_holds_its_slot(relay: Relay) -> None:
+def test_eight_run_at_once_and_a_stream_holds_its_slot(tmp_path: Path) -> None:
+    with running(tmp_path, env={"AIRELAYS_QUEUE_SECONDS": "0"}) as relay:
+        hold_eight(relay)
+
+
+def hold_eight(relay: Relay) -> None:
     wires = [relay.connect() for _ in range(8)]
     body = chat("a b demo:stall", stream=True)
     for wire in wires:

@@ -21,7 +21,7 @@ from airelays.app.pages import PAGES, page_text
 from airelays.app.relay import Relay
 from airelays.credentials.token import TokenSource
 from airelays.errors import ConfigError, RelayError
-from airelays.host.process import listen
+from airelays.host.process import listen, shutting_down
 from airelays.net.listener import bind
 from airelays.net.trust import Trust
 from airelays.settings.values import Settings
@@ -285,7 +285,7 @@ async def _relay(folder: str, upstream_port: int, token: str) -> AsyncIterator[i
     try:
         yield relay.desk.port
     finally:
-        relay.stopping = True
+        relay.begin_to_stop(shutting_down())
         await listener.stop_accepting()
         await listener.drain(1.0, RelayError("the self-test is over", status=503))
         await relay.close()

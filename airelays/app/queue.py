@@ -1,0 +1,95 @@
+"""Waiting for a slot: a request whose address has all of its own running waits its turn, with only its head read.
+
+The order is that of coming. It holds no body and has sent no 100 Continue, so it costs its head. Layer: app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from airelays.errors import RelayError
+from airelays.guard.gate import Admission, Gate
+from airelays.guard.limits import Lease
+from airelays.net.request import Request
+
+# A client that shuts its sending side is mostly gone; one that only half closes gets its answer if its turn is near.
+HALF_CLOSED_SECONDS = 0.9
+
+
+class Queue:
+    """The requests that wait. `stop` ends the waiting of all."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._waiting: set[asyncio.Future[Lease]] = set()
+
+    async def slot(self, request: Request, admission: Admission, seconds: float) -> Lease:
+        """Return a slot for `request` as soon as there is one.
+
+        Raises Refused when none came within `seconds` or too many wait, and what `stop` was told. The rate token
+        is given back then; also when the client leaves.
+        """
+        loop, key = request.connection.loop, admission.key
+        turn: asyncio.Future[Lease] = loop.create_future()
+
+        def wake(lease: Lease) -> None:
+            if turn.done():
+                lease.release()
+            else:
+                turn.set_result(lease)
+
+        place = self._gate.leases.wait(key, wake) if seconds > 0 else None
+        if place is None:
+            raise self._gate.too_busy(key)
+        started_s, leaving = loop.time(), _Leaving(request)
+        self._waiting.add(turn)
+        try:
+            async with asyncio.timeout(seconds):
+                lease = await turn
+        except TimeoutError:
+            _let_go(turn)
+            raise self._gate.too_busy(key) from None
+        except BaseException:
+            self._gate.buckets.give_back(key)
+            _let_go(turn)
+            raise
+        finally:
+            self._waiting.discard(turn)
+            place.leave()
+            leaving.forget()
+        request.outcome.timings_ms["queue"] = (loop.time() - started_s) * 1000
+        return lease
+
+    def stop(self, error: RelayError) -> None:
+        """Answer whoever waits with `error`, now."""
+        for turn in list(self._waiting):
+            if not turn.done():
+                turn.set_exception(error)
+
+
+class _Leaving:
+    """Drops the connection of a waiting client that has ended its side, unless it gets its turn soon."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._timer: asyncio.TimerHandle | None = None
+        request.on_eof = self._ended
+        if request.connection.at_eof:
+            self._ended()
+
+    def _ended(self) -> None:
+        connection = self._request.connection
+        if self._timer is None:
+            self._timer = connection.loop.call_later(HALF_CLOSED_SECONDS, connection.abort)
+
+    def forget(self) -> None:
+        """The waiting is over."""
+        self._request.on_eof = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _let_go(turn: asyncio.Future[Lease]) -> None:
+    """Give a slot back that came in the moment in which the waiting ended."""
+    if turn.done() and not turn.cancelled() and turn.exception() is None:
+        turn.result().release()
