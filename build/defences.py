@@ -3,6 +3,7 @@
 For every row of the table of threats (W1 to P6; the entries stand in build/defences/) the tracked files of the
 working tree are copied, one defence is replaced there by what a careless change would leave of it, and the tests
 that are named with it run. At least one must fail. First all of them run once with nothing taken away, and must pass.
+An entry names a file, a function and a change (build/defences/change.py); `--show` prints what each would do.
 
 The exit code is 0 only when every defence was missed. A test run that hangs or breaks counts as a failure, and says
 so. `--no-baseline` leaves the first run out.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import os
 import re
 import shutil
@@ -33,6 +35,7 @@ sys.path.insert(0, str(ROOT / "build" / "defences"))
 
 from bodies import BODIES  # noqa: E402 - the tables' folder is on the path only now
 from caller import CALLER  # noqa: E402
+from change import Stale  # noqa: E402
 from connections import CONNECTIONS  # noqa: E402
 from echoes import ECHOES  # noqa: E402
 from entry import Defence  # noqa: E402
@@ -77,6 +80,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="build/defences.py")
     parser.add_argument("rows", metavar="ROW", nargs="*", help="W1, A4 and so on; all when none")
     parser.add_argument("--list", action="store_true", help="print the entries, try nothing")
+    parser.add_argument("--show", action="store_true", help="print the changes, try nothing")
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="so many at a time")
     parser.add_argument("--no-baseline", action="store_true", help="skip the run with no change")
     given = parser.parse_args(arguments)
@@ -84,6 +88,9 @@ def main(arguments: Sequence[str]) -> int:
     if unknown:
         parser.error(f"no entry is of row {', '.join(sorted(unknown))}")
     chosen = [d for d in DEFENCES if not given.rows or d.row in given.rows]
+    if given.show:
+        print("\n".join(map(shown, chosen)))
+        return 0
     if given.list:
         print(table([Finding(d, d.file, "") for d in chosen]))
         return 0
@@ -150,10 +157,12 @@ def try_all(chosen: Sequence[Defence], jobs: int) -> list[Finding]:
 def try_one(folder: Path, defence: Defence) -> Finding:
     """Take one defence away in `folder`, run its tests there, put it back."""
     path = folder / defence.file
-    whole = path.read_text(encoding="utf-8") if path.is_file() else ""
-    if whole.count(defence.old) != 1:
-        return Finding(defence, "STALE", f"the text stands {whole.count(defence.old)} times")
-    path.write_text(whole.replace(defence.old, defence.new), encoding="utf-8")
+    try:
+        without = defence.taken_from(folder)
+    except (OSError, Stale) as error:
+        return Finding(defence, "STALE", str(error))
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(without, encoding="utf-8")
     try:
         code, said = run_tests(folder, defence.tests, defence.flags, TIMEOUT_S)
     finally:
@@ -165,6 +174,14 @@ def try_one(folder: Path, defence: Defence) -> Finding:
         return Finding(defence, "NO SUCH TEST", said.strip().splitlines()[-1])
     by = test[1].partition("[")[0] if test is not None else f"exit code {code}"
     return Finding(defence, "noticed" if code == FAILED and test else "noticed, run broken", by)
+
+
+def shown(defence: Defence) -> str:
+    """Return what taking one defence away changes, as a diff."""
+    before = (ROOT / defence.file).read_text(encoding="utf-8").splitlines()
+    after = defence.taken_from(ROOT).splitlines()
+    lines = list(difflib.unified_diff(before, after, lineterm="", n=0))[2:]
+    return "\n".join([f"{defence.row} {defence.name}: {defence.file}", *lines, ""])
 
 
 def copy_tree(folder: Path) -> None:
