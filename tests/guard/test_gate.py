@@ -231,7 +231,7 @@ def test_a_host_can_be_listed() -> None:
 
 
 def test_http_1_0_without_host_needs_the_token_even_for_open_routes() -> None:
-    old = {"host": "", "version": "1.0", "method": "GET", "length": None}
+    old: dict[str, Any] = {"host": "", "version": "1.0", "method": "GET", "length": None}
     assert admit(gate(), request(**old), route=OPEN)
     assert refused(gate(), request(token=None, **old), route=OPEN).status == 421
 
