@@ -295,7 +295,7 @@ class Streams(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("name", MAPS)
 def test_any_order_ends_truthfully(name: str) -> None:
-    machine = type(f"Streams_{name}", (Streams,), {"name": name})
+    machine: Any = type(f"Streams_{name}", (Streams,), {"name": name})
     case = machine.TestCase
     case.settings = settings(max_examples=120, stateful_step_count=14, deadline=None)
     case("runTest").runTest()

@@ -225,7 +225,12 @@ async def collect_as(act: str, response: Response) -> None:
     if act == "unended":
         await response.pump(lambda _: response.end_within(0.01))
     else:
-        await response.pump(lambda _: act == "given up" and response.abort())
+
+        def feed(_: bytes) -> None:
+            if act == "given up":
+                response.abort()
+
+        await response.pump(feed)
 
 
 def is_far(one: object) -> bool:

@@ -27,8 +27,10 @@ from tests import live
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "airelays" / "docs"
 DEADLINE_S = 60.0
-NAMED = ("getting-started", "configuration", "security", "api", "clients", "upstreams", "errors")
-NAMED += ("troubleshooting", "performance", "disclaimer", "licenses")
+NAMED = (
+    *("getting-started", "configuration", "security", "api", "clients", "upstreams", "errors"),
+    *("troubleshooting", "performance", "disclaimer", "licenses"),
+)
 
 
 def text_of(name: str) -> str:

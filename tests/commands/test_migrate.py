@@ -78,8 +78,8 @@ def old_program(home: Path, name: str = ".airelay") -> Path:
     row = (FILE, "notes.txt", "user_data", "text/plain", 10, "00", 1_700_000_000, stored, None)
     db.execute("INSERT INTO files VALUES (?,?,?,?,?,?,?,?,?)", row)
     items = [{"type": "message", "role": "user", "content": "Do you remember?"}]
-    row = (TALK, "{}", json.dumps(items), None, 1_700_000_000, 1_700_000_000)
-    db.execute("INSERT INTO conversations VALUES (?,?,?,?,?,?)", row)
+    talk = (TALK, "{}", json.dumps(items), None, 1_700_000_000, 1_700_000_000)
+    db.execute("INSERT INTO conversations VALUES (?,?,?,?,?,?)", talk)
     db.commit()
     db.close()
     return data
@@ -590,7 +590,7 @@ def a_pipe(database: Path) -> None:
     os.mkfifo(database)
 
 
-BROKEN = {
+BROKEN: dict[Callable[[Path], None], str] = {
     newer: "it was written by a newer AIRelays",
     not_one: "file is not a database",
     torn: "",
@@ -610,7 +610,7 @@ def everything(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-@pytest.mark.parametrize("breaks", BROKEN, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("breaks", BROKEN, ids=lambda f: str(f.__name__))
 @pytest.mark.parametrize("target", ["new", "empty", "the same", "dry"])
 def test_a_database_that_cannot_be_upgraded_leaves_nothing_behind(
     home: Path, breaks: Callable[[Path], None], target: str

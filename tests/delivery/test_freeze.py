@@ -48,9 +48,9 @@ def test_nothing_that_a_command_imports_is_left_out() -> None:
 def test_packing_is_off_and_the_build_is_of_one_analysis() -> None:
     nodes = list(ast.walk(ast.parse(SPEC.read_text())))
     shared = [
-        dict(zip(map(ast.unparse, n.keys), n.values, strict=True))
+        {ast.unparse(k): v for k, v in zip(n.keys, n.values, strict=True) if k}
         for n in nodes
-        if isinstance(n, ast.Dict) and None not in n.keys
+        if isinstance(n, ast.Dict)
     ]
     packed = [ast.unparse(d["'upx'"]) for d in shared if "'upx'" in d]
     packed += [ast.unparse(n.value) for n in nodes if isinstance(n, ast.keyword) and n.arg == "upx"]

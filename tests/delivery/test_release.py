@@ -56,7 +56,7 @@ def test_sums_are_read_by_the_usual_tool(dist: Path) -> None:
 
 
 def test_the_same_artefacts_have_the_same_bill(dist: Path) -> None:
-    first = {}
+    first: dict[str, bytes] = {}
     for _ in range(2):
         script("release.py", "--write", "--dist", dist)
         found = {p.name: p.read_bytes() for p in dist.iterdir()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,7 +32,7 @@ CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
 
 def makers() -> dict[str, tuple[bytes, object]]:
     """Return every reader of event streams, with something that it takes for the begin of an answer."""
-    shared = {"now_s": 1.0, "reply_id": "r", "max_event_bytes": LIMIT}
+    shared: dict[str, Any] = {"now_s": 1.0, "reply_id": "r", "max_event_bytes": LIMIT}
     return {
         "passed": (CHUNK, PassedChunks(model="m", max_event_bytes=LIMIT)),
         "chat": (DELTA, ChatStream(OPTIONS, **shared)),

@@ -26,7 +26,7 @@ def part(given: Any, role: str = "user") -> dict[str, Any]:
 def image(url: str) -> str:
     made = part({"type": "image_url", "image_url": {"url": url}})
     assert made["type"] == "input_image"
-    return made["image_url"]
+    return str(made["image_url"])
 
 
 def refused(given: Any, role: str = "user") -> ClientFault:

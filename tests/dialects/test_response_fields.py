@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import h11
 import pytest
 from hypothesis import given, settings
@@ -45,17 +47,18 @@ STATUS = st.sampled_from(
 )
 
 
-def with_h11(raw):
+def with_h11(raw: bytes) -> Any:
     connection = h11.Connection(h11.CLIENT)
     connection.send(h11.Request(method="GET", target="/", headers=[("host", "x")]))
     connection.receive_data(raw)
     event = connection.next_event()
+    assert isinstance(event, h11.Response | h11.InformationalResponse)
     return tuple((bytes(name), bytes(value)) for name, value in event.headers)
 
 
 @settings(max_examples=400, deadline=None)
 @given(STATUS, LINES)
-def test_fields_are_those_of_h11(line, fields):
+def test_fields_are_those_of_h11(line: Any, fields: Any) -> None:
     text = "\r\n".join([line, *(f"{name}:{value}" for name, value in fields), "", ""])
     raw = text.encode("latin-1")
     try:
@@ -75,5 +78,5 @@ def test_fields_are_those_of_h11(line, fields):
     )
 
 
-def test_head_without_fields_has_none():
+def test_head_without_fields_has_none() -> None:
     assert parse_response_head(b"HTTP/1.1 200 OK\r\n\r\n", method="GET").fields == ()

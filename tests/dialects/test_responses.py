@@ -33,7 +33,8 @@ def refused(value: Any = "hi", **more: Any) -> ClientFault:
 
 
 def items(*given: Any) -> list[dict[str, Any]]:
-    return translate(list(given)).body["input"]
+    found: list[dict[str, Any]] = translate(list(given)).body["input"]
+    return found
 
 
 def test_the_smallest_request() -> None:

@@ -232,6 +232,7 @@ def test_malformed_choices_are_named(choice: Any, param: str) -> None:
 def test_legacy_choices() -> None:
     assert legacy_choice("auto") == "auto"
     assert legacy_choice({"name": "f"}) == {"type": "function", "name": "f"}
+    bad: object
     for bad in ("required", 5, [], {}, {"name": 5}):
         with pytest.raises(ClientFault):
             legacy_choice(bad)

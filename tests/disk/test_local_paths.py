@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,7 +129,7 @@ def test_no_error_for_clients_is_made_of_a_path() -> None:
 
 # ---- live
 
-ROUTES = (
+ROUTES: tuple[tuple[str, str, Any], ...] = (
     (
         "POST",
         "/v1/chat/completions",

@@ -45,7 +45,9 @@ class Authority:
         self.ca_file = str(folder / "ca.pem")
         Path(self.ca_file).write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
-    def _builder(self, subject, public_key, *, days):
+    def _builder(
+        self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey, *, days: tuple[int, int]
+    ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)

@@ -16,6 +16,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, Self
 from urllib.parse import parse_qs
 
 from tests.fakes.checks import problem_with
@@ -60,6 +61,7 @@ class FakeBackend(FakeServer):
     def __init__(self, *, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         super().__init__(tls=tls, port=port)
         self.issuer = IssuerState()
+        self.issuer.wait_for = self.wait_for
         self.play: str | bytes = ""
         self.strict = True
         self.models = {"gpt-5.5", "gpt-6-sol", "synth-classic", "synth-lite"}
@@ -73,8 +75,8 @@ class FakeBackend(FakeServer):
         self.content_type = ""
         self.empty_output = self.obfuscation = True
         self.last_blank_line = True
-        self.failed: dict | None = None
-        self.error_event: dict | None = None
+        self.failed: dict[str, Any] | None = None
+        self.error_event: dict[str, Any] | None = None
         self.headers: dict[str, str] = dict(LIMITS)
         self.etag = '"models-1"'
         self.models_status = self.usage_status = 200
@@ -82,7 +84,7 @@ class FakeBackend(FakeServer):
         self.websocket_status = 426
         self.redirect = self.gzip = False
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> Self:
         await super().__aenter__()
         self.base_url = f"{self.url}/backend-api/codex"
         self.issuer_url = self.issuer.url = self.url
@@ -100,7 +102,7 @@ class FakeBackend(FakeServer):
             "AIRELAYS_DATA_DIR": str(data),
         }
 
-    def auth_json(self, **changes) -> bytes:
+    def auth_json(self, **changes: Any) -> bytes:
         """Return the content of an auth.json that this backend accepts."""
         return json.dumps(self.issuer.auth_json(**changes)).encode()
 
@@ -194,7 +196,7 @@ class FakeBackend(FakeServer):
             )
         return Reply(200, self._pieces(frames), headers)
 
-    def _frames(self, body: dict) -> list[bytes]:
+    def _frames(self, body: dict[str, Any]) -> list[bytes]:
         if isinstance(self.play, bytes):
             return [self.play]
         if self.play:
@@ -207,7 +209,7 @@ class FakeBackend(FakeServer):
             if self.failed:
                 stream.add("response.failed", response=stream.response("failed", error=self.failed))
             else:
-                stream.add("error", **self.error_event)
+                stream.add("error", **(self.error_event or {}))
         else:
             stream.text(f"echo: {last_text(body)}", obfuscation=self.obfuscation)
             stream.end()
@@ -319,7 +321,7 @@ class FakeBackend(FakeServer):
         return json_reply({"error": "unknown"}, 404)
 
 
-def last_text(body: dict) -> str:
+def last_text(body: dict[str, Any]) -> str:
     """Return the text of the last user message."""
     for item in reversed(body.get("input") or []):
         content = item.get("content")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.fakes.events import ENCRYPTED
 
 KNOWN = {
@@ -22,7 +24,7 @@ PREFIXES = {
 
 def problem_with(
     body: object, *, models: set[str], max_output_tokens: str
-) -> tuple[dict, int] | None:
+) -> tuple[dict[str, Any], int] | None:
     """Return (error body, status) for the first rule that `body` breaks, or None."""
     if not isinstance(body, dict):
         return {"detail": "Body must be an object"}, 400
@@ -49,9 +51,9 @@ def problem_with(
     return _problem_with_tools(body.get("tools") or []) or _problem_with_items(body["input"])
 
 
-def _problem_with_items(items: list) -> tuple[dict, int] | None:
-    calls: dict[str, set] = {kind: set() for kind in CALLS}
-    outputs: dict[str, set] = {kind: set() for kind in CALLS}
+def _problem_with_items(items: list[Any]) -> tuple[dict[str, Any], int] | None:
+    calls: dict[str, set[Any]] = {kind: set() for kind in CALLS}
+    outputs: dict[str, set[Any]] = {kind: set() for kind in CALLS}
     back = {output: kind for kind, output in CALLS.items()}
     for n, item in enumerate(items):
         if not isinstance(item, dict):
@@ -83,7 +85,9 @@ def _problem_with_items(items: list) -> tuple[dict, int] | None:
     return None
 
 
-def _problem_with_shape(item: dict, kind: str, path: str) -> tuple[dict, int] | None:
+def _problem_with_shape(
+    item: dict[str, Any], kind: str, path: str
+) -> tuple[dict[str, Any], int] | None:
     """What is not in the notes as a table row but in their reports: ids, lost reasoning, part types."""
     item_id = item.get("id")
     if kind == "item_reference" or (kind == "reasoning" and not item.get("encrypted_content")):
@@ -103,7 +107,7 @@ def _problem_with_shape(item: dict, kind: str, path: str) -> tuple[dict, int] | 
     return None
 
 
-def _problem_with_tools(tools: list) -> tuple[dict, int] | None:
+def _problem_with_tools(tools: list[Any]) -> tuple[dict[str, Any], int] | None:
     for n, tool in enumerate(tools):
         if tool.get("type") in ("function", "custom") and not tool.get("name"):
             text = f"Missing required parameter: 'tools[{n}].name'."
@@ -111,7 +115,7 @@ def _problem_with_tools(tools: list) -> tuple[dict, int] | None:
     return None
 
 
-def invalid(message: str, param: str, code: str | None) -> dict:
+def invalid(message: str, param: str, code: str | None) -> dict[str, Any]:
     """The model API's own error shape."""
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
     return {"error": error}

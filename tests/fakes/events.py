@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 T0 = 1_790_000_000
 ENCRYPTED = "gAAAAABsynthetic-encrypted-reasoning"
@@ -15,15 +16,15 @@ class Stream:
         self, model: str, response_id: str = "resp_fake", *, empty_output: bool = False
     ) -> None:
         self.model, self.response_id, self.empty_output = model, response_id, empty_output
-        self.events: list[dict] = []
-        self.items: list[dict] = []
+        self.events: list[dict[str, Any]] = []
+        self.items: list[dict[str, Any]] = []
         self.add("response.created", response=self.response("in_progress"))
         self.add("response.in_progress", response=self.response("in_progress"))
 
-    def add(self, kind: str, **fields) -> None:
+    def add(self, kind: str, **fields: Any) -> None:
         self.events.append({"type": kind, **fields, "sequence_number": len(self.events)})
 
-    def response(self, status: str, **changes) -> dict:
+    def response(self, status: str, **changes: Any) -> dict[str, Any]:
         return {
             "id": self.response_id,
             "object": "response",
@@ -68,7 +69,7 @@ class Stream:
         self.add("response.content_part.done", **where, part=part)
         self.close({**head, "status": "completed", "content": [part]})
 
-    def call(self, name: str, arguments: dict, call_id: str) -> None:
+    def call(self, name: str, arguments: dict[str, Any], call_id: str) -> None:
         at, item_id, text = len(self.items), f"fc_{len(self.items)}", json.dumps(arguments)
         head = {"id": item_id, "type": "function_call", "call_id": call_id, "name": name}
         self.add(
@@ -91,11 +92,11 @@ class Stream:
         )
         self.close({**head, "status": "completed", "arguments": text})
 
-    def close(self, item: dict) -> None:
+    def close(self, item: dict[str, Any]) -> None:
         self.add("response.output_item.done", output_index=len(self.items), item=item)
         self.items.append(item)
 
-    def end(self, status: str = "completed", **changes) -> None:
+    def end(self, status: str = "completed", **changes: Any) -> None:
         details = {"cached_tokens": 0, "cache_write_tokens": 0}
         usage = {
             "input_tokens": 12,

@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass
@@ -62,14 +62,14 @@ class FakeServer:
         self.requests: list[Seen] = []
         self.open_connections = 0
         self.accepted = 0
-        self._tasks: set[asyncio.Task] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def handle(self, seen: Seen) -> Reply:
         raise NotImplementedError
 
     # --- life ------------------------------------------------------------------------------------------
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> Self:
         self.server = await asyncio.start_server(
             self._serve, "127.0.0.1", self.wanted_port, ssl=self.tls, backlog=1024
         )
@@ -86,7 +86,7 @@ class FakeServer:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         """Start in a thread; attributes may be set from the test's thread."""
         ready = threading.Event()
 
@@ -129,6 +129,7 @@ class FakeServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
+        assert task is not None
         self._tasks.add(task)
         await self._note(1)
         try:
@@ -172,25 +173,27 @@ class FakeServer:
     async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Return when the peer has gone; requests are never pipelined by our client."""
         while not reader.at_eof():
-            await reader._wait_for_data("watch")
-            if reader._buffer:
+            await reader._wait_for_data("watch")  # type: ignore[attr-defined]  # waits without taking
+            if reader._buffer:  # type: ignore[attr-defined]
                 await asyncio.Event().wait()
 
     async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> bool:
         reply = await self.handle(seen)
-        whole = isinstance(reply.body, bytes)
+        body = reply.body
         lines = [f"HTTP/1.1 {reply.status} X"]
         lines += [f"{name}: {value}" for name, value in reply.headers.items()]
         lines.append(
-            f"content-length: {len(reply.body)}" if whole else "transfer-encoding: chunked"
+            f"content-length: {len(body)}"
+            if isinstance(body, bytes)
+            else "transfer-encoding: chunked"
         )
         if reply.close:
             lines.append("connection: close")
         writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-        if whole:
-            writer.write(reply.body)
+        if isinstance(body, bytes):
+            writer.write(body)
         else:
-            async for piece in reply.body:
+            async for piece in body:
                 if piece:
                     writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
                     await writer.drain()

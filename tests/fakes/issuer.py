@@ -7,6 +7,8 @@ import hashlib
 import json
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import parse_qsl
 
 from tests.fakes.http import Cut, Hang, Reply, Seen, json_reply
@@ -15,7 +17,7 @@ ACCOUNT = "11111111-2222-4333-8444-555555555555"
 CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
 
 
-def jwt(claims: dict) -> str:
+def jwt(claims: dict[str, Any]) -> str:
     """Return an unsigned token with these claims."""
     parts = ({"alg": "none", "typ": "JWT"}, claims)
     coded = [urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
@@ -34,6 +36,9 @@ class IssuerState:
     device_off      404 on the start
     """
 
+    # The server that it belongs to puts its own in.
+    wait_for: Callable[[Callable[[], bool]], Awaitable[None]]
+
     def __init__(self) -> None:
         self.url = ""
         self.account_id = ACCOUNT
@@ -46,7 +51,7 @@ class IssuerState:
         self.device_answer = ""
         self.device_off = False
         self.refresh_calls = 0
-        self.revoked: list[dict] = []
+        self.revoked: list[dict[str, Any]] = []
         self.codes: dict[str, tuple[str, str]] = {}
         self.used: set[str] = set()
         self.valid_access: set[str] = set()
@@ -57,7 +62,7 @@ class IssuerState:
 
     # --- what a test asks ----------------------------------------------------------------------------------
 
-    def issue(self) -> dict:
+    def issue(self) -> dict[str, Any]:
         """Rotate: a new set of tokens; the refresh token before it is used up."""
         self.count += 1
         if self.refresh_token:
@@ -81,7 +86,7 @@ class IssuerState:
             "refresh_token": self.refresh_token,
         }
 
-    def auth_json(self, **changes) -> dict:
+    def auth_json(self, **changes: Any) -> dict[str, Any]:
         """Return a document for auth.json with freshly issued tokens."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         tokens = {**self.issue(), "account_id": self.account_id}
@@ -121,7 +126,7 @@ class IssuerState:
         if step in self.pause:
             await self.pause[step].wait()
 
-    async def _refresh(self, body: dict) -> Reply:
+    async def _refresh(self, body: dict[str, Any]) -> Reply:
         self.refresh_calls += 1
         await self._wait("refresh")
         wanted = {"client_id", "grant_type", "refresh_token", "refresh_reason"}
@@ -151,7 +156,7 @@ class IssuerState:
             {**{k: v for k, v in tokens.items() if k not in self.omit}, "expires_in": 864000}
         )
 
-    def _exchange(self, form: dict) -> Reply:
+    def _exchange(self, form: dict[str, Any]) -> Reply:
         challenge, redirect_uri = self.codes.pop(form.get("code", ""), ("", ""))
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         good = (
@@ -162,14 +167,14 @@ class IssuerState:
         )
         return json_reply(self.issue()) if good else json_reply({"error": "invalid_grant"}, 400)
 
-    def _device_start(self, body: dict) -> Reply:
+    def _device_start(self, body: dict[str, Any]) -> Reply:
         if self.device_off or body != {"client_id": CLIENT_ID}:
             return json_reply({"error": "not_found"}, 404)
         return json_reply(
             {"device_auth_id": "deviceauth_fake", "user_code": "ABCD-12345", "interval": "0"}
         )
 
-    def _device_poll(self, body: dict) -> Reply:
+    def _device_poll(self, body: dict[str, Any]) -> Reply:
         if body != {"device_auth_id": "deviceauth_fake", "user_code": "ABCD-12345"}:
             return json_reply({"error": "bad"}, 400)
         if self.device_pending > 0:

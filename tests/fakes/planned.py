@@ -7,6 +7,7 @@ comes, by what the backend was seen to do: no final `output`, obfuscation, its o
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from airelays.upstream.demo.events import encode_event, events, failure_events
 from airelays.upstream.demo.plan import Plan, make_plan
@@ -14,7 +15,7 @@ from tests.fakes.events import ENCRYPTED, T0
 from tests.fakes.http import Reply, json_reply
 
 
-def plan_of(body: dict) -> Plan:
+def plan_of(body: dict[str, Any]) -> Plan:
     """Return what this backend will say to `body`."""
     return make_plan(body)
 
@@ -37,7 +38,7 @@ def planned_refusal(plan: Plan) -> Reply | None:
 
 
 def planned_frames(
-    plan: Plan, body: dict, reply_id: str, *, empty_output: bool, obfuscation: bool
+    plan: Plan, body: dict[str, Any], reply_id: str, *, empty_output: bool, obfuscation: bool
 ) -> list[bytes]:
     """Return the SSE frames of the answer."""
     if "context" in plan.switches:

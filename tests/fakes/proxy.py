@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
+from typing import Any
 
 
 class FakeProxy:
@@ -19,7 +20,7 @@ class FakeProxy:
         self.refuse, self.mute = refuse, mute
         self.seen: list[bytes] = []
         self.resolve: dict[str, int] = {}
-        self.tasks: set[asyncio.Task] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> FakeProxy:
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -32,13 +33,15 @@ class FakeProxy:
             task.cancel()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.tasks.add(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
         try:
             await self._proxy(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            self.tasks.discard(asyncio.current_task())
+            self.tasks.discard(task)
             writer.close()
 
     async def _proxy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

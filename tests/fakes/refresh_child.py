@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import sys
+from typing import Any
 
 from airelays.net.client import Client
 from airelays.upstream.chatgpt.oauth import Issuer
@@ -24,7 +25,7 @@ STEPS = ("open", "os.rename", "os.remove", "os.link", "os.chmod", "os.utime", "s
 def make_tokens(folder: str, issuer_url: str) -> Tokens:
     """Return Tokens over real files and a real connection."""
 
-    async def ask(refresh_token: str, reason: str) -> dict:
+    async def ask(refresh_token: str, reason: str) -> dict[str, Any]:
         client = Client([issuer_url])
         try:
             return await Issuer(client, issuer_url, CLIENT_ID, "airelays/test").refresh(
@@ -63,7 +64,7 @@ def refresh_on_signal(folder: str, issuer_url: str) -> None:
 def _child(folder: str, issuer_url: str, die_at: int) -> None:
     count = 0
 
-    def hook(event: str, args: tuple) -> None:
+    def hook(event: str, args: tuple[Any, ...]) -> None:
         nonlocal count
         if event not in STEPS or (event == "open" and not str(args[0]).startswith(folder)):
             return

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 
 class Talk:
@@ -65,7 +66,7 @@ class ScriptedServer:
     ) -> None:
         self.script, self.tls, self.host = script, tls, host
         self.accepted = 0
-        self.tasks: set[asyncio.Task] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> ScriptedServer:
         self.server = await asyncio.start_server(self._serve, self.host, 0, ssl=self.tls)
@@ -76,13 +77,15 @@ class ScriptedServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        self.tasks.add(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
         try:
             await self.script(Talk(reader, writer, self.accepted))
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
-            self.tasks.discard(asyncio.current_task())
+            self.tasks.discard(task)
             writer.close()
 
     async def __aexit__(self, *_: object) -> None:

@@ -64,12 +64,12 @@ class Route:
 
     def body(self, prompt: str) -> dict[str, Any]:
         """Return a request body that asks for an answer to `prompt`."""
-        ask: dict[str, Any] = {
+        asked: dict[str, dict[str, Any]] = {
             "chat": {"messages": [{"role": "user", "content": prompt}]},
             "responses": {"input": prompt},
             "completions": {"prompt": prompt},
-        }[self.api]
-        return {"model": "gpt-5.5", "stream": self.stream, **ask, **self.extra}
+        }
+        return {"model": "gpt-5.5", "stream": self.stream, **asked[self.api], **self.extra}
 
 
 ROUTES = {

@@ -52,6 +52,11 @@ def admit(
     return found
 
 
+def release(admission: Admission) -> None:
+    assert admission.lease is not None
+    admission.lease.release()
+
+
 def refused(g: Gate, head: RequestHead | None = None, **more: Any) -> Refused:
     with pytest.raises(Refused) as caught:
         admit(g, head, **more)
@@ -228,7 +233,7 @@ def test_a_host_can_be_listed() -> None:
 
 
 def test_http_1_0_without_host_needs_the_token_even_for_open_routes() -> None:
-    old = {"host": "", "version": "1.0", "method": "GET", "length": None}
+    old: dict[str, Any] = {"host": "", "version": "1.0", "method": "GET", "length": None}
     assert admit(gate(), request(**old), route=OPEN)
     assert refused(gate(), request(token=None, **old), route=OPEN).status == 421
 
@@ -283,7 +288,7 @@ def test_nine_at_once_are_one_too_many() -> None:
     )
     assert "security.concurrent_requests_per_ip" in error.message
     assert "security.queue_seconds" in error.message
-    held[0].lease.release()
+    release(held[0])
     assert admit(g)
 
 
@@ -316,9 +321,9 @@ def test_open_mode_keeps_every_other_check() -> None:
     held = [admit(g, request(json, token=None)) for _ in range(8)]
     assert refused(g, request(json, token=None)).status == 429
     for admission in held:
-        admission.lease.release()
+        release(admission)
     for _ in range(32):
-        admit(g, request(json, token=None)).lease.release()
+        release(admit(g, request(json, token=None)))
     assert refused(g, request(json, token=None)).code == "rate_limit_exceeded"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,11 +11,16 @@ from airelays.guard.limits import MAX_WAITING, MAX_WAITING_IN_ALL, Lease, Leases
 
 
 def test_a_slot_goes_to_who_came_first() -> None:
-    leases, got = Leases(1), []
+    leases = Leases(1)
+    got: list[tuple[str, Lease]] = []
+
+    def keep(name: str, lease: Lease) -> None:
+        got.append((name, lease))
+
     first = leases.take("a")
     assert first is not None
     for name in ("x", "y", "z"):
-        assert leases.wait("a", lambda lease, name=name: got.append((name, lease))) is not None
+        assert leases.wait("a", partial(keep, name)) is not None
     assert leases.take("a") is None
     first.release()
     assert [name for name, _ in got] == ["x"] and leases.take("a") is None

@@ -215,6 +215,7 @@ def test_texts_of_a_stream_are_gathered_by_kind() -> None:
     }
     outcome = Outcome()
     outcome.sent = bytearray()
+    event: Any
     for event in (
         {"type": "response.output_text.delta", "delta": "a"},
         call,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import string
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -23,7 +24,7 @@ from airelays.guard.redact import (
 
 SECRET = "kV9-3xQ_zT7wLmPq0sYbA2cD4eF6gH8i"
 
-FORMS = {
+FORMS: dict[str, Callable[[str], str]] = {
     "plain": lambda s: s,
     "upper": lambda s: s.upper(),
     "base64": lambda s: base64.b64encode(s.encode()).decode(),

@@ -6,8 +6,12 @@ import asyncio
 import gzip
 import os
 import socket
+import ssl
 import sys
 import zlib
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -27,17 +31,32 @@ from tests.fakes.scripted import ScriptedServer, Talk
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 MS = 0.001
+# What a script and the one who acts tell each other.
+begun: asyncio.Event
+closed: asyncio.Event
+poison: asyncio.Event
+sent: asyncio.Event
+T = TypeVar("T")
+Script = Callable[[Talk], Coroutine[Any, Any, None]]
+Act = Callable[[Client, ScriptedServer], Awaitable[T]]
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory):
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
-def play(script, act, *, tls=None, host="127.0.0.1", **options):
+def play(
+    script: Script,
+    act: Act[T],
+    *,
+    tls: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
+    **options: Any,
+) -> T:
     """Run `act(client, server)` against a server that plays `script`."""
 
-    async def run():
+    async def run() -> T:
         async with asyncio.timeout(20), ScriptedServer(script, tls=tls, host=host) as server:
             origin = options.pop("origin", server.url)
             client = Client([origin], **options)
@@ -49,7 +68,7 @@ def play(script, act, *, tls=None, host="127.0.0.1", **options):
     return asyncio.run(run())
 
 
-def answers(*replies: bytes):
+def answers(*replies: bytes) -> Script:
     """A script that gives each request of a connection the next of `replies`, then closes."""
 
     async def script(talk: Talk) -> None:
@@ -61,31 +80,38 @@ def answers(*replies: bytes):
     return script
 
 
-async def fetch(client, server, path="/x", **rest):
+async def fetch(
+    client: Client, server: ScriptedServer, path: str = "/x", **rest: Any
+) -> tuple[int, bytes]:
     response = await client.request(method="GET", url=server.url + path, **rest)
     return response.status, await response.read()
 
 
-def fault_of(script, **options):
+def fault_of(script: Script, **options: Any) -> UpstreamFault:
     """Return the fault that one GET with a full read of the body ends in."""
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> UpstreamFault:
         with pytest.raises(UpstreamFault) as caught:
             await fetch(client, server)
-        caught.value.place = f"127.0.0.1:{server.port}"
+        caught.value.add_note(f"127.0.0.1:{server.port}")
         return caught.value
 
     return play(script, act, **options)
 
 
-def test_request_goes_out_as_one_head_with_our_own_fields():
+def place_of(fault: UpstreamFault) -> str:
+    """Return the address that `fault_of` noted."""
+    return str(fault.__notes__[-1])
+
+
+def test_request_goes_out_as_one_head_with_our_own_fields() -> None:
     seen = []
 
-    async def script(talk):
+    async def script(talk: Talk) -> None:
         seen.append(await talk.request())
         await talk.send(OK)
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> Any:
         response = await client.request(
             method="POST",
             url=server.url + "/path?q=1",
@@ -117,8 +143,8 @@ def test_request_goes_out_as_one_head_with_our_own_fields():
     ],
     ids=["length", "chunked", "close", "interim"],
 )
-def test_body_is_whole_however_it_is_cut_into_reads(reply, piece):
-    async def script(talk):
+def test_body_is_whole_however_it_is_cut_into_reads(reply: bytes, piece: int) -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
         for at in range(0, len(reply), piece):
             await talk.send(reply[at : at + piece])
@@ -127,10 +153,10 @@ def test_body_is_whole_however_it_is_cut_into_reads(reply, piece):
     assert play(script, fetch) == (200, b"ok")
 
 
-def test_pump_hands_on_each_read_as_it_comes():
+def test_pump_hands_on_each_read_as_it_comes() -> None:
     step = asyncio.Event
 
-    async def script(talk):
+    async def script(talk: Talk) -> None:
         await talk.request()
         await talk.send(CHUNKED)
         for n in range(3):
@@ -138,13 +164,13 @@ def test_pump_hands_on_each_read_as_it_comes():
             await taken[n].wait()
         await talk.send(b"0\r\n\r\n")
 
-    taken = []
+    taken: list[asyncio.Event] = []
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> Any:
         taken.extend(step() for _ in range(3))
         got = []
 
-        def feed(data):
+        def feed(data: bytes) -> None:
             got.append(data)
             taken[len(got) - 1].set()
 
@@ -155,8 +181,8 @@ def test_pump_hands_on_each_read_as_it_comes():
     assert play(script, act) == [b"00", b"01", b"02"]
 
 
-def test_connection_is_kept_and_used_again():
-    async def act(client, server):
+def test_connection_is_kept_and_used_again() -> None:
+    async def act(client: Client, server: ScriptedServer) -> Any:
         for _ in range(3):
             assert await fetch(client, server) == (200, b"ok")
         return server.accepted
@@ -174,8 +200,8 @@ def test_connection_is_kept_and_used_again():
     ],
     ids=["close", "extra-length", "extra-chunked", "http10"],
 )
-def test_connection_out_of_step_is_not_used_again(reply):
-    async def act(client, server):
+def test_connection_out_of_step_is_not_used_again(reply: bytes) -> None:
+    async def act(client: Client, server: ScriptedServer) -> Any:
         for _ in range(2):
             assert await fetch(client, server) == (200, b"ok")
         return server.accepted
@@ -183,8 +209,8 @@ def test_connection_out_of_step_is_not_used_again(reply):
     assert play(answers(reply, reply), act) == 2
 
 
-def test_bytes_on_an_idle_connection_close_it():
-    async def script(talk):
+def test_bytes_on_an_idle_connection_close_it() -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
         await talk.send(OK)
         if talk.number == 1:
@@ -193,7 +219,7 @@ def test_bytes_on_an_idle_connection_close_it():
             sent.set()
         await talk.gone()
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> Any:
         global poison, sent
         poison, sent = asyncio.Event(), asyncio.Event()
         await fetch(client, server)
@@ -205,8 +231,8 @@ def test_bytes_on_an_idle_connection_close_it():
     assert play(script, act) == 2
 
 
-def test_bytes_on_an_idle_connection_that_were_read_close_it_at_once():
-    async def script(talk):
+def test_bytes_on_an_idle_connection_that_were_read_close_it_at_once() -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
         await talk.send(OK)
         await poison.wait()
@@ -214,7 +240,7 @@ def test_bytes_on_an_idle_connection_that_were_read_close_it_at_once():
         await talk.gone()
         closed.set()
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> None:
         global poison, closed
         poison, closed = asyncio.Event(), asyncio.Event()
         assert await fetch(client, server) == (200, b"ok")
@@ -225,16 +251,16 @@ def test_bytes_on_an_idle_connection_that_were_read_close_it_at_once():
     play(script, act)
 
 
-def test_a_connection_that_was_idle_for_five_seconds_is_closed():
+def test_a_connection_that_was_idle_for_five_seconds_is_closed() -> None:
     closed_s = []
 
-    async def script(talk):
+    async def script(talk: Talk) -> None:
         await talk.request()
         await talk.send(OK)
         await talk.gone()
         closed_s.append(asyncio.get_running_loop().time())
 
-    async def main():
+    async def main() -> Any:
         async with ScriptedServer(script) as server:
             client = Client([server.url])
             await fetch(client, server)
@@ -248,8 +274,8 @@ def test_a_connection_that_was_idle_for_five_seconds_is_closed():
     assert 4.0 < run_fast(main()) < 12.0
 
 
-def test_kept_connection_that_died_is_replaced_without_a_word():
-    async def script(talk):
+def test_kept_connection_that_died_is_replaced_without_a_word() -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
         await talk.send(OK)
         if talk.number == 1:
@@ -259,7 +285,7 @@ def test_kept_connection_that_died_is_replaced_without_a_word():
         else:
             await talk.gone()
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> Any:
         assert await fetch(client, server) == (200, b"ok")
         assert await fetch(client, server) == (200, b"ok")
         return server.accepted
@@ -267,11 +293,11 @@ def test_kept_connection_that_died_is_replaced_without_a_word():
     assert play(script, act) == 2
 
 
-def test_fresh_connection_that_dies_before_a_reply_is_not_tried_again():
-    async def script(talk):
+def test_fresh_connection_that_dies_before_a_reply_is_not_tried_again() -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> Any:
         with pytest.raises(UpstreamFault) as caught:
             await fetch(client, server)
         assert server.accepted == 1
@@ -284,7 +310,7 @@ def test_fresh_connection_that_dies_before_a_reply_is_not_tried_again():
     assert (fault.hop, fault.sent, fault.status) == ("upstream", True, 502)
 
 
-def test_redirect_is_given_back_not_followed():
+def test_redirect_is_given_back_not_followed() -> None:
     reply = b"HTTP/1.1 307 T\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"
     assert play(answers(reply), fetch) == (307, b"")
 
@@ -299,14 +325,14 @@ def test_redirect_is_given_back_not_followed():
     ],
     ids=["length", "chunked", "no-last-line", "nothing"],
 )
-def test_body_that_ends_early_is_a_cut(reply):
-    async def script(talk):
+def test_body_that_ends_early_is_a_cut(reply: bytes) -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
         await talk.send(reply)
 
     fault = fault_of(script)
     assert (fault.hop, fault.status, fault.code) == ("stream", 502, "incomplete_stream")
-    assert fault.message == f"{fault.place} cut the connection in the middle of its answer"
+    assert fault.message == f"{place_of(fault)} cut the connection in the middle of its answer"
 
 
 @pytest.mark.parametrize(
@@ -321,13 +347,13 @@ def test_body_that_ends_early_is_a_cut(reply):
         CHUNKED + b"zz\r\nok\r\n0\r\n\r\n",
     ],
 )
-def test_malformed_answer_is_refused(reply):
+def test_malformed_answer_is_refused(reply: bytes) -> None:
     fault = fault_of(answers(reply))
     assert (fault.status, fault.code, fault.sent) == (502, "upstream_malformed", True)
 
 
 @pytest.mark.parametrize(("extra", "good"), [(0, True), (1, False)])
-def test_response_head_is_bounded(extra, good):
+def test_response_head_is_bounded(extra: int, good: bool) -> None:
     start = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx: "
     head = start + b"a" * (65536 - len(start) - 4 + extra) + b"\r\n\r\n"
     script = answers(head + b"ok")
@@ -337,8 +363,8 @@ def test_response_head_is_bounded(extra, good):
         assert fault_of(script).message.endswith("sent a response head of more than 65,536 bytes")
 
 
-def test_dripped_head_does_not_move_its_deadline():
-    async def script(talk):
+def test_dripped_head_does_not_move_its_deadline() -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
         for byte in b"HTTP/1.1 200 OK\r\nx: " + b"y" * 10_000:
             await talk.send(bytes((byte,)))
@@ -346,22 +372,22 @@ def test_dripped_head_does_not_move_its_deadline():
 
     fault = fault_of(script, head_s=150 * MS)
     assert (fault.status, fault.hop) == (504, "upstream")
-    assert fault.message == f"{fault.place} sent no complete response head within 0.15 s"
+    assert fault.message == f"{place_of(fault)} sent no complete response head within 0.15 s"
 
 
-def test_silence_in_a_body_ends_it():
-    async def script(talk):
+def test_silence_in_a_body_ends_it() -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
         await talk.send(CHUNKED + b"2\r\nok\r\n")
         await talk.gone()
 
     fault = fault_of(script, gap_s=100 * MS)
     assert (fault.status, fault.hop, fault.code) == (504, "stream", "upstream_stalled")
-    assert fault.message == f"{fault.place} sent nothing for 0.1 s in the middle of its answer"
+    assert fault.message == f"{place_of(fault)} sent nothing for 0.1 s in the middle of its answer"
 
 
-def test_slow_but_steady_body_outlives_the_gap_and_the_head_deadline():
-    async def script(talk):
+def test_slow_but_steady_body_outlives_the_gap_and_the_head_deadline() -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
         await talk.send(CHUNKED)
         for _ in range(8):
@@ -369,25 +395,25 @@ def test_slow_but_steady_body_outlives_the_gap_and_the_head_deadline():
             await talk.send(b"1\r\nx\r\n")
         await talk.send(b"0\r\n\r\n")
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> Any:
         return await fetch(client, server)
 
     assert play(script, act, head_s=150 * MS, gap_s=150 * MS) == (200, b"x" * 8)
 
 
-def test_paused_reader_stops_the_upstream_and_gets_everything_after():
+def test_paused_reader_stops_the_upstream_and_gets_everything_after() -> None:
     size = 8 * 1024 * 1024
 
-    async def script(talk):
+    async def script(talk: Talk) -> None:
         await talk.request()
         await talk.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
         await talk.send(b"x" * size)
         await talk.gone()
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> Any:
         got = 0
 
-        def feed(data):
+        def feed(data: bytes) -> None:
             nonlocal got
             if got == 0:
                 response.pause()
@@ -404,14 +430,14 @@ def test_paused_reader_stops_the_upstream_and_gets_everything_after():
     assert play(script, act, gap_s=100 * MS) == size
 
 
-def test_abort_ends_the_pump_and_the_connection():
-    async def script(talk):
+def test_abort_ends_the_pump_and_the_connection() -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
         await talk.send(CHUNKED + b"2\r\nok\r\n")
         await talk.gone()
         closed.set()
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> None:
         global closed
         closed = asyncio.Event()
         response = await client.request(method="GET", url=server.url + "/")
@@ -424,8 +450,8 @@ def test_abort_ends_the_pump_and_the_connection():
 
 
 @pytest.mark.parametrize("pieces", [0, 100], ids=["silent", "dripping"])
-def test_a_body_that_should_end_is_given_so_long_and_no_longer(pieces):
-    async def script(talk):
+def test_a_body_that_should_end_is_given_so_long_and_no_longer(pieces: int) -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
         await talk.send(CHUNKED + b"4\r\nlast\r\n")
         for _ in range(pieces):
@@ -433,11 +459,16 @@ def test_a_body_that_should_end_is_given_so_long_and_no_longer(pieces):
             await talk.send(b"1\r\n.\r\n")
         await talk.gone()
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> Any:
         response = await client.request(method="GET", url=server.url)
         started_s = asyncio.get_running_loop().time()
+
+        def feed(data: bytes) -> None:
+            if data == b"last":
+                response.end_within(150 * MS)
+
         with pytest.raises(UpstreamFault) as caught:
-            await response.pump(lambda data: data == b"last" and response.end_within(150 * MS))
+            await response.pump(feed)
         return caught.value, asyncio.get_running_loop().time() - started_s
 
     fault, took_s = play(script, act)
@@ -445,10 +476,10 @@ def test_a_body_that_should_end_is_given_so_long_and_no_longer(pieces):
     assert 0.14 < took_s < 1
 
 
-def test_a_body_that_ends_at_once_leaves_its_connection_to_the_next_request():
+def test_a_body_that_ends_at_once_leaves_its_connection_to_the_next_request() -> None:
     served = []
 
-    async def script(talk):
+    async def script(talk: Talk) -> None:
         served.append(talk)
         for _ in range(2):
             await talk.request()
@@ -456,11 +487,11 @@ def test_a_body_that_ends_at_once_leaves_its_connection_to_the_next_request():
             await talk.send(CHUNKED + b"4\r\nlast\r\n0\r\n\r\n")
         await talk.gone()
 
-    async def ask(client, server):
+    async def ask(client: Client, server: ScriptedServer) -> None:
         response = await client.request(method="GET", url=server.url)
         await response.pump(lambda data: response.end_within(50 * MS))
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> None:
         await ask(client, server)
         await ask(client, server)
 
@@ -468,14 +499,14 @@ def test_a_body_that_ends_at_once_leaves_its_connection_to_the_next_request():
     assert len(served) == 1
 
 
-def test_cancelled_request_closes_its_connection():
-    async def script(talk):
+def test_cancelled_request_closes_its_connection() -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
         begun.set()
         await talk.gone()
         closed.set()
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> None:
         global begun, closed
         begun, closed = asyncio.Event(), asyncio.Event()
         task = asyncio.ensure_future(client.request(method="GET", url=server.url + "/"))
@@ -488,9 +519,9 @@ def test_cancelled_request_closes_its_connection():
     play(script, act)
 
 
-def test_what_feed_raises_comes_out_of_the_pump():
-    async def act(client, server):
-        def feed(data):
+def test_what_feed_raises_comes_out_of_the_pump() -> None:
+    async def act(client: Client, server: ScriptedServer) -> Any:
+        def feed(data: bytes) -> None:
             raise ValueError("mine")
 
         response = await client.request(method="GET", url=server.url + "/")
@@ -503,8 +534,8 @@ def test_what_feed_raises_comes_out_of_the_pump():
 
 
 @pytest.mark.parametrize(("limit", "good"), [(3, True), (2, True), (1, False)])
-def test_read_is_bounded(limit, good):
-    async def act(client, server):
+def test_read_is_bounded(limit: int, good: bool) -> None:
+    async def act(client: Client, server: ScriptedServer) -> Any:
         response = await client.request(method="GET", url=server.url + "/")
         return await response.read(limit)
 
@@ -516,13 +547,13 @@ def test_read_is_bounded(limit, good):
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_compressed_json_is_decoded_within_the_limit(coding):
-    def reply(plain):
+def test_compressed_json_is_decoded_within_the_limit(coding: str) -> None:
+    def reply(plain: bytes) -> Any:
         packed = gzip.compress(plain) if coding == "gzip" else zlib.compress(plain)
         head = f"HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {len(packed)}\r\n\r\n"
         return head.encode() + packed
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> Any:
         response = await client.request(method="GET", url=server.url + "/")
         return await response.read(100_000)
 
@@ -531,8 +562,8 @@ def test_compressed_json_is_decoded_within_the_limit(coding):
         play(answers(reply(b"a" * 100_001)), act)
 
 
-def test_compressed_stream_is_refused():
-    async def act(client, server):
+def test_compressed_stream_is_refused() -> None:
+    async def act(client: Client, server: ScriptedServer) -> None:
         response = await client.request(method="GET", url=server.url + "/")
         await response.pump(lambda data: None)
 
@@ -540,13 +571,13 @@ def test_compressed_stream_is_refused():
         play(answers(OK.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")), act)
 
 
-def test_early_answer_to_a_large_request_does_not_leave_a_connection_out_of_step():
-    async def script(talk):
+def test_early_answer_to_a_large_request_does_not_leave_a_connection_out_of_step() -> None:
+    async def script(talk: Talk) -> None:
         await talk.head()
         await talk.send(OK.replace(b"200 OK", b"413 Large"))
         await talk.gone()
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> Any:
         response = await client.request(method="POST", url=server.url + "/", body=b"x" * 2**24)
         assert (response.status, await response.read()) == (413, b"ok")
         response = await client.request(method="POST", url=server.url + "/", body=b"")
@@ -556,8 +587,8 @@ def test_early_answer_to_a_large_request_does_not_leave_a_connection_out_of_step
     assert play(script, act) == 2
 
 
-def test_host_that_the_settings_do_not_name_is_never_dialled():
-    async def act(client, server):
+def test_host_that_the_settings_do_not_name_is_never_dialled() -> None:
+    async def act(client: Client, server: ScriptedServer) -> Any:
         with pytest.raises(RelayBug, match="which the settings do not name"):
             await client.request(method="GET", url="http://127.0.0.1:1/")
         with pytest.raises(RelayBug):
@@ -568,8 +599,8 @@ def test_host_that_the_settings_do_not_name_is_never_dialled():
     assert (egress, accepted) == ([url], 0)
 
 
-def test_field_that_would_split_the_head_is_refused():
-    async def act(client, server):
+def test_field_that_would_split_the_head_is_refused() -> None:
+    async def act(client: Client, server: ScriptedServer) -> Any:
         with pytest.raises(RelayBug):
             await client.request(method="GET", url=server.url, extra=((b"x", b"a\r\nb: c"),))
         with pytest.raises(RelayBug):
@@ -579,8 +610,8 @@ def test_field_that_would_split_the_head_is_refused():
     assert play(answers(OK), act) == 0
 
 
-def test_refused_connection_names_host_and_port():
-    async def act(client, server):
+def test_refused_connection_names_host_and_port() -> None:
+    async def act(client: Client, server: ScriptedServer) -> Any:
         server.server.close()
         await server.server.wait_closed()
         with pytest.raises(UpstreamFault) as caught:
@@ -594,8 +625,8 @@ def test_refused_connection_names_host_and_port():
     assert (fault.hop, fault.sent, fault.status) == ("tcp", False, 502)
 
 
-def test_unknown_name_is_a_dns_fault():
-    async def run():
+def test_unknown_name_is_a_dns_fault() -> None:
+    async def run() -> Any:
         client = Client(["http://no-such-host.invalid"])
         with pytest.raises(UpstreamFault) as caught:
             await client.request(method="GET", url="http://no-such-host.invalid/")
@@ -606,8 +637,8 @@ def test_unknown_name_is_a_dns_fault():
     assert fault.message.startswith("the name of no-such-host.invalid:80 could not be resolved (")
 
 
-def test_localhost_is_reached_when_only_one_family_listens():
-    async def run():
+def test_localhost_is_reached_when_only_one_family_listens() -> None:
+    async def run() -> Any:
         async with ScriptedServer(answers(OK)) as server:
             url = f"http://localhost:{server.port}"
             client = Client([url])
@@ -621,8 +652,8 @@ WIRE = CHUNKED + b"5;x=y\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\nx: y\r\n\r\n
 
 
 @pytest.mark.parametrize("end", ["fin", "reset"])
-def test_cut_at_every_byte_is_a_fault_and_never_a_clean_end(end):
-    async def script(talk):
+def test_cut_at_every_byte_is_a_fault_and_never_a_clean_end(end: str) -> None:
+    async def script(talk: Talk) -> None:
         while True:
             head, _ = await talk.request()
             at = int(head.split(b" ")[1][1:])
@@ -633,7 +664,7 @@ def test_cut_at_every_byte_is_a_fault_and_never_a_clean_end(end):
                     talk.reset()
                 return
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> None:
         for at in range(len(WIRE)):
             with pytest.raises(UpstreamFault) as caught:
                 await fetch(client, server, f"/{at}")
@@ -645,13 +676,13 @@ def test_cut_at_every_byte_is_a_fault_and_never_a_clean_end(end):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors")
-def test_no_descriptor_is_left_of_aborted_and_cancelled_exchanges():
-    async def script(talk):
+def test_no_descriptor_is_left_of_aborted_and_cancelled_exchanges() -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
         await talk.send(CHUNKED + b"2\r\nok\r\n")
         await talk.gone()
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> None:
         await asyncio.sleep(0)
         before = len(os.listdir("/proc/self/fd"))
         for turn in range(150):
@@ -677,12 +708,12 @@ def test_no_descriptor_is_left_of_aborted_and_cancelled_exchanges():
 # --- TLS ----------------------------------------------------------------------------------------------
 
 
-def trusting(authority):
+def trusting(authority: Authority) -> Any:
     return {"trust": Trust(authority.ca_file, env={})}
 
 
-def test_the_times_of_dial_handshake_and_head_are_told_apart(authority):
-    async def act(client, server):
+def test_the_times_of_dial_handshake_and_head_are_told_apart(authority: Authority) -> None:
+    async def act(client: Client, server: ScriptedServer) -> Any:
         times = []
         for _ in range(2):
             response = await client.request(method="GET", url=server.url + "/")
@@ -699,8 +730,8 @@ def test_the_times_of_dial_handshake_and_head_are_told_apart(authority):
     assert set(plain) == {"dial", "head"}
 
 
-def test_tls_round_trip_reuses_its_connection_and_shows_the_issuer(authority):
-    async def act(client, server):
+def test_tls_round_trip_reuses_its_connection_and_shows_the_issuer(authority: Authority) -> None:
+    async def act(client: Client, server: ScriptedServer) -> Any:
         for _ in range(2):
             response = await client.request(method="GET", url=server.url + "/")
             issuer = response.tls_issuer()
@@ -723,30 +754,36 @@ def test_tls_round_trip_reuses_its_connection_and_shows_the_issuer(authority):
     ],
     ids=["other-name", "common-name-only", "expired"],
 )
-def test_wrong_certificate_is_refused_with_advice(authority, names, common_name, days, said):
+def test_wrong_certificate_is_refused_with_advice(
+    authority: Authority,
+    names: tuple[str, ...] | tuple[Any, ...],
+    common_name: str,
+    days: tuple[int, int],
+    said: str,
+) -> None:
     context = authority.server_context(*names, common_name=common_name, days=days)
     fault = fault_of(answers(OK), tls=context, **trusting(authority))
     assert (fault.hop, fault.sent, fault.code) == ("tls", False, "upstream_certificate")
-    assert said in fault.message and fault.place in fault.message
+    assert said in fault.message and place_of(fault) in fault.message
 
 
-def test_unknown_authority_is_refused_with_advice(authority, tmp_path):
+def test_unknown_authority_is_refused_with_advice(authority: Authority, tmp_path: Path) -> None:
     other = Authority(tmp_path)
     fault = fault_of(answers(OK), tls=authority.server_context("127.0.0.1"), **trusting(other))
     assert fault.hop == "tls" and "upstream.ca_file or SSL_CERT_FILE" in fault.message
 
 
-def test_server_that_does_not_speak_tls_is_a_tls_fault(authority):
-    async def script(talk):
+def test_server_that_does_not_speak_tls_is_a_tls_fault(authority: Authority) -> None:
+    async def script(talk: Talk) -> None:
         await talk.send(b"220 mail ready\r\n")
         await talk.gone()
 
-    async def act(client, server):
+    async def act(client: Client, server: ScriptedServer) -> Any:
         with pytest.raises(UpstreamFault) as caught:
             await client.request(method="GET", url=server.url.replace("http", "https") + "/")
         return caught.value
 
-    async def run():
+    async def run() -> Any:
         async with ScriptedServer(script) as server:
             url = server.url.replace("http", "https")
             client = Client([url], **trusting(authority))
@@ -758,10 +795,10 @@ def test_server_that_does_not_speak_tls_is_a_tls_fault(authority):
     assert (fault.hop, fault.sent) == ("tls", False)
 
 
-def test_the_server_is_offered_http_1_1_and_told_the_name(authority):
+def test_the_server_is_offered_http_1_1_and_told_the_name(authority: Authority) -> None:
     names = []
 
-    async def script(talk):
+    async def script(talk: Talk) -> None:
         tls = talk.writer.get_extra_info("ssl_object")
         names.append(tls.selected_alpn_protocol())
         await talk.request()
@@ -772,7 +809,7 @@ def test_the_server_is_offered_http_1_1_and_told_the_name(authority):
     context.set_alpn_protocols(["h2", "http/1.1"])
     context.sni_callback = lambda _, name, __: names.append(name)
 
-    async def run():
+    async def run() -> None:
         async with asyncio.timeout(20), ScriptedServer(script, tls=context) as server:
             url = server.url.replace("127.0.0.1", "localhost")
             client = Client([url], **trusting(authority))
@@ -784,8 +821,8 @@ def test_the_server_is_offered_http_1_1_and_told_the_name(authority):
     assert names == ["localhost", "http/1.1"]
 
 
-def test_mute_handshake_ends_at_its_deadline(authority):
-    async def run():
+def test_mute_handshake_ends_at_its_deadline(authority: Authority) -> None:
+    async def run() -> Any:
         async with ScriptedServer(lambda talk: talk.gone()) as server:
             url = server.url.replace("http", "https")
             client = Client([url], tls_s=100 * MS, **trusting(authority))
@@ -799,13 +836,14 @@ def test_mute_handshake_ends_at_its_deadline(authority):
 
 
 @pytest.mark.parametrize("clean", [True, False])
-def test_body_ended_by_close_needs_a_close_notify(authority, clean):
-    async def script(talk):
+def test_body_ended_by_close_needs_a_close_notify(authority: Authority, clean: bool) -> None:
+    async def script(talk: Talk) -> None:
         await talk.request()
         await talk.send(b"HTTP/1.1 200 OK\r\n\r\nok")
         if not clean:
             # End TCP beneath the TLS layer: a FIN without close_notify.
-            tls = talk.writer.transport._ssl_protocol
+            tls: Any = talk.writer.transport
+            tls = tls._ssl_protocol
             tls._transport.close()
 
     context = authority.server_context("127.0.0.1")
@@ -819,10 +857,17 @@ def test_body_ended_by_close_needs_a_close_notify(authority, clean):
 # --- proxies --------------------------------------------------------------------------------------------
 
 
-def through_proxy(proxy, env, *, tls, authority, url_host="far.test"):
+def through_proxy(
+    proxy: FakeProxy,
+    env: dict[str, str],
+    *,
+    tls: bool,
+    authority: Authority,
+    url_host: str = "far.test",
+) -> Any:
     """GET https://far.test (or http://) through `proxy`; return (status, body) or the fault."""
 
-    async def run():
+    async def run() -> Any:
         context = authority.server_context("far.test") if tls else None
         async with (
             asyncio.timeout(10),
@@ -848,7 +893,7 @@ def through_proxy(proxy, env, *, tls, authority, url_host="far.test"):
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
-def test_https_goes_through_connect_with_credentials(authority, variable):
+def test_https_goes_through_connect_with_credentials(authority: Authority, variable: str) -> None:
     proxy = FakeProxy(user="me", password="p@ss:1")
     env = {variable: "http://me:p%40ss%3A1@127.0.0.1:{port}"}
     result, server = through_proxy(proxy, env, tls=True, authority=authority)
@@ -857,7 +902,7 @@ def test_https_goes_through_connect_with_credentials(authority, variable):
     assert proxy.seen[0].startswith(f"CONNECT far.test:{server.port} HTTP/1.1\r\n".encode())
 
 
-def test_http_goes_to_the_proxy_in_absolute_form(authority):
+def test_http_goes_to_the_proxy_in_absolute_form(authority: Authority) -> None:
     proxy = FakeProxy(user="me", password="secret")
     env = {"http_proxy": "me:secret@127.0.0.1:{port}"}
     result, server = through_proxy(proxy, env, tls=False, authority=authority)
@@ -874,7 +919,9 @@ def test_http_goes_to_the_proxy_in_absolute_form(authority):
     ],
     ids=["407", "403", "mute"],
 )
-def test_proxy_failure_names_the_hop_and_no_credentials(authority, proxy, said):
+def test_proxy_failure_names_the_hop_and_no_credentials(
+    authority: Authority, proxy: FakeProxy, said: str
+) -> None:
     env = {"HTTPS_PROXY": "http://me:hunter2@127.0.0.1:{port}"}
     fault, _ = through_proxy(proxy, env, tls=True, authority=authority)
     assert isinstance(fault, UpstreamFault)
@@ -884,15 +931,15 @@ def test_proxy_failure_names_the_hop_and_no_credentials(authority, proxy, said):
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_proxy_variables_count_only_when_told(monkeypatch, told):
+def test_proxy_variables_count_only_when_told(monkeypatch: pytest.MonkeyPatch, told: bool) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     settings = Settings(data_dir="/x", use_env_proxy=told)
     client = Client.for_settings(["https://far.test"], settings)
     assert (client.proxy_for("https://far.test/") is not None) is told
 
 
-def test_loopback_is_never_proxied():
-    async def act(client, server):
+def test_loopback_is_never_proxied() -> None:
+    async def act(client: Client, server: ScriptedServer) -> Any:
         return await fetch(client, server)
 
     env = {"HTTP_PROXY": "http://127.0.0.1:1", "ALL_PROXY": "http://127.0.0.1:1"}
@@ -902,16 +949,16 @@ def test_loopback_is_never_proxied():
 # --- dialling -------------------------------------------------------------------------------------------
 
 
-def test_address_families_alternate_beginning_with_the_resolvers_choice():
-    four = [(2, ("a", n)) for n in range(3)]
-    six = [(10, ("b", n)) for n in range(2)]
+def test_address_families_alternate_beginning_with_the_resolvers_choice() -> None:
+    four: list[tuple[int, tuple[object, ...]]] = [(2, ("a", n)) for n in range(3)]
+    six: list[tuple[int, tuple[object, ...]]] = [(10, ("b", n)) for n in range(2)]
     assert dial._interleave([*six, *four]) == [six[0], four[0], six[1], four[1], four[2]]
     assert dial._interleave(four) == four
     assert len(dial._interleave([(2, ("a", n)) for n in range(50)])) == dial.MAX_ADDRESSES
 
 
-def test_address_that_refuses_gives_way_at_once_and_one_that_says_nothing_soon():
-    async def run():
+def test_address_that_refuses_gives_way_at_once_and_one_that_says_nothing_soon() -> None:
+    async def run() -> Any:
         async with asyncio.timeout(5), ScriptedServer(answers(OK)) as server:
             # A full backlog: connecting hangs, as towards a host behind a firewall that drops.
             mute = socket.socket()
@@ -940,10 +987,10 @@ def test_address_that_refuses_gives_way_at_once_and_one_that_says_nothing_soon()
     assert right and took_s < 4 * dial.STAGGER_S
 
 
-def test_every_address_that_fails_is_one_fault_within_the_deadline():
-    async def run():
+def test_every_address_that_fails_is_one_fault_within_the_deadline() -> None:
+    async def run() -> Any:
         loop = asyncio.get_running_loop()
-        addresses = [
+        addresses: list[tuple[int, tuple[object, ...]]] = [
             (int(socket.AF_INET), ("127.0.0.1", 1)),
             (int(socket.AF_INET6), ("::1", 1, 0, 0)),
         ]
@@ -956,8 +1003,8 @@ def test_every_address_that_fails_is_one_fault_within_the_deadline():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a full backlog is silent on Linux")
-def test_an_address_that_says_nothing_is_given_up_in_time():
-    async def run():
+def test_an_address_that_says_nothing_is_given_up_in_time() -> None:
+    async def run() -> Any:
         loop = asyncio.get_running_loop()
         with socket.socket() as mute:
             mute.bind(("127.0.0.1", 0))
@@ -988,9 +1035,9 @@ SENT = st.tuples(
 
 
 @given(st.lists(SENT, max_size=12))
-def test_a_kept_request_head_is_what_a_new_one_is(requests) -> None:
+def test_a_kept_request_head_is_what_a_new_one_is(requests: Any) -> None:
     # One client keeps what is constant of each head; each of the others meets only one request.
-    def encode(client, method, url, fields, extra) -> object:
+    def encode(client: Client, method: Any, url: Any, fields: Any, extra: Any) -> object:
         try:
             found = client._targets.get(url) or client._admit(url)
             return client._encode(method, url, *found, tuple(fields), extra, b"content-length: 5")
@@ -1022,8 +1069,8 @@ def test_a_kept_request_head_is_what_a_new_one_is(requests) -> None:
         max_size=12,
     )
 )
-def test_a_kept_answer_head_is_what_a_new_one_is(answered) -> None:
-    def encode(make, status, keep_alive, fields) -> object:
+def test_a_kept_answer_head_is_what_a_new_one_is(answered: Any) -> None:
+    def encode(make: Any, status: Any, keep_alive: Any, fields: Any) -> object:
         try:
             return make(status, keep_alive, tuple(fields))
         except ValueError as error:

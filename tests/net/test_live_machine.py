@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -301,7 +301,7 @@ def test_a_relay_says_once_that_its_token_is_gone_and_once_that_it_is_back(tmp_p
     path.parent.mkdir(mode=0o700)
     path.write_text(TOKEN)
     path.chmod(0o600)
-    spoilers = (
+    spoilers: tuple[Callable[[], object], ...] = (
         lambda: None,
         lambda: path.touch(mode=0o600),
         lambda: os.mkfifo(path),

@@ -6,6 +6,8 @@ import asyncio
 import os
 import ssl
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,44 +20,44 @@ from tests.fakes.authority import Authority
 
 
 @pytest.fixture(scope="module")
-def ca_file(tmp_path_factory):
+def ca_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     return Authority(tmp_path_factory.mktemp("ca")).ca_file
 
 
-def count(trust):
+def count(trust: Trust) -> Any:
     return trust.context_now().cert_store_stats()["x509_ca"]
 
 
-def test_file_of_the_settings_wins_over_everything(ca_file):
+def test_file_of_the_settings_wins_over_everything(ca_file: str) -> None:
     trust = Trust(ca_file, env={"SSL_CERT_FILE": "/nonexistent"}, system_stores=("/nonexistent",))
     assert trust.store().kind == "settings" and count(trust) == 1
 
 
-def test_environment_wins_over_the_system(ca_file, tmp_path):
+def test_environment_wins_over_the_system(ca_file: str, tmp_path: Path) -> None:
     trust = Trust(env={"SSL_CERT_FILE": ca_file}, system_stores=("/etc/hostname",))
     assert (trust.store().kind, trust.store().path) == ("environment", ca_file) and count(
         trust
     ) == 1
 
 
-def test_first_system_store_that_holds_a_certificate_is_taken(ca_file, tmp_path):
+def test_first_system_store_that_holds_a_certificate_is_taken(ca_file: str, tmp_path: Path) -> None:
     empty = tmp_path / "empty.pem"
     empty.touch()
     trust = Trust(env={}, system_stores=(str(tmp_path / "none"), str(empty), ca_file))
     assert (trust.store().kind, trust.store().path) == ("system", ca_file) and count(trust) == 1
 
 
-def test_certifi_is_the_last_resort():
+def test_certifi_is_the_last_resort() -> None:
     trust = Trust(env={}, system_stores=())
     assert trust.store().kind == "certifi" and count(trust) > 50
     facts = trust.describe()
     assert facts["date"][:3] == "202" and facts["age_days"] >= 0
 
 
-def test_context_is_strict_and_made_once(ca_file):
+def test_context_is_strict_and_made_once(ca_file: str) -> None:
     trust = Trust(ca_file, env={})
 
-    async def act():
+    async def act() -> Any:
         return await asyncio.gather(*(trust.context() for _ in range(5)))
 
     found = asyncio.run(act())
@@ -66,7 +68,7 @@ def test_context_is_strict_and_made_once(ca_file):
     assert context.hostname_checks_common_name is False
 
 
-def test_age_of_a_file_is_told(ca_file):
+def test_age_of_a_file_is_told(ca_file: str) -> None:
     os.utime(ca_file, (time.time() - 10 * 86400,) * 2)
     assert Trust(ca_file, env={}).describe()["age_days"] == 10
     assert Trust("/nonexistent", env={}).describe()["age_days"] is None
@@ -80,7 +82,9 @@ def test_age_of_a_file_is_told(ca_file):
         (b"x", "holds no usable PEM"),
     ],
 )
-def test_unusable_file_is_named_with_what_to_do(tmp_path, content, said):
+def test_unusable_file_is_named_with_what_to_do(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)
@@ -106,7 +110,9 @@ def test_unusable_file_is_named_with_what_to_do(tmp_path, content, said):
         ("https://h:8443/", "https", "h", 8443, "h:8443", "/"),
     ],
 )
-def test_url_is_taken_apart(url, scheme, host, port, authority, target):
+def test_url_is_taken_apart(
+    url: str, scheme: str, host: str, port: int, authority: str, target: str
+) -> None:
     found = split_url(url)
     assert (found.scheme, found.host, found.port) == (scheme, host, port)
     assert (found.authority, found.target) == (authority, target)
@@ -119,7 +125,7 @@ def test_url_is_taken_apart(url, scheme, host, port, authority, target):
         "https://h:0/", "https://h:65536/", "https://h:/", "https://h/ x", "https://h/\r\nx", "https://-h/",
     ],
 )  # fmt: skip
-def test_other_urls_are_refused_without_repeating_them(url):
+def test_other_urls_are_refused_without_repeating_them(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         split_url(url)
     assert "u:p@" not in str(caught.value)
@@ -132,7 +138,7 @@ def test_other_urls_are_refused_without_repeating_them(url):
         ("127.example.com", False), ("::2", False), ("10.0.0.1", False), ("localhost.example", False),
     ],
 )  # fmt: skip
-def test_loopback_is_recognised(host, expected):
+def test_loopback_is_recognised(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
 
 
@@ -154,7 +160,9 @@ def test_loopback_is_recognised(host, expected):
         ({"HTTPS_PROXY": "http://[::1]:3128/"}, "https", ("::1", 3128)),
     ],
 )
-def test_proxy_is_chosen(env, scheme, expected):
+def test_proxy_is_chosen(
+    env: dict[str, Any], scheme: str, expected: tuple[Any, ...] | None
+) -> None:
     found = ProxyRules(env).choose(scheme, "far.example", 443)
     assert (None if found is None else (found.host, found.port)) == expected
 
@@ -167,7 +175,7 @@ def test_proxy_is_chosen(env, scheme, expected):
         ("a, far.example ,b", True), ("a b far.example", True), ("10.0.0.0/8", False), ("", False),
     ],
 )  # fmt: skip
-def test_no_proxy_makes_exceptions(entries, direct):
+def test_no_proxy_makes_exceptions(entries: str, direct: bool) -> None:
     rules = ProxyRules({"HTTPS_PROXY": "http://p:1", "NO_PROXY": entries})
     assert (rules.choose("https", "far.example", 443) is None) is direct
 
@@ -180,22 +188,23 @@ def test_no_proxy_makes_exceptions(entries, direct):
         ("2001:db8::/32", "2001:db8::5", True),
     ],
 )
-def test_no_proxy_knows_networks(entry, host, direct):
+def test_no_proxy_knows_networks(entry: str, host: str, direct: bool) -> None:
     rules = ProxyRules({"ALL_PROXY": "http://p:1", "no_proxy": entry})
     assert (rules.choose("https", host, 443) is None) is direct
 
 
-def test_proxy_of_the_settings_wins():
+def test_proxy_of_the_settings_wins() -> None:
     found = ProxyRules({"HTTPS_PROXY": "http://p:1"}, url="http://me:pw@q:2").choose(
         "https", "far.example", 443
     )
+    assert found is not None
     assert (found.host, found.variable) == ("q", "upstream.proxy") and "pw" not in repr(found)
 
 
 @pytest.mark.parametrize(
     "value", ["socks5://u:hunter2@p:1", "https://p:1", "http://", "http://p:99999", "://"]
 )
-def test_unusable_proxy_is_named_without_its_secret(value):
+def test_unusable_proxy_is_named_without_its_secret(value: str) -> None:
     with pytest.raises(UpstreamFault) as caught:
         ProxyRules({"HTTPS_PROXY": value}).choose("https", "far.example", 443)
     fault = caught.value

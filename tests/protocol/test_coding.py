@@ -6,6 +6,7 @@ import ctypes.util
 import gzip
 import tracemalloc
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -90,8 +91,12 @@ def test_a_bomb_is_refused_without_being_unpacked() -> None:
 
 @pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"zstd"])
 def test_cut_and_broken_data_is_a_400(coding: bytes) -> None:
-    pack = {b"gzip": gzip.compress, b"deflate": zlib.compress, b"zstd": zstd_pack}[coding]
-    whole = pack(BODY)
+    packs: dict[bytes, Callable[[bytes], bytes]] = {
+        b"gzip": gzip.compress,
+        b"deflate": zlib.compress,
+        b"zstd": zstd_pack,
+    }
+    whole = packs[coding](BODY)
     for cut in range(0, len(whole) - 1, 3):
         assert refusal(whole[:cut], coding).status == 400
     assert refusal(b"garbage" * 10, coding).status == 400

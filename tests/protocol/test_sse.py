@@ -55,7 +55,7 @@ def test_an_event_is_given_as_soon_as_its_blank_line_is_there() -> None:
     assert parser.feed(b"data: a\r\n") == []
     assert parser.pending
     assert parser.feed(b"\r") == [Event("", b"a")]
-    assert not parser.pending
+    assert bool(parser.pending) is False
     assert parser.feed(b"\ndata: b") == []
     assert parser.pending
     assert parser.feed(b"\n\n") == [Event("", b"b")]

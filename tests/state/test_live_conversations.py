@@ -130,7 +130,7 @@ def test_tool_turns_are_kept(relay: Relay, stream: bool) -> None:
         "name": "weather",
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
     }
-    more = {"conversation": conversation, "tools": [tool], "stream": stream}
+    more: dict[str, Any] = {"conversation": conversation, "tools": [tool], "stream": stream}
     reply = ask(relay, 'call the tool weather with {"city": "Oslo"}', **more)
     assert reply.status == 200
     body = reply.events()[-1]["response"] if stream else reply.json()
@@ -184,7 +184,7 @@ def test_turns_of_one_conversation_follow_one_another(relay: Relay) -> None:
     replies: dict[int, str] = {}
 
     def turn(n: int) -> None:
-        more = {"conversation": conversation, "stream": n % 2 == 0}
+        more: dict[str, Any] = {"conversation": conversation, "stream": n % 2 == 0}
         replies[n] = said(ask(relay, f"demo:pace=2 turn {n}", **more))
 
     threads = [threading.Thread(target=turn, args=(n,)) for n in range(6)]
@@ -432,7 +432,8 @@ def test_previous_response_id_brings_the_history(
 
 
 def test_a_branch_goes_on_from_where_it_left(relay: Relay) -> None:
-    for store in ({}, {"store": True}):
+    stores: list[dict[str, Any]] = [{}, {"store": True}]
+    for store in stores:
         first = ask(relay, "root", **store).json()["id"]
         tokens = [
             ask(relay, branch, previous_response_id=first, **store).json()["usage"]["input_tokens"]
@@ -442,9 +443,10 @@ def test_a_branch_goes_on_from_where_it_left(relay: Relay) -> None:
 
 
 def test_an_upstream_that_repeats_its_ids_does_no_harm(strict: Relay, backend: Any) -> None:
-    for store in ({}, {"store": True}):
+    stores: list[dict[str, Any]] = [{}, {"store": True}]
+    for store in stores:
         for n in range(4):
-            previous = {"previous_response_id": "resp_fake"} if n else {}
+            previous: dict[str, Any] = {"previous_response_id": "resp_fake"} if n else {}
             assert ask(strict, f"t{n}", "gpt-5.5", **store, **previous).status == 200
         assert [t for t in plain(sent(backend)) if t.startswith("t")] == ["t0", "t1", "t2", "t3"]
         strict.send("DELETE", f"{RESPONSES}/resp_fake")
@@ -476,7 +478,7 @@ def test_store_false_keeps_nothing(relay: Relay) -> None:
 
 def test_a_kept_answer_is_shown_with_what_was_asked_and_deleted(relay: Relay) -> None:
     for store in (True, None):
-        more = {} if store is None else {"store": True}
+        more: dict[str, Any] = {} if store is None else {"store": True}
         made = ask(relay, [{"role": "user", "content": f"n{n}"} for n in range(3)], **more).json()
         path = f"{RESPONSES}/{made['id']}"
         assert relay.get(path).json() == made
@@ -494,10 +496,11 @@ def test_a_kept_answer_is_shown_with_what_was_asked_and_deleted(relay: Relay) ->
 
 
 def test_deleting_an_answer_leaves_those_that_go_on_from_it_whole(relay: Relay) -> None:
-    for store in ({"store": True}, {}):
+    stores: list[dict[str, Any]] = [{"store": True}, {}]
+    for store in stores:
         ids: list[str] = []
         for n in range(4):
-            previous = {"previous_response_id": ids[-1]} if ids else {}
+            previous: dict[str, Any] = {"previous_response_id": ids[-1]} if ids else {}
             ids.append(ask(relay, f"t{n}", **store, **previous).json()["id"])
         before = ask(relay, "x", previous_response_id=ids[-1]).json()["usage"]["input_tokens"]
         for one in (ids[1], ids[0], ids[2]):

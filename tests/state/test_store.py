@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ def test_a_row_that_cannot_be_stored_leaves_no_bytes(state: State) -> None:
 def test_tombstones_stay_a_day(state: State) -> None:
     first, second = put(state, b"1"), put(state, b"2")
     assert files.remove(state, first.id, 1000)
-    asked = {"now_s": 1000.0, "limit": 10, "newest_first": False, "purpose": ""}
+    asked: dict[str, Any] = {"now_s": 1000.0, "limit": 10, "newest_first": False, "purpose": ""}
     found = files.page(state, after=first.id, **asked)
     assert found is not None and [row.id for row in found[0]] == [second.id]
     files.remove(state, second.id, 1000 + 86_401)
@@ -276,7 +277,12 @@ def test_a_discarded_spool_is_gone_and_stays_gone(tmp_path: Path) -> None:
     assert (tmp_path / "x.part").read_bytes() == b"ab"
     assert (tmp_path / "x.part").stat().st_mode & 0o777 == 0o600
     spool.discard()
-    for work in (lambda: spool.write([b"c"]), spool.seal, lambda: spool.keep(str(tmp_path / "y"))):
+    works: tuple[Callable[[], object], ...] = (
+        lambda: spool.write([b"c"]),
+        spool.seal,
+        lambda: spool.keep(str(tmp_path / "y")),
+    )
+    for work in works:
         with pytest.raises(OSError, match=r"descriptor|directory"):
             work()
     assert os.listdir(tmp_path) == []

@@ -4,39 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from airelays.errors import UpstreamFault
 from airelays.model import Call
 from airelays.settings.values import Settings
+from airelays.upstream.base import Answer
 from airelays.upstream.chatgpt.backend import ChatGPTUpstream
 from airelays.upstream.chatgpt.body import session_id
 from airelays.upstream.chatgpt.usage import limits_from_fields, shape_usage, window_label
 from tests.fakes.authority import Authority
 from tests.fakes.backend import SAMPLES, FakeBackend
 from tests.fakes.events import ENCRYPTED
-from tests.fakes.http import Reply, json_reply
+from tests.fakes.http import Cut, Reply, json_reply
 from tests.fakes.issuer import ACCOUNT
 from tests.fakes.maps import from_responses
 
 CALL = Call("req_1")
 MS = 0.001
+T = TypeVar("T")
+Act = Callable[[ChatGPTUpstream, FakeBackend], Awaitable[T]]
 
 
-def message(text="hi", role="user"):
+def message(text: str = "hi", role: str = "user") -> Any:
     return {"type": "message", "role": role, "content": [{"type": "input_text", "text": text}]}
 
 
-def body(**changes):
+def body(**changes: Any) -> Any:
     return {"model": "gpt-5.5", "instructions": "Be kind.", "input": [message()], **changes}
 
 
 @asynccontextmanager
-async def running(folder, *, tls=None, expires_in_s=864_000, **options):
+async def running(
+    folder: Path, *, tls: ssl.SSLContext | None = None, expires_in_s: int = 864_000, **options: Any
+) -> AsyncIterator[tuple[ChatGPTUpstream, FakeBackend]]:
     async with asyncio.timeout(20), FakeBackend(tls=tls) as backend:
         backend.issuer.expires_in_s = expires_in_s
         path = folder / "auth.json"
@@ -57,32 +65,32 @@ async def running(folder, *, tls=None, expires_in_s=864_000, **options):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     path = tmp_path / "data"
     path.mkdir(mode=0o700)
     return path
 
 
-def run(folder, act, **options):
-    async def main():
+def run(folder: Path, act: Act[T], **options: Any) -> T:
+    async def main() -> T:
         async with running(folder, **options) as (upstream, backend):
             return await act(upstream, backend)
 
     return asyncio.run(main())
 
 
-async def read(answer):
-    parts = []
+async def read(answer: Answer) -> bytes:
+    parts: list[bytes] = []
     await answer.pump(parts.append)
     return b"".join(parts)
 
 
-async def ask(upstream, request=None, call=CALL):
+async def ask(upstream: ChatGPTUpstream, request: Any = None, call: Call = CALL) -> Any:
     answer = await upstream.respond(body() if request is None else request, call)
     return answer, await read(answer)
 
 
-async def ask_as_the_app(upstream, request):
+async def ask_as_the_app(upstream: ChatGPTUpstream, request: Any) -> Any:
     """Translate as the app does, by what the upstream takes; return all that was left out, and the answer."""
     takes = upstream.takes(request["model"])
     made = from_responses(request, tools_allowed=True, codex=False, takes=takes)
@@ -90,10 +98,16 @@ async def ask_as_the_app(upstream, request):
     return (*made.ignored, *answer.ignored), events
 
 
-def fault_of(folder, switch, request=None, call=CALL, **options):
+def fault_of(
+    folder: Path,
+    switch: Callable[[FakeBackend], object],
+    request: Any = None,
+    call: Call = CALL,
+    **options: Any,
+) -> Any:
     """Return the fault that one request ends in after `switch(backend)`, and the number of POSTs."""
 
-    async def act(upstream, backend):
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         switch(backend)
         with pytest.raises(UpstreamFault) as caught:
             await ask(upstream, request, call)
@@ -102,15 +116,15 @@ def fault_of(folder, switch, request=None, call=CALL, **options):
     return run(folder, act, **options)
 
 
-def queue(*replies):
+def queue(*replies: Reply) -> Any:
     return lambda backend: backend.replies.extend(replies)
 
 
 # --- what is sent -------------------------------------------------------------------------------------------
 
 
-def test_request_carries_exactly_our_fields(folder):
-    async def act(upstream, backend):
+def test_request_carries_exactly_our_fields(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         await ask(upstream)
         return backend.calls("/responses")[0], backend
 
@@ -138,7 +152,7 @@ def test_request_carries_exactly_our_fields(folder):
     }
 
 
-def test_what_the_backend_does_not_take_is_left_out_and_named(folder):
+def test_what_the_backend_does_not_take_is_left_out_and_named(folder: Path) -> None:
     request = body(
         input="hello",
         temperature=0.5,
@@ -150,7 +164,7 @@ def test_what_the_backend_does_not_take_is_left_out_and_named(folder):
         stream=False,
     )
 
-    async def act(upstream, backend):
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         ignored, _ = await ask_as_the_app(upstream, request)
         return ignored, backend.calls("/responses")[0].json
 
@@ -160,15 +174,15 @@ def test_what_the_backend_does_not_take_is_left_out_and_named(folder):
     assert (sent["store"], sent["stream"]) == (False, True) and "stream_options" not in sent
 
 
-def test_system_message_in_input_goes_out_as_developer(folder):
-    async def act(upstream, backend):
+def test_system_message_in_input_goes_out_as_developer(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         await ask(upstream, body(input=[message("be brief", "system"), message()]))
         return [item["role"] for item in backend.calls("/responses")[0].json["input"]]
 
     assert run(folder, act) == ["developer", "user"]
 
 
-def test_codex_request_passes_unchanged_with_its_own_fields(folder):
+def test_codex_request_passes_unchanged_with_its_own_fields(folder: Path) -> None:
     request = {
         "model": "gpt-6-sol",
         "stream": True,
@@ -192,7 +206,7 @@ def test_codex_request_passes_unchanged_with_its_own_fields(folder):
     }
     passed = ((b"x-codex-turn-state", b"opaque=="), (b"session-id", b"s-1"), (b"thread-id", b"t-1"))
 
-    async def act(upstream, backend):
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         backend.headers["x-codex-turn-state"] = "next=="
         answer, _ = await ask(upstream, request, Call("req_1", passed=passed, codex=True))
         return answer, backend.calls("/responses")[0]
@@ -206,7 +220,7 @@ def test_codex_request_passes_unchanged_with_its_own_fields(folder):
     assert (b"x-codex-turn-state", b"next==") in answer.fields
 
 
-def test_session_stays_the_same_while_a_conversation_grows():
+def test_session_stays_the_same_while_a_conversation_grows() -> None:
     first = body()
     later = body(input=[message(), message("yes", "assistant"), message("more")])
     assert session_id(first, "") == session_id(later, "")
@@ -216,7 +230,7 @@ def test_session_stays_the_same_while_a_conversation_grows():
     assert [len(part) for part in session_id(first, "").split("-")] == [8, 4, 4, 4, 12]
 
 
-def test_session_of_megabytes_is_made_without_encoding_them():
+def test_session_of_megabytes_is_made_without_encoding_them() -> None:
     image = {"type": "input_image", "image_url": "data:image/png;base64," + "A" * 8_000_000}
     first = body(input=[{"type": "message", "role": "user", "content": [image]}])
     started_s = time.process_time()
@@ -226,8 +240,8 @@ def test_session_of_megabytes_is_made_without_encoding_them():
     assert session_id(first, "") not in ids
 
 
-def test_cache_key_of_the_caller_is_kept(folder):
-    async def act(upstream, backend):
+def test_cache_key_of_the_caller_is_kept(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         await ask(upstream, body(prompt_cache_key="mine and long"))
         return backend.calls("/responses")[0]
 
@@ -240,16 +254,16 @@ def test_cache_key_of_the_caller_is_kept(folder):
 
 
 @pytest.mark.parametrize("sample", sorted(path.stem for path in SAMPLES.glob("*.sse")))
-def test_sample_arrives_byte_for_byte(folder, sample):
-    async def act(upstream, backend):
+def test_sample_arrives_byte_for_byte(folder: Path, sample: str) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         backend.play, backend.split_bytes = sample, 7
         return (await ask(upstream))[1]
 
     assert run(folder, act) == (SAMPLES / f"{sample}.sse").read_bytes()
 
 
-def test_only_listed_fields_come_back(folder):
-    async def act(upstream, backend):
+def test_only_listed_fields_come_back(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         backend.headers.update(
             {
                 "set-cookie": "a=b",
@@ -281,8 +295,10 @@ def test_only_listed_fields_come_back(folder):
         ({"hang_after_events": 3}, "upstream_stalled", 504),
     ],
 )
-def test_broken_stream_ends_the_pump_with_a_fault(folder, switch, code, status):
-    def set_switches(backend):
+def test_broken_stream_ends_the_pump_with_a_fault(
+    folder: Path, switch: dict[str, Any], code: str, status: int
+) -> None:
+    def set_switches(backend: FakeBackend) -> None:
         for name, value in switch.items():
             setattr(backend, name, value)
 
@@ -290,13 +306,13 @@ def test_broken_stream_ends_the_pump_with_a_fault(folder, switch, code, status):
     assert (fault.code, fault.status, fault.hop, posts) == (code, status, "stream", 1)
 
 
-def test_compressed_stream_is_a_fault(folder):
+def test_compressed_stream_is_a_fault(folder: Path) -> None:
     fault, _ = fault_of(folder, lambda backend: setattr(backend, "gzip", True))
     assert fault.code == "upstream_malformed"
 
 
-def test_abort_is_seen_by_the_upstream(folder):
-    async def act(upstream, backend):
+def test_abort_is_seen_by_the_upstream(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> None:
         backend.hang_after_events = 3
         answer = await upstream.respond(body(), CALL)
         got = asyncio.Event()
@@ -310,10 +326,10 @@ def test_abort_is_seen_by_the_upstream(folder):
     run(folder, act)
 
 
-def test_everything_over_tls_with_one_connection(folder, tmp_path):
+def test_everything_over_tls_with_one_connection(folder: Path, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
 
-    async def act(upstream, backend):
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         for _ in range(3):
             assert b"echo: hi" in (await ask(upstream))[1].replace(b'"delta":"echo:', b"echo: hi")
         assert [m["slug"] for m in await upstream.models()][:1] == ["gpt-5.5"]
@@ -326,8 +342,8 @@ def test_everything_over_tls_with_one_connection(folder, tmp_path):
 # --- second chances ------------------------------------------------------------------------------------------
 
 
-def test_401_refreshes_and_tries_once_more(folder):
-    async def act(upstream, backend):
+def test_401_refreshes_and_tries_once_more(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> None:
         backend.issuer.expire_access()
         await ask(upstream)
         tokens = [seen.get("authorization") for seen in backend.calls("/responses")]
@@ -338,8 +354,8 @@ def test_401_refreshes_and_tries_once_more(folder):
     run(folder, act)
 
 
-def test_many_401s_make_one_refresh(folder):
-    async def act(upstream, backend):
+def test_many_401s_make_one_refresh(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         backend.issuer.expire_access()
         await asyncio.gather(*(ask(upstream) for _ in range(12)))
         return backend.issuer.refresh_calls
@@ -347,15 +363,17 @@ def test_many_401s_make_one_refresh(folder):
     assert run(folder, act) == 1
 
 
-def test_401_after_a_refresh_is_503_never_401(folder):
+def test_401_after_a_refresh_is_503_never_401(folder: Path) -> None:
     replies = [json_reply({"detail": "Unauthorized"}, 401) for _ in range(2)]
     fault, posts = fault_of(folder, queue(*replies))
     assert (fault.status, fault.code, posts) == (503, "upstream_auth_rejected", 2)
     assert fault.headers["x-airelays-upstream-auth"] == "rejected" and fault.should_retry is False
 
 
-def test_unsupported_parameter_is_dropped_disclosed_and_remembered_for_the_model(folder):
-    async def act(upstream, backend):
+def test_unsupported_parameter_is_dropped_disclosed_and_remembered_for_the_model(
+    folder: Path,
+) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> None:
         backend.max_output_tokens = "reject"
         for calls in (2, 3):
             ignored, _ = await ask_as_the_app(upstream, body(max_output_tokens=100))
@@ -368,12 +386,12 @@ def test_unsupported_parameter_is_dropped_disclosed_and_remembered_for_the_model
     run(folder, act)
 
 
-def test_two_unsupported_parameters_are_both_left_out_of_one_request(folder):
+def test_two_unsupported_parameters_are_both_left_out_of_one_request(folder: Path) -> None:
     replies = [
         json_reply({"detail": f"Unsupported parameter: {n}"}, 400) for n in ("text", "tools")
     ]
 
-    async def act(upstream, backend):
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> None:
         queue(*replies)(backend)
         answer, _ = await ask(upstream, body(text={"verbosity": "low"}, tools=[]))
         last = backend.calls("/responses")[-1].json
@@ -383,7 +401,7 @@ def test_two_unsupported_parameters_are_both_left_out_of_one_request(folder):
     run(folder, act)
 
 
-def test_a_backend_that_refuses_one_parameter_after_the_other_is_given_up(folder):
+def test_a_backend_that_refuses_one_parameter_after_the_other_is_given_up(folder: Path) -> None:
     names = ("text", "tools", "include", "reasoning", "instructions")
     replies = [json_reply({"detail": f"Unsupported parameter: {n}"}, 400) for n in names]
     request = body(text={}, tools=[], include=[], reasoning={}, instructions="x")
@@ -393,27 +411,24 @@ def test_a_backend_that_refuses_one_parameter_after_the_other_is_given_up(folder
     assert fault.message == "Unsupported parameter: instructions"
 
 
-def test_encrypted_content_of_another_account_is_dropped_once(folder):
+def test_encrypted_content_of_another_account_is_dropped_once(folder: Path) -> None:
     sealed = {"type": "reasoning", "summary": [], "encrypted_content": "foreign"}
 
-    async def act(upstream, backend):
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         await ask(upstream, body(input=[sealed, message()]))
         return [seen.json["input"] for seen in backend.calls("/responses")]
 
     assert run(folder, act) == [[sealed, message()], [message()]]
 
 
-def test_connection_that_breaks_before_a_reply_is_tried_once_more(folder):
-    class Broken:
-        status, headers, close = 200, {}, False
+def test_connection_that_breaks_before_a_reply_is_tried_once_more(folder: Path) -> None:
+    class Broken(Reply):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "body":
+                raise Cut
+            return super().__getattribute__(name)
 
-        @property
-        def body(self):
-            from tests.fakes.http import Cut
-
-            raise Cut
-
-    async def act(upstream, backend):
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         backend.replies.append(Broken())
         await ask(upstream)
         assert len(backend.calls("/responses")) == 2
@@ -427,7 +442,7 @@ def test_connection_that_breaks_before_a_reply_is_tried_once_more(folder):
     assert run(folder, act) == 4
 
 
-def test_503_is_not_retried_unless_asked_for(folder):
+def test_503_is_not_retried_unless_asked_for(folder: Path) -> None:
     overload = json_reply(
         {"error": {"code": "server_is_overloaded", "message": "busy", "type": "x"}}, 503
     )
@@ -439,7 +454,7 @@ def test_503_is_not_retried_unless_asked_for(folder):
         1,
     )
 
-    async def act(upstream, backend):
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         backend.replies.extend([overload, overload])
         await ask(upstream)
         return len(backend.calls("/responses"))
@@ -447,7 +462,7 @@ def test_503_is_not_retried_unless_asked_for(folder):
     assert run(folder, act, retry_attempts=2, retry_backoff_seconds=(0.0,)) == 3
 
 
-def test_quota_that_outlasts_the_waits_is_not_waited_for(folder):
+def test_quota_that_outlasts_the_waits_is_not_waited_for(folder: Path) -> None:
     limit = {
         "error": {
             "type": "slow",
@@ -465,16 +480,15 @@ def test_quota_that_outlasts_the_waits_is_not_waited_for(folder):
 # --- refusals -----------------------------------------------------------------------------------------------
 
 
-def sample_reply(name):
+def sample_reply(name: str) -> Reply:
     head, _, payload = (SAMPLES / name).read_bytes().replace(b"\r\n", b"\n").partition(b"\n\n")
     status, *lines = head.decode().split("\n")
-    headers = dict(
-        line.split(": ", 1) if ": " in line else (line.rstrip(":"), "") for line in lines
-    )
+    parts = [line.partition(":") for line in lines]
+    headers = {name: value.removeprefix(" ") for name, _, value in parts}
     return Reply(int(status.split()[1]), payload, headers)
 
 
-def test_usage_limit_keeps_the_upstreams_words_and_the_true_reset(folder):
+def test_usage_limit_keeps_the_upstreams_words_and_the_true_reset(folder: Path) -> None:
     fault, posts = fault_of(folder, queue(sample_reply("30_http_429_usage_limit.http")))
     assert (fault.status, fault.code, fault.type) == (
         429,
@@ -487,13 +501,13 @@ def test_usage_limit_keeps_the_upstreams_words_and_the_true_reset(folder):
     assert fault.headers["x-codex-primary-used-percent"] == "100"
 
 
-def test_codex_is_not_told_to_wait_for_a_used_up_plan(folder):
+def test_codex_is_not_told_to_wait_for_a_used_up_plan(folder: Path) -> None:
     call = Call("req_1", codex=True)
     fault, _ = fault_of(folder, queue(sample_reply("30_http_429_usage_limit.http")), call=call)
     assert (fault.status, fault.retry_after_s) == (429, None)
 
 
-def test_cloudflare_is_recognised_and_no_html_is_passed_on(folder):
+def test_cloudflare_is_recognised_and_no_html_is_passed_on(folder: Path) -> None:
     fault, _ = fault_of(folder, queue(sample_reply("34_http_403_cloudflare.http")))
     assert (fault.status, fault.hop, fault.code) == (502, "challenge", "upstream_challenge")
     assert "cf-ray synthetic-CDG" in fault.message and "<" not in fault.message
@@ -575,7 +589,9 @@ def test_cloudflare_is_recognised_and_no_html_is_passed_on(folder):
         (529, {}, (529, None, None, "ChatGPT answered with an error and no explanation (529)")),
     ],
 )
-def test_refusal_is_mapped(folder, status, sent, expected):
+def test_refusal_is_mapped(
+    folder: Path, status: int, sent: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
     fault, _ = fault_of(folder, queue(json_reply(sent, status)))
     wanted_status, code, param, message_ = expected
     assert (fault.status, fault.code, fault.param) == (wanted_status, code, param)
@@ -586,7 +602,7 @@ def test_refusal_is_mapped(folder, status, sent, expected):
 @pytest.mark.parametrize(
     "payload", [b"<html>" + b"x" * 400_000, b"<!doctype html><b>oops</b>", b"", b"\xff\x00"]
 )
-def test_html_and_garbage_never_reach_the_client(folder, payload):
+def test_html_and_garbage_never_reach_the_client(folder: Path, payload: bytes) -> None:
     fault, _ = fault_of(folder, queue(Reply(500, payload, {"content-type": "text/html"})))
     assert fault.status == 500
     assert fault.message == "ChatGPT answered with an error and no explanation (500)"
@@ -613,7 +629,9 @@ def test_html_and_garbage_never_reach_the_client(folder, payload):
         ("", b"upstream connect error", None),
     ],
 )
-def test_of_a_body_that_is_no_json_only_a_line_of_plain_text_is_shown(folder, kind, payload, shown):
+def test_of_a_body_that_is_no_json_only_a_line_of_plain_text_is_shown(
+    folder: Path, kind: str, payload: bytes, shown: str | None
+) -> None:
     headers = {"content-type": kind} if kind else {}
     fault, _ = fault_of(folder, queue(Reply(503, payload, headers)))
     assert fault.status == 503
@@ -629,30 +647,32 @@ def test_of_a_body_that_is_no_json_only_a_line_of_plain_text_is_shown(folder, ki
         ("application/json", b"", ""),
     ],
 )
-def test_a_404_that_is_no_answer_of_the_backend_means_a_wrong_address(folder, kind, payload, said):
+def test_a_404_that_is_no_answer_of_the_backend_means_a_wrong_address(
+    folder: Path, kind: str, payload: bytes, said: str
+) -> None:
     fault, _ = fault_of(folder, queue(Reply(404, payload, {"content-type": kind})))
     assert (fault.status, fault.code) == (502, "upstream_not_found")
     assert fault.message == f"ChatGPT has no such address (404{said}); check upstream.base_url"
 
 
-def test_a_credential_in_the_upstreams_words_is_cut_out(folder):
+def test_a_credential_in_the_upstreams_words_is_cut_out(folder: Path) -> None:
     sent = {"detail": "cannot use sk-abcdefgh12345678 here"}
     fault, _ = fault_of(folder, queue(json_reply(sent, 400)))
     assert fault.message == "cannot use [REDACTED] here"
 
 
-def test_redirect_is_a_502_and_not_followed(folder):
+def test_redirect_is_a_502_and_not_followed(folder: Path) -> None:
     fault, posts = fault_of(folder, lambda backend: setattr(backend, "redirect", True))
     assert (fault.status, fault.code, posts) == (502, "upstream_redirect", 1)
 
 
-def test_hostile_message_is_made_printable_and_short(folder):
+def test_hostile_message_is_made_printable_and_short(folder: Path) -> None:
     fault, _ = fault_of(folder, queue(json_reply({"detail": "a\x1b[31m\n" + "b" * 5000}, 400)))
     assert fault.message.isprintable() and len(fault.message) == 512
 
 
-def test_missing_sign_in_is_503(folder):
-    def remove(backend):
+def test_missing_sign_in_is_503(folder: Path) -> None:
+    def remove(backend: FakeBackend) -> None:
         (folder / "auth.json").unlink()
 
     fault, posts = fault_of(folder, remove)
@@ -662,12 +682,12 @@ def test_missing_sign_in_is_503(folder):
 # --- catalogue ------------------------------------------------------------------------------------------------
 
 
-def slugs(models):
+def slugs(models: Any) -> Any:
     return [model["slug"] for model in models]
 
 
-def test_catalogue_is_fetched_once_for_many_and_kept(folder):
-    async def act(upstream, backend):
+def test_catalogue_is_fetched_once_for_many_and_kept(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         found = await asyncio.gather(*(upstream.models() for _ in range(10)))
         assert all(slugs(models) == sorted(backend.models) for models in found)
         await upstream.models()
@@ -678,8 +698,8 @@ def test_catalogue_is_fetched_once_for_many_and_kept(folder):
     assert run(folder, act) == 1
 
 
-def test_other_etag_on_an_answer_makes_the_catalogue_stale(folder):
-    async def act(upstream, backend):
+def test_other_etag_on_an_answer_makes_the_catalogue_stale(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> None:
         await upstream.models()
         await ask(upstream)
         assert (
@@ -695,8 +715,8 @@ def test_other_etag_on_an_answer_makes_the_catalogue_stale(folder):
     run(folder, act)
 
 
-def test_without_a_time_to_live_the_upstream_is_asked_each_time(folder):
-    async def act(upstream, backend):
+def test_without_a_time_to_live_the_upstream_is_asked_each_time(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         await upstream.models()
         backend.etag, backend.models = '"models-2"', {"gpt-new"}
         assert slugs(await upstream.models()) == ["gpt-new"]
@@ -705,8 +725,8 @@ def test_without_a_time_to_live_the_upstream_is_asked_each_time(folder):
     assert run(folder, act, models_cache_ttl_seconds=0.0) == 2
 
 
-def test_unchanged_catalogue_is_a_304(folder):
-    async def act(upstream, backend):
+def test_unchanged_catalogue_is_a_304(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> None:
         before = await upstream.models()
         assert await upstream.models(refresh=True) == before
         assert backend.calls("/models")[1].get("if-none-match") == '"models-1"'
@@ -714,14 +734,14 @@ def test_unchanged_catalogue_is_a_304(folder):
     run(folder, act)
 
 
-def test_copy_on_disk_serves_when_the_upstream_is_down(folder):
-    async def first(upstream, backend):
+def test_copy_on_disk_serves_when_the_upstream_is_down(folder: Path) -> None:
+    async def first(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         await upstream.models()
         return upstream.settings
 
     settings = run(folder, first)
 
-    async def second():
+    async def second() -> Any:
         upstream = ChatGPTUpstream(settings)
         try:
             return slugs(await upstream.models()), upstream.catalogue_certain
@@ -734,8 +754,8 @@ def test_copy_on_disk_serves_when_the_upstream_is_down(folder):
     )
 
 
-def test_known_models_serve_when_there_is_no_copy_and_no_upstream(folder):
-    async def act(upstream, backend):
+def test_known_models_serve_when_there_is_no_copy_and_no_upstream(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         backend.models_status = 500
         models = await upstream.models()
         assert "gpt-5.5" in slugs(models) and upstream.catalogue_certain is False
@@ -745,8 +765,8 @@ def test_known_models_serve_when_there_is_no_copy_and_no_upstream(folder):
     assert run(folder, act) == 1
 
 
-def test_catalogue_without_a_sign_in_says_so(folder):
-    async def act(upstream, backend):
+def test_catalogue_without_a_sign_in_says_so(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> None:
         (folder / "auth.json").unlink()
         with pytest.raises(UpstreamFault) as caught:
             await upstream.models()
@@ -758,8 +778,8 @@ def test_catalogue_without_a_sign_in_says_so(folder):
     run(folder, act)
 
 
-def test_catalogue_refreshes_the_sign_in_on_401(folder):
-    async def act(upstream, backend):
+def test_catalogue_refreshes_the_sign_in_on_401(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         backend.issuer.expire_access()
         assert slugs(await upstream.models()) == sorted(backend.models)
         return backend.issuer.refresh_calls
@@ -770,8 +790,8 @@ def test_catalogue_refreshes_the_sign_in_on_401(folder):
 # --- usage, images, status --------------------------------------------------------------------------------------
 
 
-def test_usage_has_the_existing_shape_and_is_kept_for_a_minute(folder):
-    async def act(upstream, backend):
+def test_usage_has_the_existing_shape_and_is_kept_for_a_minute(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         first = await upstream.usage()
         assert await upstream.usage() == first
         assert (await upstream.usage(raw=True))["raw"]["plan_type"] == "plus"
@@ -804,7 +824,7 @@ def test_usage_has_the_existing_shape_and_is_kept_for_a_minute(folder):
     )
 
 
-def test_usage_of_odd_types_is_null_not_an_error():
+def test_usage_of_odd_types_is_null_not_an_error() -> None:
     payload = {
         "plan_type": 7,
         "rate_limit": {"allowed": 1, "primary_window": {"used_percent": True, "reset_at": 1e300}},
@@ -821,12 +841,12 @@ def test_usage_of_odd_types_is_null_not_an_error():
     ("seconds", "label"),
     [(604_800, "weekly"), (86_400, "1d"), (18_000, "5h"), (1800, "30m"), (90, "90s"), (0, "0s")],
 )
-def test_window_is_labelled_by_its_length(seconds, label):
+def test_window_is_labelled_by_its_length(seconds: int, label: str) -> None:
     assert window_label(seconds) == label
 
 
-def test_limits_of_an_answer_are_in_the_status(folder):
-    async def act(upstream, backend):
+def test_limits_of_an_answer_are_in_the_status(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         before = await upstream.status()
         await ask(upstream)
         return before, await upstream.status()
@@ -848,8 +868,8 @@ def test_limits_of_an_answer_are_in_the_status(folder):
     )
 
 
-def test_image_is_made_and_its_quota_passed_on(folder):
-    async def act(upstream, backend):
+def test_image_is_made_and_its_quota_passed_on(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         answer, fields = await upstream.image(
             "generations", {"prompt": "a cat", "model": "gpt-image-2"}
         )
@@ -866,8 +886,8 @@ def test_image_is_made_and_its_quota_passed_on(folder):
     assert fault.headers["x-codex-active-limit"] == "imagegen_premium"
 
 
-def test_200_that_is_no_json_is_a_fault(folder):
-    async def act(upstream, backend):
+def test_200_that_is_no_json_is_a_fault(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> None:
         backend.replies.append(Reply(200, b"<html>"))
         with pytest.raises(UpstreamFault, match="isn't a JSON object: Expecting value"):
             await upstream.image("generations", {"prompt": "x"})
@@ -875,8 +895,8 @@ def test_200_that_is_no_json_is_a_fault(folder):
     run(folder, act)
 
 
-def test_refused_port_names_the_hop(folder):
-    async def act(upstream, backend):
+def test_refused_port_names_the_hop(folder: Path) -> None:
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> Any:
         backend.server.close()
         await backend.server.wait_closed()
         with pytest.raises(UpstreamFault) as caught:
@@ -887,11 +907,11 @@ def test_refused_port_names_the_hop(folder):
     assert (fault.hop, fault.sent, fault.status) == ("tcp", False, 502)
 
 
-def test_fake_is_as_strict_as_the_notes_say(folder):
+def test_fake_is_as_strict_as_the_notes_say(folder: Path) -> None:
     """The fake itself: each rule of the protocol notes, with its literal answer."""
     from tests.fakes.checks import problem_with
 
-    def refused(**changes):
+    def refused(**changes: Any) -> Any:
         request = {
             "model": "gpt-5.5",
             "stream": True,

@@ -76,12 +76,12 @@ FORMS: dict[str, Callable[[str], str]] = {
     ),
     "percent in html": lambda s: html.escape("".join(f"%{b:02x}" for b in s.encode())),
 }
-CASES = {"as it is": str, "upper": str.upper, "lower": str.lower}
+CASES: dict[str, Callable[[str], str]] = {"as it is": str, "upper": str.upper, "lower": str.lower}
 
 
 def hidden_forms(secret: str) -> list[tuple[str, str]]:
     """Return every form of `secret` in every case, each once."""
-    made = {}
+    made: dict[str, str] = {}
     for name, form in FORMS.items():
         for case, turn in CASES.items():
             made.setdefault(turn(form(secret)), f"{name}, {case}")

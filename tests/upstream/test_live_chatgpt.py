@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.fakes.backend import FakeBackend
 from tests.fakes.http import json_reply
-from tests.live import running, wait_for
+from tests.live import Relay, running, wait_for
 
 
 @pytest.fixture
-def backend():
+def backend() -> Iterator[FakeBackend]:
     with FakeBackend() as backend:
         yield backend
 
 
 @pytest.fixture
-def relay(tmp_path, backend):
+def relay(tmp_path: Path, backend: FakeBackend) -> Iterator[Any]:
     data = tmp_path / "data"
     env = {
         **backend.sign_in(data),
@@ -26,11 +29,10 @@ def relay(tmp_path, backend):
         "AIRELAYS_RATE_LIMIT_BURST": "100000",
     }
     with running(tmp_path, env=env, demo=False) as relay:
-        relay.data = data
         yield relay
 
 
-def chat(relay, stream=False, **changes):
+def chat(relay: Relay, stream: bool = False, **changes: Any) -> Any:
     body = {
         "model": "gpt-5.5",
         "messages": [{"role": "user", "content": "hello"}],
@@ -39,7 +41,7 @@ def chat(relay, stream=False, **changes):
     return relay.send("POST", "/v1/chat/completions", {**body, **changes})
 
 
-def test_chat_whole_and_streamed(relay, backend):
+def test_chat_whole_and_streamed(relay: Relay, backend: FakeBackend) -> None:
     reply = chat(relay)
     assert reply.status == 200 and reply.json()["choices"][0]["message"]["content"] == "echo: hello"
     assert reply.headers["x-codex-primary-used-percent"] == "12"
@@ -51,7 +53,7 @@ def test_chat_whole_and_streamed(relay, backend):
     assert len(backend.calls("/models")) == 1
 
 
-def test_upstream_refusals_become_true_statuses(relay, backend):
+def test_upstream_refusals_become_true_statuses(relay: Relay, backend: FakeBackend) -> None:
     limit = {
         "error": {"type": "usage_limit_reached", "message": "used up", "resets_in_seconds": 120}
     }
@@ -66,25 +68,29 @@ def test_upstream_refusals_become_true_statuses(relay, backend):
     assert (reply.status, reply.headers["x-airelays-upstream-auth"]) == (503, "rejected")
 
 
-def test_expired_token_is_refreshed_behind_the_clients_back(relay, backend):
+def test_expired_token_is_refreshed_behind_the_clients_back(
+    relay: Relay, backend: FakeBackend
+) -> None:
     backend.issuer.expire_access()
     assert chat(relay).status == 200 and backend.issuer.refresh_calls == 1
-    stored = json.loads((relay.data / "auth.json").read_bytes())
+    stored = json.loads((relay.home / "data" / "auth.json").read_bytes())
     assert stored["tokens"]["refresh_token"] == backend.issuer.refresh_token
 
 
-def test_missing_sign_in_is_503_and_a_new_one_counts_without_a_restart(relay, backend):
-    saved = (relay.data / "auth.json").read_bytes()
-    (relay.data / "auth.json").unlink()
+def test_missing_sign_in_is_503_and_a_new_one_counts_without_a_restart(
+    relay: Relay, backend: FakeBackend
+) -> None:
+    saved = (relay.home / "data" / "auth.json").read_bytes()
+    (relay.home / "data" / "auth.json").unlink()
     # The relay looks at the file once a second.
     wait_for(lambda: chat(relay).status == 503, 5)
     assert chat(relay).error["code"] == "upstream_auth_missing"
-    (relay.data / "auth.json").write_bytes(saved)
-    (relay.data / "auth.json").chmod(0o600)
+    (relay.home / "data" / "auth.json").write_bytes(saved)
+    (relay.home / "data" / "auth.json").chmod(0o600)
     wait_for(lambda: chat(relay).status == 200, 5)
 
 
-def test_dropped_parameter_is_disclosed(relay, backend):
+def test_dropped_parameter_is_disclosed(relay: Relay, backend: FakeBackend) -> None:
     backend.max_output_tokens = "reject"
     reply = chat(relay, max_tokens=100)
     assert (
@@ -94,7 +100,9 @@ def test_dropped_parameter_is_disclosed(relay, backend):
 
 
 @pytest.mark.parametrize("cut", [{"cut_after_events": 6}, {"hang_after_events": 6}])
-def test_broken_stream_ends_with_a_typed_error_and_no_done(relay, backend, cut):
+def test_broken_stream_ends_with_a_typed_error_and_no_done(
+    relay: Relay, backend: FakeBackend, cut: dict[str, Any]
+) -> None:
     for name, value in cut.items():
         setattr(backend, name, value)
     events = chat(relay, stream=True).events()
@@ -102,7 +110,7 @@ def test_broken_stream_ends_with_a_typed_error_and_no_done(relay, backend, cut):
     assert chat(relay).status in (502, 504)
 
 
-def test_catalogue_subscription_and_status(relay, backend):
+def test_catalogue_subscription_and_status(relay: Relay, backend: FakeBackend) -> None:
     models = relay.get("/v1/models").json()
     assert [m["id"] for m in models["data"]] == [*sorted(backend.models), "gpt-image-2"]
     assert chat(relay, model="no-such-model").status == 404
@@ -116,7 +124,7 @@ def test_catalogue_subscription_and_status(relay, backend):
         and status["auth"]["email"] == "someone@example.test"
     )
     assert status["auth"]["last_limits"]["primary_window"]["used_percent"] == 12.0
-    tokens = json.loads((relay.data / "auth.json").read_bytes())["tokens"]
+    tokens = json.loads((relay.home / "data" / "auth.json").read_bytes())["tokens"]
     assert tokens["access_token"] not in json.dumps(status)
 
 
@@ -127,7 +135,9 @@ def test_catalogue_subscription_and_status(relay, backend):
         *("/audio/speech", "/audio/transcriptions", "/audio/translations", "/fim/completions"),
     ],
 )
-def test_an_api_that_is_not_there_is_501_whatever_the_model(relay, backend, path):
+def test_an_api_that_is_not_there_is_501_whatever_the_model(
+    relay: Relay, backend: FakeBackend, path: str
+) -> None:
     for body in ({}, {"model": "text-embedding-3-small", "input": "x"}, {"model": "gpt-5.5"}):
         reply = relay.send("POST", "/v1" + path, body)
         assert (reply.status, reply.error["code"]) == (501, "unsupported_route")
@@ -136,12 +146,12 @@ def test_an_api_that_is_not_there_is_501_whatever_the_model(relay, backend, path
 
 
 @pytest.mark.parametrize("path", ["/v1/audio/zork", "/v1/images/zork"])
-def test_a_path_that_no_api_has_is_404(relay, path):
+def test_a_path_that_no_api_has_is_404(relay: Relay, path: str) -> None:
     reply = relay.send("POST", path, {"model": "gpt-5.5"})
     assert (reply.status, reply.error["code"]) == (404, "unknown_route")
 
 
-def test_the_model_of_the_images_is_listed_and_refused_for_text(relay):
+def test_the_model_of_the_images_is_listed_and_refused_for_text(relay: Relay) -> None:
     found = relay.get("/v1/models/GPT-image-2").json()
     assert found["id"] == "gpt-image-2"
     routes = found["airelays"]["capabilities"]["routes"]
@@ -153,7 +163,7 @@ def test_the_model_of_the_images_is_listed_and_refused_for_text(relay):
 
 
 @pytest.mark.parametrize("path", ["/v1/subscription/status", "/v1/account/rate_limits"])
-def test_the_numbers_of_another_provider_are_not_made_up(relay, path):
+def test_the_numbers_of_another_provider_are_not_made_up(relay: Relay, path: str) -> None:
     for provider in ("claude", "", "x" * 100):
         reply = relay.get(f"{path}?all_accounts=true&provider={provider}")
         assert (reply.status, reply.error["code"]) == (501, "unsupported_for_upstream")
@@ -161,24 +171,24 @@ def test_the_numbers_of_another_provider_are_not_made_up(relay, path):
     assert relay.get(f"{path}?provider=openai").json()["object"] == "subscription_status"
 
 
-def test_the_backends_own_404_reaches_the_client(relay, backend):
+def test_the_backends_own_404_reaches_the_client(relay: Relay, backend: FakeBackend) -> None:
     backend.replies.append(json_reply({"detail": "model gone"}, 404))
     reply = chat(relay)
     assert (reply.status, reply.error["message"]) == (404, "model gone")
 
 
 def test_models_that_this_release_does_not_know_are_not_refused_while_the_catalogue_is_down(
-    relay, backend
-):
+    relay: Relay, backend: FakeBackend
+) -> None:
     backend.models_status = 500
     backend.models.add("gpt-next")
     assert chat(relay, model="gpt-next").status == 200
 
 
-def test_client_that_leaves_ends_the_upstream_request(relay, backend):
+def test_client_that_leaves_ends_the_upstream_request(relay: Relay, backend: FakeBackend) -> None:
     backend.hang_after_events = 4
     body = {"model": "gpt-5.5", "messages": [{"role": "user", "content": "x"}], "stream": True}
     with relay.connect() as wire:
         wire.send(relay.request("POST", "/v1/chat/completions", body))
-        backend.wait_until(lambda: backend.calls("/responses"))
+        backend.wait_until(lambda: bool(backend.calls("/responses")))
     backend.wait_until(lambda: backend.open_connections <= 1, 1)

@@ -165,8 +165,8 @@ def test_beside_a_chatgpt_login_a_named_server_gets_what_it_serves(
             b'--B\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--B--\r\n'
         )
         fields = {"Content-Type": "multipart/form-data; boundary=B"}
-        for model, status in ((b"embed-1", 200), (b"whisper-1", 501)):
-            sent = relay.send("POST", "/v1/audio/transcriptions", form % model, headers=fields)
+        for asked, status in ((b"embed-1", 200), (b"whisper-1", 501)):
+            sent = relay.send("POST", "/v1/audio/transcriptions", form % asked, headers=fields)
             assert sent.status == status
         assert not backend.calls("/models")
 

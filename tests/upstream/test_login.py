@@ -13,7 +13,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -26,12 +28,13 @@ from airelays.upstream.chatgpt.oauth import Issuer, TokenRefused
 from tests.fakes.authority import Authority
 from tests.fakes.backend import FakeBackend
 from tests.fakes.clock import run_fast
-from tests.fakes.http import FakeServer, json_reply
+from tests.fakes.http import FakeServer, Reply, Seen, json_reply
 from tests.fakes.issuer import ACCOUNT
 from tests.live import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = "the-state"
+T = TypeVar("T")
 ISSUER = "https://auth.example"
 posix_only = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals")
 
@@ -39,7 +42,7 @@ posix_only = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals")
 # --- the callback listener ----------------------------------------------------------------------------------
 
 
-def visit(port, raw, host="127.0.0.1"):
+def visit(port: int, raw: bytes, host: str = "127.0.0.1") -> bytes:
     """Send raw bytes to the listener and return its whole answer."""
     with socket.create_connection((host, port), timeout=5) as sock:
         sock.sendall(raw.replace(b"PORT", b"%d" % port))
@@ -49,14 +52,19 @@ def visit(port, raw, host="127.0.0.1"):
     return data
 
 
-def get(query, host=b"localhost:PORT", path=b"/auth/callback", method=b"GET"):
+def get(
+    query: bytes,
+    host: bytes = b"localhost:PORT",
+    path: bytes = b"/auth/callback",
+    method: bytes = b"GET",
+) -> Any:
     return method + b" " + path + b"?" + query + b" HTTP/1.1\r\nHost: " + host + b"\r\n\r\n"
 
 
-def listening(act, ports=(0,)):
+def listening(act: Callable[[CallbackServer], T], ports: tuple[int, ...] = (0,)) -> Any:
     """Run `act(server)` in a thread beside a listening server; return what `act` returned and the outcome."""
 
-    async def main():
+    async def main() -> Any:
         server = CallbackServer(STATE, ISSUER, ports)
         await server.start()
         try:
@@ -104,7 +112,7 @@ def listening(act, ports=(0,)):
         ),
     ],
 )
-def test_only_the_one_redirect_counts(raw, status, code):
+def test_only_the_one_redirect_counts(raw: bytes, status: int, code: str | None) -> None:
     answer, outcome = listening(lambda server: visit(server.port, raw))
     assert answer.startswith(b"HTTP/1.1 %d " % status) and outcome == code
     head = answer.partition(b"\r\n\r\n")[0].lower()
@@ -117,8 +125,8 @@ def test_only_the_one_redirect_counts(raw, status, code):
     assert b"c1" not in answer and b"the-state" not in answer
 
 
-def test_wrong_state_does_not_end_the_wait_and_the_right_one_counts_once():
-    def act(server):
+def test_wrong_state_does_not_end_the_wait_and_the_right_one_counts_once() -> None:
+    def act(server: CallbackServer) -> Any:
         queries = (b"code=evil&state=guess", b"code=c1&state=the-state", b"code=c2&state=the-state")
         return [visit(server.port, get(query))[9:12] for query in queries]
 
@@ -137,14 +145,14 @@ def test_wrong_state_does_not_end_the_wait_and_the_right_one_counts_once():
         (b"state=the-state", "no authorization code"),
     ],
 )
-def test_refusal_of_the_issuer_ends_the_wait(query, said):
+def test_refusal_of_the_issuer_ends_the_wait(query: bytes, said: str) -> None:
     with pytest.raises(TokenRefused) as caught:
         listening(lambda server: visit(server.port, get(query)))
     assert said in caught.value.message and caught.value.message.isprintable()
 
 
-def test_listens_on_both_loopback_addresses():
-    def act(server):
+def test_listens_on_both_loopback_addresses() -> None:
+    def act(server: CallbackServer) -> Any:
         return visit(server.port, get(b"code=c1&state=the-state", host=b"[::1]:PORT"), host="::1")
 
     answer, code = listening(act)
@@ -152,7 +160,7 @@ def test_listens_on_both_loopback_addresses():
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-def test_busy_port_gives_way_to_the_next_and_none_is_an_error(family):
+def test_busy_port_gives_way_to_the_next_and_none_is_an_error(family: socket.AddressFamily) -> None:
     with socket.socket(family, socket.SOCK_STREAM) as busy:
         busy.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
         busy.listen()
@@ -165,8 +173,8 @@ def test_busy_port_gives_way_to_the_next_and_none_is_an_error(family):
         )
 
 
-def test_silent_and_endless_visitors_do_not_stop_the_right_one():
-    def act(server):
+def test_silent_and_endless_visitors_do_not_stop_the_right_one() -> None:
+    def act(server: CallbackServer) -> Any:
         with (
             socket.create_connection(("127.0.0.1", server.port)) as silent,
             socket.create_connection(("127.0.0.1", server.port)) as endless,
@@ -179,16 +187,16 @@ def test_silent_and_endless_visitors_do_not_stop_the_right_one():
     assert listening(act) == (b"200", "c1")
 
 
-def test_other_addresses_cannot_reach_the_listener():
-    def act(server):
+def test_other_addresses_cannot_reach_the_listener() -> None:
+    def act(server: CallbackServer) -> None:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.2", server.port), timeout=5)
 
     listening(act)
 
 
-def test_a_head_without_end_is_cut():
-    def act(server):
+def test_a_head_without_end_is_cut() -> None:
+    def act(server: CallbackServer) -> Any:
         with socket.create_connection(("127.0.0.1", server.port), timeout=5) as endless:
             endless.sendall(b"GET /auth/callback?" + b"a" * 9000)
             return endless.recv(65536)[9:12]
@@ -196,11 +204,11 @@ def test_a_head_without_end_is_cut():
     assert listening(act)[0] in (b"400", b"414")
 
 
-def test_a_browser_that_never_comes_back_is_not_waited_for():
-    async def main():
+def test_a_browser_that_never_comes_back_is_not_waited_for() -> None:
+    async def main() -> None:
         client = Client([ISSUER])
         issuer = Issuer(client, ISSUER, "client", "airelays/test")
-        shown = []
+        shown: list[str] = []
         with pytest.raises(ConfigError, match="nobody signed in within"):
             async with asyncio.timeout(5):
                 await browser_login(issuer, show=shown.append, timeout_s=0.05, ports=(0,))
@@ -209,11 +217,11 @@ def test_a_browser_that_never_comes_back_is_not_waited_for():
     asyncio.run(main())
 
 
-def test_slow_down_is_obeyed():
-    asked_s = []
+def test_slow_down_is_obeyed() -> None:
+    asked_s: list[float] = []
 
     class SlowIssuer(FakeServer):
-        async def handle(self, seen):
+        async def handle(self, seen: Seen) -> Reply:
             if seen.path.endswith("usercode"):
                 return json_reply({"device_auth_id": "d", "user_code": "u", "interval": 1})
             asked_s.append(asyncio.get_running_loop().time())
@@ -221,7 +229,7 @@ def test_slow_down_is_obeyed():
                 return json_reply({"error": "slow_down"}, 400)
             return json_reply({"error": "access_denied"}, 400)
 
-    async def main():
+    async def main() -> None:
         async with SlowIssuer() as server:
             client = Client([server.url])
             issuer = Issuer(client, server.url, "client", "airelays/test")
@@ -243,7 +251,7 @@ def test_slow_down_is_obeyed():
         ("?error=access_denied&state=the-state", TokenRefused),
     ],
 )
-def test_pasted_address_is_read(url, expected):
+def test_pasted_address_is_read(url: str, expected: str | type[Exception]) -> None:
     if isinstance(expected, str):
         assert code_from_url(url, STATE, ISSUER) == expected
     else:
@@ -263,7 +271,7 @@ def test_pasted_address_is_read(url, expected):
         ({}, "win32", False),
     ],
 )
-def test_headless_is_recognised(env, platform, expected):
+def test_headless_is_recognised(env: dict[str, Any], platform: str, expected: bool) -> None:
     assert is_headless(env, platform) is expected
 
 
@@ -271,18 +279,18 @@ def test_headless_is_recognised(env, platform, expected):
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path: Path) -> Path:
     (tmp_path / ".airelays").mkdir(mode=0o700)
     return tmp_path
 
 
 @pytest.fixture
-def backend():
+def backend() -> Iterator[FakeBackend]:
     with FakeBackend() as backend:
         yield backend
 
 
-def environment(home, backend, **extra):
+def environment(home: Path, backend: FakeBackend, **extra: str) -> Any:
     kept = {key: os.environ[key] for key in ("PATH", "LANG", "SYSTEMROOT") if key in os.environ}
     return {
         **kept,
@@ -296,7 +304,7 @@ def environment(home, backend, **extra):
     }
 
 
-def start(home, backend, *words, **extra):
+def start(home: Path, backend: FakeBackend, *words: str, **extra: str) -> Any:
     return subprocess.Popen(
         [sys.executable, "-m", "airelays", *words],
         env=environment(home, backend, **extra),
@@ -308,20 +316,20 @@ def start(home, backend, *words, **extra):
     )
 
 
-def command(home, backend, *words, **extra):
+def command(home: Path, backend: FakeBackend, *words: str, **extra: str) -> Any:
     process = start(home, backend, *words, **extra)
     out, err = process.communicate(timeout=30)
     return process.returncode, out, err
 
 
-def sign_in(home, backend):
+def sign_in(home: Path, backend: FakeBackend) -> Any:
     path = home / ".airelays" / "auth.json"
     path.write_bytes(backend.auth_json())
     path.chmod(0o600)
     return path
 
 
-def consent(backend, address, code="ac_1"):
+def consent(backend: FakeBackend, address: str, code: str = "ac_1") -> Any:
     """Do what the issuer's page does: remember the challenge, send the browser back. Return its answer."""
     asked = {key: values[0] for key, values in parse_qs(urlsplit(address).query).items()}
     backend.issuer.authorize(code, asked["code_challenge"], asked["redirect_uri"])
@@ -330,14 +338,15 @@ def consent(backend, address, code="ac_1"):
     return back.port, target, asked
 
 
-def read_address(process):
+def read_address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None and process.stderr is not None
     for line in process.stdout:
         if line.strip().startswith("http"):
             return line.strip()
     raise AssertionError(process.stderr.read())
 
 
-def test_browser_login_stores_the_sign_in(home, backend):
+def test_browser_login_stores_the_sign_in(home: Path, backend: FakeBackend) -> None:
     process = start(home, backend, "login", "--callback-port", "0", "--no-browser")
     address = read_address(process)
     port, target, asked = consent(backend, address)
@@ -356,7 +365,9 @@ def test_browser_login_stores_the_sign_in(home, backend):
 
 
 @posix_only
-def test_the_browser_is_opened_without_a_shell_and_the_loaders_variables(home, backend, tmp_path):
+def test_the_browser_is_opened_without_a_shell_and_the_loaders_variables(
+    home: Path, backend: FakeBackend, tmp_path: Path
+) -> None:
     tools, seen = tmp_path / "bin", tmp_path / "seen"
     tools.mkdir()
     opener = tools / ("open" if sys.platform == "darwin" else "xdg-open")
@@ -383,7 +394,9 @@ def test_the_browser_is_opened_without_a_shell_and_the_loaders_variables(home, b
     assert not [line for line in environment_ if "/inside" in line]
 
 
-def test_device_login_is_chosen_without_a_display_and_reports_json(home, backend):
+def test_device_login_is_chosen_without_a_display_and_reports_json(
+    home: Path, backend: FakeBackend
+) -> None:
     backend.issuer.device_pending = 2
     code, out, err = command(home, backend, "login", "--json", DISPLAY="")
     assert code == 0, err
@@ -398,7 +411,9 @@ def test_device_login_is_chosen_without_a_display_and_reports_json(home, backend
 
 
 @pytest.mark.parametrize(("before", "said"), [("acc-before", True), (ACCOUNT, False)])
-def test_login_says_when_it_replaces_the_sign_in_of_another_account(home, backend, before, said):
+def test_login_says_when_it_replaces_the_sign_in_of_another_account(
+    home: Path, backend: FakeBackend, before: str, said: bool
+) -> None:
     path = sign_in(home, backend)
     stored = json.loads(path.read_bytes())
     stored["tokens"]["account_id"] = before
@@ -419,7 +434,9 @@ def test_login_says_when_it_replaces_the_sign_in_of_another_account(home, backen
         ({"device_pending": 10**6}, "nobody signed in within 1 s"),
     ],
 )
-def test_device_login_that_fails_changes_nothing(home, backend, switches, said):
+def test_device_login_that_fails_changes_nothing(
+    home: Path, backend: FakeBackend, switches: dict[str, Any], said: str
+) -> None:
     for name, value in switches.items():
         setattr(backend.issuer, name, value)
     code, _, err = command(home, backend, "login", "--device", AIRELAYS_LOGIN_TIMEOUT_SECONDS="1")
@@ -428,7 +445,7 @@ def test_device_login_that_fails_changes_nothing(home, backend, switches, said):
     assert not (home / ".airelays" / "auth.json").exists()
 
 
-def test_paste_login_takes_the_address_back(home, backend):
+def test_paste_login_takes_the_address_back(home: Path, backend: FakeBackend) -> None:
     process = start(home, backend, "login", "--paste")
     address = read_address(process)
     port, target, _ = consent(backend, address)
@@ -446,24 +463,26 @@ def test_paste_login_takes_the_address_back(home, backend):
         ("http://localhost/?code=a&state=b\n", "another sign-in"),
     ],
 )
-def test_paste_login_refuses_another_address(home, backend, text, said):
+def test_paste_login_refuses_another_address(
+    home: Path, backend: FakeBackend, text: str, said: str
+) -> None:
     process = start(home, backend, "login", "--paste")
     _, err = process.communicate(text, timeout=20)
     assert process.returncode == 1 and said in err and "Traceback" not in err
 
 
-def test_wrong_workspace_is_refused(home, backend):
+def test_wrong_workspace_is_refused(home: Path, backend: FakeBackend) -> None:
     code, _, err = command(home, backend, "login", "--device", "--workspace-id", "other")
     assert code == 1 and f"is for workspace {ACCOUNT}, not other" in err
     assert not (home / ".airelays" / "auth.json").exists()
 
 
-def test_two_ways_at_once_are_refused(home, backend):
+def test_two_ways_at_once_are_refused(home: Path, backend: FakeBackend) -> None:
     code, _, err = command(home, backend, "login", "--device", "--paste")
     assert code == 2 and "choose one" in err
 
 
-def test_unreachable_issuer_is_one_sentence(home, backend):
+def test_unreachable_issuer_is_one_sentence(home: Path, backend: FakeBackend) -> None:
     code, _, err = command(
         home, backend, "login", "--device", AIRELAYS_ISSUER_BASE_URL="http://127.0.0.1:1"
     )
@@ -477,7 +496,7 @@ def test_unreachable_issuer_is_one_sentence(home, backend):
 class Terminal:
     """A program on a pseudo-terminal; `screen` is everything it wrote."""
 
-    def __init__(self, argv, env, cwd):
+    def __init__(self, argv: list[str], env: dict[str, str], cwd: Path) -> None:
         import pty
 
         self.fd, inner = pty.openpty()
@@ -490,7 +509,7 @@ class Terminal:
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
-    def _read(self):
+    def _read(self) -> None:
         while True:
             try:
                 data = os.read(self.fd, 65536)
@@ -502,12 +521,12 @@ class Terminal:
             if not data:
                 return
 
-    def wait_for(self, pattern, within_s=15):
+    def wait_for(self, pattern: str, within_s: float = 15) -> None:
         with self.changed:
             if not self.changed.wait_for(lambda: re.search(pattern, self.screen), within_s):
                 raise AssertionError(f"{pattern!r} is not in {self.screen!r}")
 
-    def end(self, within_s=15):
+    def end(self, within_s: float = 15) -> Any:
         code = self.process.wait(within_s)
         self.reader.join(5)
         os.close(self.fd)
@@ -515,7 +534,7 @@ class Terminal:
 
 
 @posix_only
-def test_countdown_on_a_terminal_and_ctrl_c_is_clean(home, backend):
+def test_countdown_on_a_terminal_and_ctrl_c_is_clean(home: Path, backend: FakeBackend) -> None:
     backend.issuer.device_pending = 10**6
     argv = [sys.executable, "-m", "airelays", "login", "--device"]
     terminal = Terminal(argv, environment(home, backend), home)
@@ -529,7 +548,7 @@ def test_countdown_on_a_terminal_and_ctrl_c_is_clean(home, backend):
 
 
 @posix_only
-def test_usage_draws_bars_on_a_terminal(home, backend):
+def test_usage_draws_bars_on_a_terminal(home: Path, backend: FakeBackend) -> None:
     sign_in(home, backend)
     argv = [sys.executable, "-m", "airelays", "usage"]
     terminal = Terminal(argv, environment(home, backend), home)
@@ -542,7 +561,7 @@ def test_usage_draws_bars_on_a_terminal(home, backend):
 # --- logout, status, usage, doctor ----------------------------------------------------------------------------
 
 
-def test_logout_revokes_and_removes(home, backend):
+def test_logout_revokes_and_removes(home: Path, backend: FakeBackend) -> None:
     path = sign_in(home, backend)
     token = json.loads(path.read_bytes())["tokens"]["refresh_token"]
     code, out, _ = command(home, backend, "logout", "--json")
@@ -557,14 +576,14 @@ def test_logout_revokes_and_removes(home, backend):
     assert code == 0 and json.loads(out)["deleted"] is False
 
 
-def test_logout_removes_also_when_the_issuer_is_away(home, backend):
+def test_logout_removes_also_when_the_issuer_is_away(home: Path, backend: FakeBackend) -> None:
     path = sign_in(home, backend)
     code, out, err = command(home, backend, "logout", AIRELAYS_ISSUER_BASE_URL="http://127.0.0.1:1")
     assert code == 0 and not path.exists() and "deleted" in out
     assert "not revoked at the issuer" in err
 
 
-def test_status_asks_nobody_and_shows_no_secret(home, backend):
+def test_status_asks_nobody_and_shows_no_secret(home: Path, backend: FakeBackend) -> None:
     path = sign_in(home, backend)
     before = len(backend.requests)
     code, out, err = command(home, backend, "status", "--json")
@@ -580,7 +599,7 @@ def test_status_asks_nobody_and_shows_no_secret(home, backend):
     assert code == 0 and "someone@example.test" in out
 
 
-def test_usage_json_and_its_errors(home, backend):
+def test_usage_json_and_its_errors(home: Path, backend: FakeBackend) -> None:
     sign_in(home, backend)
     code, out, _ = command(home, backend, "usage", "--json", "--raw")
     facts = json.loads(out)
@@ -596,13 +615,13 @@ def test_usage_json_and_its_errors(home, backend):
     assert code == 1 and "airelays login" in err
 
 
-def doctor(home, backend, *words, **extra):
+def doctor(home: Path, backend: FakeBackend, *words: str, **extra: str) -> Any:
     code, out, err = command(home, backend, "doctor", "--json", *words, **extra)
     report = json.loads(out)
     return code, {check["name"]: check for check in report["checks"]}, report, err
 
 
-def test_doctor_walks_to_one_answer_over_tls(home, tmp_path):
+def test_doctor_walks_to_one_answer_over_tls(home: Path, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     with FakeBackend(tls=authority.server_context("127.0.0.1")) as backend:
         sign_in(home, backend)
@@ -616,7 +635,7 @@ def test_doctor_walks_to_one_answer_over_tls(home, tmp_path):
     assert report["ok"] is True and report["summary"]["failed"] == 0
 
 
-def test_doctor_says_what_is_wrong(home, backend):
+def test_doctor_says_what_is_wrong(home: Path, backend: FakeBackend) -> None:
     code, checks, report, _ = doctor(home, backend)
     assert code == 1 and checks["openai_auth"]["status"] == "fail"
     assert report["next_steps"] == ["airelays init", "airelays login"]
@@ -631,7 +650,7 @@ def test_doctor_says_what_is_wrong(home, backend):
     assert code == 0 and checks["openai_response"]["status"] == "skip"
 
 
-def test_doctor_names_the_hop_that_fails(home, backend):
+def test_doctor_names_the_hop_that_fails(home: Path, backend: FakeBackend) -> None:
     sign_in(home, backend)
     away = "http://127.0.0.1:1/backend-api/codex"
     code, checks, _, _ = doctor(home, backend, AIRELAYS_UPSTREAM_BASE_URL=away)
@@ -642,7 +661,7 @@ def test_doctor_names_the_hop_that_fails(home, backend):
     )
 
 
-def test_doctor_with_the_demo_asks_nobody(home, backend):
+def test_doctor_with_the_demo_asks_nobody(home: Path, backend: FakeBackend) -> None:
     extra = {
         "AIRELAYS_UPSTREAM_KIND": "demo",
         "AIRELAYS_UPSTREAM_BASE_URL": "",

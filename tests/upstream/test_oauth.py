@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import json
 from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -14,20 +16,22 @@ from airelays.net.client import Client
 from airelays.upstream.chatgpt.oauth import Issuer, Pkce, SlowDown, TokenRefused, authorize_url
 from airelays.upstream.chatgpt.signin import SignIn, read_claims
 from tests.fakes.backend import SAMPLES, FakeBackend
-from tests.fakes.http import FakeServer, Reply, json_reply
+from tests.fakes.http import FakeServer, Reply, Seen, json_reply
 from tests.fakes.issuer import ACCOUNT, CLIENT_ID, jwt
 
+T = TypeVar("T")
+Act = Callable[[Issuer], Awaitable[T]]
 PKCE = Pkce.make(bytes(range(96)))
 
 
-def test_pkce_is_s256_over_64_bytes_with_a_state_of_32():
+def test_pkce_is_s256_over_64_bytes_with_a_state_of_32() -> None:
     assert len(PKCE.verifier) == 86 and len(PKCE.state) == 43
     digest = hashlib.sha256(PKCE.verifier.encode()).digest()
     assert PKCE.challenge == urlsafe_b64encode(digest).rstrip(b"=").decode()
     assert PKCE.verifier not in repr(PKCE) and PKCE.state not in repr(PKCE)
 
 
-def test_authorize_url_has_the_parameters_in_order():
+def test_authorize_url_has_the_parameters_in_order() -> None:
     url = authorize_url(
         "https://auth.example", CLIENT_ID, "http://localhost:1455/auth/callback", PKCE
     )
@@ -51,18 +55,18 @@ def test_authorize_url_has_the_parameters_in_order():
 class Canned(FakeServer):
     """Answers everything with one reply."""
 
-    def __init__(self, reply):
+    def __init__(self, reply: Reply) -> None:
         super().__init__()
         self.reply = reply
 
-    async def handle(self, seen):
+    async def handle(self, seen: Seen) -> Reply:
         return self.reply
 
 
-def against(reply, act):
+def against(reply: Reply, act: Act[T]) -> Any:
     """Run `act(issuer)` against an issuer that always answers `reply`; return (result, requests)."""
 
-    async def main():
+    async def main() -> Any:
         async with asyncio.timeout(10), Canned(reply) as server:
             client = Client([server.url])
             try:
@@ -75,8 +79,8 @@ def against(reply, act):
     return asyncio.run(main())
 
 
-def refusal(reply, act):
-    async def expect(issuer):
+def refusal(reply: Reply, act: Act[T]) -> Any:
+    async def expect(issuer: Issuer) -> Any:
         with pytest.raises(TokenRefused) as caught:
             await act(issuer)
         return caught.value
@@ -84,11 +88,11 @@ def refusal(reply, act):
     return against(reply, expect)[0]
 
 
-def refresh(issuer):
+def refresh(issuer: Issuer) -> Any:
     return issuer.refresh("rt_secret", "proactive_expiry")
 
 
-def test_refresh_sends_exactly_four_fields_as_json():
+def test_refresh_sends_exactly_four_fields_as_json() -> None:
     _, requests = against(json_reply({"access_token": "a"}), refresh)
     assert (
         requests[0].path == "/oauth/token" and requests[0].get("content-type") == "application/json"
@@ -102,7 +106,7 @@ def test_refresh_sends_exactly_four_fields_as_json():
     }
 
 
-def test_code_exchange_is_a_form():
+def test_code_exchange_is_a_form() -> None:
     act = lambda issuer: issuer.exchange_code("c/1", "http://localhost:1455/auth/callback", "v")  # noqa: E731
     _, requests = against(json_reply({"access_token": "a"}), act)
     assert parse_qsl(requests[0].body.decode()) == [
@@ -131,7 +135,9 @@ def test_code_exchange_is_a_form():
         (503, {}, False, ""),
     ],
 )
-def test_refusals_are_told_apart(status, body, permanent, code):
+def test_refusals_are_told_apart(
+    status: int, body: dict[str, Any], permanent: bool, code: str
+) -> None:
     found = refusal(json_reply(body, status), refresh)
     assert (found.permanent, found.code, found.status) == (permanent, code, status)
 
@@ -148,7 +154,7 @@ def test_refusals_are_told_apart(status, body, permanent, code):
         json_reply({"access_token": 5}),
     ],
 )
-def test_refusal_text_is_bounded_printable_and_repeats_no_free_text(reply):
+def test_refusal_text_is_bounded_printable_and_repeats_no_free_text(reply: Reply) -> None:
     message = refusal(reply, refresh).message
     assert (
         message.isprintable()
@@ -158,17 +164,17 @@ def test_refusal_text_is_bounded_printable_and_repeats_no_free_text(reply):
     )
 
 
-def test_an_error_that_echoes_the_token_does_not_show_it():
+def test_an_error_that_echoes_the_token_does_not_show_it() -> None:
     for hidden in ("rt_secret", "RT_SECRET", b"rt_secret".hex(), "72745f73656372"):
         for said in ({"error": hidden}, {"error": {"code": f"bad:{hidden}"}}, {"code": hidden}):
             found = refusal(json_reply(said, 400), refresh)
             assert hidden.lower() not in (found.message + found.code).lower()
 
 
-def test_redirect_of_the_issuer_is_not_followed():
+def test_redirect_of_the_issuer_is_not_followed() -> None:
     from airelays.errors import UpstreamFault
 
-    async def act(issuer):
+    async def act(issuer: Issuer) -> None:
         with pytest.raises(UpstreamFault, match="never followed"):
             await refresh(issuer)
 
@@ -188,14 +194,14 @@ def test_redirect_of_the_issuer_is_not_followed():
         ({"interval": "-1"}, 0.05),
     ],
 )
-def test_device_interval_is_read_and_bounded(body, interval_s):
+def test_device_interval_is_read_and_bounded(body: dict[str, Any], interval_s: float) -> None:
     reply = json_reply({"device_auth_id": "d", "usercode": "AB\x1b[2J-CD", **body})
     device, requests = against(reply, lambda issuer: issuer.start_device())
     assert device.interval_s == interval_s and device.user_code == "AB2J-CD"
     assert device.page.endswith("/codex/device") and requests[0].json == {"client_id": CLIENT_ID}
 
 
-def test_device_sign_in_that_is_switched_off_says_so():
+def test_device_sign_in_that_is_switched_off_says_so() -> None:
     found = refusal(json_reply({}, 404), lambda issuer: issuer.start_device())
     assert "no device sign-in" in found.message
 
@@ -214,12 +220,14 @@ def test_device_sign_in_that_is_switched_off_says_so():
         (200, {"authorization_code": "a"}, TokenRefused),
     ],
 )
-def test_device_poll_is_pending_slow_or_over(status, body, expected):
+def test_device_poll_is_pending_slow_or_over(
+    status: int, body: dict[str, Any], expected: type[Exception] | None
+) -> None:
     from airelays.upstream.chatgpt.oauth import DeviceCode
 
     device = DeviceCode("d", "u", "page", 1.0)
 
-    async def act(issuer):
+    async def act(issuer: Issuer) -> Any:
         if expected is None:
             return await issuer.poll_device(device)
         with pytest.raises(expected):
@@ -229,18 +237,16 @@ def test_device_poll_is_pending_slow_or_over(status, body, expected):
     assert against(json_reply(body, status), act)[0] is None
 
 
-def test_whole_device_flow_and_revocation_against_the_fake():
-    async def main():
+def test_whole_device_flow_and_revocation_against_the_fake() -> None:
+    async def main() -> Any:
         async with asyncio.timeout(10), FakeBackend() as backend:
             client = Client([backend.url])
             issuer = Issuer(client, backend.url, CLIENT_ID, "airelays/test")
             backend.issuer.device_pending = 2
             device = await issuer.start_device()
             found = [await issuer.poll_device(device) for _ in range(3)]
-            assert (
-                found[:2] == [None, None]
-                and found[2]["refresh_token"] == backend.issuer.refresh_token
-            )
+            assert found[:2] == [None, None] and found[2] is not None
+            assert found[2]["refresh_token"] == backend.issuer.refresh_token
             assert await issuer.revoke("rt", "refresh_token") and await issuer.revoke(
                 "at", "access_token"
             )
@@ -267,28 +273,28 @@ def test_whole_device_flow_and_revocation_against_the_fake():
         "x." + "A" * 70_000 + ".y",
     ],
 )
-def test_token_that_is_no_jwt_has_no_claims(token):
+def test_token_that_is_no_jwt_has_no_claims(token: str) -> None:
     assert read_claims(token) == {}
 
 
 @pytest.mark.parametrize(("size", "good"), [(65_000, True), (66_000, False)])
-def test_a_token_is_bounded(size, good):
+def test_a_token_is_bounded(size: int, good: bool) -> None:
     token = jwt({"email": "a@b"})
     token += "x" * (size - len(token))
     assert read_claims(token) == ({"email": "a@b"} if good else {})
 
 
-def test_an_answer_of_the_issuer_is_bounded():
+def test_an_answer_of_the_issuer_is_bounded() -> None:
     from airelays.errors import UpstreamFault
 
-    async def act(issuer):
+    async def act(issuer: Issuer) -> None:
         with pytest.raises(UpstreamFault, match="larger than 262,144 bytes"):
             await refresh(issuer)
 
     against(Reply(200, b'{"access_token": "' + b"x" * 300_000 + b'"}'), act)
 
 
-def test_claims_of_the_sample_are_read():
+def test_claims_of_the_sample_are_read() -> None:
     claims = json.loads((SAMPLES / "55_id_token_claims.json").read_bytes())
     tokens = {
         "id_token": jwt(claims),
@@ -307,7 +313,7 @@ def test_claims_of_the_sample_are_read():
     assert again == sign_in and again.last_refresh_s == 1_790_000_000.0
 
 
-def test_sample_auth_file_is_read():
+def test_sample_auth_file_is_read() -> None:
     sign_in = SignIn.from_bytes((SAMPLES / "58_auth_json.json").read_bytes(), "x")
     assert sign_in.refresh_token == "rt_synthetic_1" and sign_in.account_id == ACCOUNT
     assert (
@@ -317,7 +323,7 @@ def test_sample_auth_file_is_read():
     )
 
 
-def test_email_of_the_profile_claim_is_the_second_choice():
+def test_email_of_the_profile_claim_is_the_second_choice() -> None:
     claims = {"https://api.openai.com/profile": {"email": "p@example.test"}}
     assert SignIn.from_document({"tokens": {"id_token": jwt(claims)}}).email == "p@example.test"
 
@@ -330,6 +336,6 @@ def test_email_of_the_profile_claim_is_the_second_choice():
         {},
     ],
 )
-def test_odd_documents_are_empty_sign_ins(document):
+def test_odd_documents_are_empty_sign_ins(document: dict[str, Any]) -> None:
     sign_in = SignIn.from_document(document)
     assert sign_in.describe()["authenticated"] is False and sign_in.due_s() == 0.0

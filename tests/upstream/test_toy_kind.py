@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,17 +144,17 @@ def test_what_a_toy_does_not_have_is_refused(relay: Relay) -> None:
 def test_doctor_and_egress_know_a_toy(place: Path) -> None:
     config = ["--config", str(place / "config.toml"), "--json"]
 
-    def said(*rest: str) -> dict[str, object]:
+    def said(*rest: str) -> dict[str, Any]:
         done = subprocess.run(
             words(place / "kinds", *rest, *config),
             env=env_of(place),
             capture_output=True,
             text=True,
         )
-        found: dict[str, object] = json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(done.stdout)
         return found
 
-    checks = {check["name"]: check for check in said("doctor")["checks"]}  # type: ignore[index]  # a list of objects
+    checks = {check["name"]: check for check in said("doctor")["checks"]}
     assert checks["upstream toy"]["message"] == "it plays"
-    (row,) = said("egress")["egress"]  # type: ignore[misc]  # a list of one object
+    (row,) = said("egress")["egress"]
     assert row["purpose"] == "upstream toy" and row["origin"] == "http://127.0.0.1:9"
