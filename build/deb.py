@@ -18,8 +18,8 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import onefile
-from freeze import source_epoch, version
-from packing import gzipped
+from freeze import version
+from packing import EpochError, gzipped, source_epoch
 from private import run_privately
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -135,14 +135,14 @@ def _file(path: Path) -> tuple[int, bytes]:
     return 0o644, path.read_bytes()
 
 
-def make_deb(files: dict[str, tuple[int, bytes]], epoch: int) -> bytes:
-    """Return the package: an ar archive of the format's version, the control files, the data."""
+def make_deb(files: dict[str, tuple[int, bytes]], epoch: int, release: str = "") -> bytes:
+    """Return the package of `release`: an ar archive of the format's version, the control files, the data."""
     kib = sum((len(data) + 1023) // 1024 for _, data in files.values())
     sums = "".join(f"{hashlib.md5(d).hexdigest()}  {n}\n" for n, (_, d) in sorted(files.items()))
     control = {
         "control": (
             0o644,
-            CONTROL.format(version=version(), kib=kib, maintainer=MAINTAINER).encode(),
+            CONTROL.format(version=release or version(), kib=kib, maintainer=MAINTAINER).encode(),
         ),
         # Debian's own check of installed files (dpkg --verify) knows MD5 only; SHA256SUMS guards the package.
         "md5sums": (0o644, sums.encode()),
@@ -190,7 +190,7 @@ def main(arguments: list[str]) -> int:
         return run_privately(
             str(error), __file__, arguments, name=".venv", lock="run.txt", wheels=None
         )
-    except (onefile.BuildError, OSError) as error:
+    except (onefile.BuildError, EpochError, OSError) as error:
         sys.stderr.write(f"build/deb.py: {error}\n")
         return 1
     path = given.out / f"airelays_{version()}_all.deb"

@@ -242,9 +242,31 @@ PROCESS = (
         "P5",
         "actions are pinned to commits",
         ".github/workflows/release.yml",
-        "actions/download-artifact@fa0a91b85d4f404e444e00e005971372dc801d16 # v4.1.8",
-        "actions/download-artifact@v4",
+        "actions/download-artifact@37930b1c2abaa49bbe596cd826c3c89aef350131 # v7.0.0",
+        "actions/download-artifact@v7",
         ("tests/delivery/test_packaging.py::test_actions_are_pinned_to_commits",),
+    ),
+    Defence(
+        "P5",
+        "images are pinned by digest",
+        ".github/workflows/release.yml",
+        "python:3.13-alpine@sha256:399babc8b49529dabfd9c922f2b5eea81d611e4512e3ed250d75bd2e7683f4b0",
+        "python:3.13-alpine",
+        (
+            "tests/delivery/test_packaging.py::test_images_are_official_and_pinned_by_digest",
+            "tests/delivery/test_packaging.py::test_zizmor_finds_nothing",
+        ),
+    ),
+    Defence(
+        "P5",
+        "a system's byte in gzip is the same everywhere",
+        "build/packing.py",
+        "zlib.DEFLATED, 0, epoch, 2, 255)",
+        "zlib.DEFLATED, 0, epoch, 2, sys.version_info[1])",
+        (
+            "tests/delivery/test_deb.py::test_every_python_writes_the_same_bytes",
+            "tests/delivery/test_packing.py::test_a_gzip_member_names_no_system",
+        ),
     ),
     Defence(
         "P6",

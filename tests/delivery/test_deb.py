@@ -23,7 +23,6 @@ sys.path.insert(0, str(ROOT / "build"))
 
 import deb  # noqa: E402
 import onefile  # noqa: E402
-from packing import gzipped  # noqa: E402
 
 EPOCH = 1_700_000_000
 
@@ -127,12 +126,6 @@ def test_every_python_writes_the_same_bytes(python: str) -> None:
         timeout=120,
     )
     assert done.stdout.strip() == hashlib.sha256(ours).hexdigest(), done.stderr
-
-
-def test_a_gzip_member_names_no_system() -> None:
-    packed = gzipped(b"text" * 100, EPOCH)
-    assert packed[:10] == b"\x1f\x8b\x08\0" + EPOCH.to_bytes(4, "little") + b"\x02\xff"
-    assert gzip.decompress(packed) == b"text" * 100
 
 
 @pytest.mark.skipif(shutil.which("lintian") is None, reason="there is no lintian here")
