@@ -26,14 +26,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from elf_floor import glibc_floor
+from packing import EpochError, source_epoch
 from private import run_privately
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 SPEC = ROOT / "packaging" / "pyinstaller" / "airelays.spec"
 LICENSES = ROOT / "packaging" / "licenses"
-# 2026-01-01: for a copy of the sources without a history.
-EPOCH_WITHOUT_GIT = 1767225600
 
 
 class FreezeError(Exception):
@@ -52,19 +51,6 @@ def target_name() -> str:
     if system == "linux" and "musl" in (sysconfig.get_config_var("MULTIARCH") or ""):
         system = "linux-musl"
     return f"{version()}-{system}-{platform.machine().lower()}"
-
-
-def source_epoch() -> int:
-    """Return the time that everything is dated: SOURCE_DATE_EPOCH, else the last commit's."""
-    if os.environ.get("SOURCE_DATE_EPOCH"):
-        return int(os.environ["SOURCE_DATE_EPOCH"])
-    try:
-        done = subprocess.run(
-            ["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True
-        )
-    except OSError:
-        return EPOCH_WITHOUT_GIT
-    return int(done.stdout) if done.stdout.strip().isdigit() else EPOCH_WITHOUT_GIT
 
 
 def take_sources(folder: Path) -> None:
@@ -211,7 +197,7 @@ def main(arguments: list[str]) -> int:
         )
     try:
         return _write(given.twice)
-    except (FreezeError, OSError) as error:
+    except (FreezeError, EpochError, OSError) as error:
         sys.stderr.write(f"build/freeze.py: {error}\n")
         return 1
 

@@ -20,8 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from freeze import source_epoch, version
+from freeze import version
 from onefile import locked
+from packing import EpochError, source_epoch
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
@@ -208,7 +209,7 @@ def main(arguments: list[str]) -> int:
             write(given.dist)
             return 0
         wrong = check(given.dist)
-    except (ReleaseError, OSError) as error:
+    except (ReleaseError, EpochError, OSError) as error:
         sys.stderr.write(f"build/release.py: {error}\n")
         return 1
     for name in wrong:

@@ -1,8 +1,9 @@
 """Run every check and every test: `python3 build/test.py [ARGUMENTS FOR PYTEST]`.
 
 Needs Python 3.11 with pip and nothing else: the tools come from `build/requirements/test.txt`, locked by hash,
-into a private `.venv-test`. ruff and mypy come first, pytest last; its summary ends the output. The exit code is
-0 only when all of them were content. `python3 -O build/test.py` runs the tests without asserts of ours.
+into a private `.venv-test`. What this machine has no program for is skipped, which is said first (build/needs.py).
+ruff, mypy and zizmor come before pytest, whose summary ends the output. The exit code is 0 only when all of them were
+content. `python3 -O build/test.py` runs the tests without asserts of ours.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from needs import skipped
 from private import load_launcher
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "build" / "requirements" / "test.txt"
 NODE = ROOT / "tests" / "node"
+WORKFLOWS = ".github/workflows"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,6 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     launcher = load_launcher()
     if sys.version_info < launcher.NEEDED:
         return int(launcher.refuse("the tests need Python 3.11 or newer"))
+    for line in skipped():
+        say(line)
     try:
         python = prepare(launcher)
     except launcher.Failed as failure:
@@ -51,12 +56,11 @@ def prepare(launcher: ModuleType) -> str:
 
 
 def prepare_node() -> None:
-    """Install the packages of the Node tests from their lock, or say that those will be skipped."""
+    """Install the packages of the Node tests from their lock; say when that fails."""
     lock = NODE / "package-lock.json"
     installed = NODE / "node_modules" / ".airelays-lock"
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
-        say("no node and npm here: the tests that drive the openai package of Node are skipped")
         return
     if installed.is_file() and installed.read_bytes() == lock.read_bytes():
         return
@@ -69,12 +73,11 @@ def prepare_node() -> None:
 
 
 def prepare_browser() -> None:
-    """Install Debian's Chromium on a build machine that lacks one, or say that its tests will be skipped."""
+    """Install Debian's Chromium on a build machine that has none; say when that fails."""
     if shutil.which("chromium") or shutil.which("chromium-browser"):
         return
     apt = shutil.which("apt-get")
     if not os.environ.get("CI") or apt is None or os.geteuid() != 0:
-        say("no chromium here: the tests of web pages are skipped")
         return
     say("apt-get install chromium")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -93,10 +96,16 @@ def prepare_browser() -> None:
 
 def checks(python: str) -> list[tuple[str, list[str]]]:
     """Return the checks that come before the tests."""
+    zizmor = str(Path(python).with_name("zizmor"))
     return [
         ("ruff format", [python, "-m", "ruff", "format", "--check", "--quiet", "."]),
         ("ruff check", [python, "-m", "ruff", "check", "--quiet", "."]),
         ("mypy", [python, "-m", "mypy"]),
+        # Offline: what it could ask GitHub for is not needed to judge these two files.
+        (
+            "zizmor",
+            [zizmor, "--offline", "--quiet", "--no-progress", "--persona=pedantic", WORKFLOWS],
+        ),
     ]
 
 

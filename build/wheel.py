@@ -12,7 +12,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from freeze import source_epoch
+from packing import EpochError, source_epoch
 from private import run_privately
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +36,11 @@ def main(arguments: list[str]) -> int:
             wheels=given.wheels,
         )
     os.umask(0o022)
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(source_epoch())}
+    try:
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": str(source_epoch())}
+    except EpochError as error:
+        sys.stderr.write(f"build/wheel.py: {error}\n")
+        return 1
     words = [sys.executable, "-m", "hatchling", "build", "-d", str(given.out.resolve())]
     return subprocess.call(words, cwd=ROOT, env=environment)
 

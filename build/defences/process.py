@@ -260,6 +260,28 @@ PROCESS = (
         ("tests/delivery/test_packaging.py::test_actions_are_pinned_to_commits",),
     ),
     Defence(
+        "P5",
+        "images are pinned by digest",
+        ".github/workflows/release.yml",
+        "",
+        Pattern(r"python:3\.13-alpine@sha256:[0-9a-f]{64}", "python:3.13-alpine"),
+        (
+            "tests/delivery/test_packaging.py::test_images_are_official_and_pinned_by_digest",
+            "tests/delivery/test_packaging.py::test_zizmor_finds_nothing",
+        ),
+    ),
+    Defence(
+        "P5",
+        "a system's byte in gzip is the same everywhere",
+        "build/packing.py",
+        "",
+        Pattern(r"epoch, 2, 255\)", "epoch, 2, sys.version_info[1])"),
+        (
+            "tests/delivery/test_deb.py::test_every_python_writes_the_same_bytes",
+            "tests/delivery/test_packing.py::test_a_gzip_member_names_no_system",
+        ),
+    ),
+    Defence(
         "P6",
         "nothing is decided by an assert",
         "airelays/protocol/chunked.py",

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,23 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "packaging" / "docker" / "Dockerfile"
 FORMULA = ROOT / "packaging" / "homebrew" / "airelays.rb"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+RELEASE = ROOT / ".github" / "workflows" / "release.yml"
+# Of November 2026; the first that is announced to end is macos-15-intel, in August 2027 (actions/runner-images).
+RUNNERS = {
+    "ubuntu-24.04",
+    "ubuntu-24.04-arm",
+    "macos-15",
+    "macos-15-intel",
+    "windows-2025",
+}
+# The first major version that runs on Node 24; Node 20 is out of support.
+NODE_24 = {
+    "actions/attest": 4,
+    "actions/checkout": 5,
+    "actions/download-artifact": 7,
+    "actions/setup-python": 6,
+    "actions/upload-artifact": 6,
+}
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -98,8 +116,11 @@ def test_actions_are_pinned_to_commits(path: Path) -> None:
     used = re.findall(r"uses: (\S+)(.*)", path.read_text())
     assert used
     for action, comment in used:
+        assert action.split("@")[0] in NODE_24, action
         assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", action), action
-        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), f"{action} does not say its version"
+        release = re.fullmatch(r" # v(\d+)\.\d+\.\d+", comment)
+        assert release, f"{action} does not say its version"
+        assert int(release[1]) >= NODE_24[action.split("@")[0]], f"{action} runs on an old Node"
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
@@ -113,7 +134,7 @@ def test_no_text_from_outside_gets_into_a_shell(path: Path) -> None:
 def test_each_step_is_a_script_that_is_here(path: Path) -> None:
     for command in re.findall(r"- run: (.+)", path.read_text()):
         words = shlex.split(command)
-        if words[0] == "gh" or words[0] == "./dist/airelays":
+        if words[0] in ("gh", "apk", "./dist/airelays"):
             continue
         assert words[0] in ("python", "python3"), command
         script = next(w for w in words[1:] if not w.startswith("-"))
@@ -124,3 +145,42 @@ def test_each_step_is_a_script_that_is_here(path: Path) -> None:
 def test_checkouts_keep_no_credentials(path: Path) -> None:
     text = path.read_text()
     assert text.count("actions/checkout@") == text.count("persist-credentials: false")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_runners_are_not_retired(path: Path) -> None:
+    found = re.findall(r"(?:os: |runs-on: )([a-z]+-[\w.-]+)", path.read_text())
+    assert found and set(found) <= RUNNERS
+
+
+def test_images_are_official_and_pinned_by_digest() -> None:
+    text = RELEASE.read_text()
+    images = re.findall(r'image: "([^"]+)"', text)
+    assert [i for i in images if i] and ":latest" not in text
+    for image in filter(None, images):
+        assert re.fullmatch(r"docker\.io/library/python:3\.\d+-\w+@sha256:[0-9a-f]{64}", image), (
+            image
+        )
+
+
+def test_every_build_of_a_release_is_dated_by_it() -> None:
+    for job in re.split(
+        r"^  (?=\w+:$)", RELEASE.read_text().partition("\njobs:\n")[2], flags=re.MULTILINE
+    ):
+        if "--write" in job:
+            assert "SOURCE_DATE_EPOCH: ${{ needs.date.outputs.epoch }}" in job, job.partition(":")[
+                0
+            ]
+
+
+def test_the_newest_python_is_tried_and_named() -> None:
+    named = set(re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text()))
+    tried = set(re.findall(r'python: "(3\.\d+)"', (WORKFLOWS[0].parent / "test.yml").read_text()))
+    assert "3.14" in named and named == tried
+
+
+def test_zizmor_finds_nothing() -> None:
+    zizmor = Path(sys.executable).with_name("zizmor")
+    words = [str(zizmor), "--offline", "--quiet", "--no-progress", "--persona=pedantic"]
+    done = subprocess.run([*words, str(RELEASE.parent)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

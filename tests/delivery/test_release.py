@@ -1,15 +1,13 @@
-"""What lies beside the artefacts: sums, bill of materials, notices; and the Debian package."""
+"""What lies beside the artefacts: sums, bill of materials, notices."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ from airelays import __version__
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "build"))
 
-import deb  # noqa: E402
 import onefile  # noqa: E402
 import release  # noqa: E402
 
@@ -144,92 +141,3 @@ def test_the_formula_names_version_and_digest(dist: Path) -> None:
     assert hashlib.sha256(b"one file").hexdigest() in text
     assert not re.search(r"@[A-Z0-9]+@", text)
     assert f"/v{__version__}/airelays.py" in text and text.startswith("class Airelays < Formula\n")
-
-
-# ---- the Debian package
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("deb")
-    done = script("deb.py", "--write", "--out", folder)
-    assert done.returncode == 0, done.stderr
-    return folder / f"airelays_{__version__}_all.deb"
-
-
-def members(data: bytes) -> dict[str, bytes]:
-    found, at = {}, 8
-    assert data[:8] == b"!<arch>\n"
-    while at < len(data):
-        head, size = data[at : at + 60], int(data[at + 48 : at + 58])
-        assert head.endswith(b"`\n")
-        found[head[:16].decode().strip()] = data[at + 60 : at + 60 + size]
-        at += 60 + size + size % 2
-    return found
-
-
-def test_the_package_is_whole(package: Path) -> None:
-    parts = members(package.read_bytes())
-    assert list(parts) == ["debian-binary", "control.tar.gz", "data.tar.gz"]
-    assert parts["debian-binary"] == b"2.0\n"
-    with tarfile.open(fileobj=io.BytesIO(parts["data.tar.gz"])) as data:
-        entries = {e.name: e for e in data}
-        program = data.extractfile(entries["./usr/bin/airelays"])
-        assert program is not None and program.read(25) == b"#!/usr/bin/python3 -I\n# -"
-    assert all(e.uid == 0 and not e.mode & 0o022 for e in entries.values())
-    assert entries["./usr/bin/airelays"].mode == 0o755
-    assert "./usr/lib/systemd/system/airelays.service" in entries
-
-
-def test_the_same_sources_make_the_same_package(package: Path, tmp_path: Path) -> None:
-    script("deb.py", "--write", "--out", tmp_path)
-    assert (tmp_path / package.name).read_bytes() == package.read_bytes()
-
-
-@pytest.mark.skipif(shutil.which("dpkg") is None, reason="there is no dpkg here")
-def test_dpkg_installs_runs_and_removes_it(package: Path, tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    (root / "var/lib/dpkg/info").mkdir(parents=True)
-    (root / "var/lib/dpkg/updates").mkdir()
-    (root / "var/lib/dpkg/status").touch()
-    flags = [
-        "--root",
-        str(root),
-        "--force-not-root",
-        "--force-depends",
-        "--force-script-chrootless",
-    ]
-    flags += ["--log", str(tmp_path / "dpkg.log")]
-    done = subprocess.run(["dpkg", *flags, "-i", str(package)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    program = root / "usr" / "bin" / "airelays"
-    words = [str(program) if Path("/usr/bin/python3").exists() else sys.executable, "--version"]
-    if newer_system_python():
-        done = subprocess.run(words, env={"HOME": str(tmp_path)}, capture_output=True, text=True)
-        assert done.stdout == f"airelays {__version__}\n", done.stderr
-    done = subprocess.run(["dpkg", *flags, "--verify", "airelays"], capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout == ""
-    done = subprocess.run(["dpkg", *flags, "-P", "airelays"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert not program.exists() and not (root / "usr").exists()
-
-
-def newer_system_python() -> bool:
-    script = "import sys; sys.exit(sys.version_info < (3, 11))"
-    try:
-        return subprocess.run(["/usr/bin/python3", "-I", "-c", script]).returncode == 0
-    except OSError:
-        return False
-
-
-def test_control_fields_are_complete() -> None:
-    files = {"usr/bin/airelays": (0o755, b"x" * 2000)}
-    with tarfile.open(
-        fileobj=io.BytesIO(members(deb.make_deb(files, 1))["control.tar.gz"])
-    ) as archive:
-        control = archive.extractfile("./control")
-        assert control is not None
-        text = control.read().decode()
-    for field in ("Package", "Version", "Architecture", "Maintainer", "Depends", "Description"):
-        assert re.search(rf"^{field}: \S", text, re.MULTILINE), field
-    assert "Installed-Size: 2\n" in text

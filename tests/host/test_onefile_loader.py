@@ -12,20 +12,26 @@ import pytest
 from airelays.host.onefile import follow_loader, unpacked_folder
 from tests.live import DEADLINE_S, ROOT
 
+# The handler may run while the program is in any line, also inside a print that flushes, which must not be entered
+# twice: so both write to the descriptor. It may also become due just before a wait, so the wait is for the byte that
+# the signal itself puts into a pipe; signal.pause() would sleep on.
 CHILD = """
 import os, signal, sys
 sys._MEIPASS = sys.argv[1]
 from airelays.host.onefile import clean_up_after, follow_loader
+loader = 0
 def end(*_):
     clean_up_after(loader)
-    print("ended by SIGTERM", flush=True)
+    os.write(1, b"ended by SIGTERM\\n")
     os._exit(0)
+came, sent = os.pipe()
+os.set_blocking(sent, False)
+signal.set_wakeup_fd(sent)
 signal.signal(signal.SIGTERM, end)
 loader = follow_loader()
-print(loader, os.getppid(), flush=True)
 clean_up_after(loader)
-while True:
-    signal.pause()
+os.write(1, b"%d %d\\n" % (loader, os.getppid()))
+os.read(came, 1)
 """
 LOADER = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
 
