@@ -93,7 +93,7 @@ def test_the_same_sources_make_the_same_package(package: Path, tmp_path: Path) -
 def pythons() -> list[str]:
     """Return one Python of each release that the program runs on, as far as they are here."""
     script = "import sys; print(*sys.version_info[:2], sys.version_info >= (3, 11))"
-    found: dict[str, bytes] = {}
+    found: dict[str, str] = {}
     names = [shutil.which(f"python3.{minor}") for minor in range(11, 16)]
     names += map(str, sorted(Path("~/.pyenv/versions").expanduser().glob("3.*/bin/python")))
     for name in filter(None, names):
