@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airelays.app.bodies import read_json
 from airelays.app.query import list_body, paging_of, query_of
-from airelays.dialects.checks import fault, present, want_list, want_object
+from airelays.dialects.checks import fault, present, want_list, want_metadata, want_object
 from airelays.dialects.responses.items import MAX_ITEMS, input_items
 from airelays.dialects.translated import Notes
 from airelays.errors import ClientFault
@@ -24,7 +24,6 @@ from airelays.state.turn import no_conversation, with_ids
 if TYPE_CHECKING:
     from airelays.app.desk import Desk
 
-MAX_PAIRS, MAX_KEY_CHARS, MAX_VALUE_CHARS = 16, 64, 512
 DEFAULT_PAGE, LONGEST_PAGE = 20, 100
 
 Items = list[dict[str, Any]]
@@ -101,23 +100,6 @@ async def item(desk: Desk, request: Request, route: Route, values: dict[str, str
     if text is None:
         raise _no_item(which)
     await request.reply(200, text.encode())
-
-
-def want_metadata(value: Any) -> dict[str, str]:
-    """Return metadata: at most 16 pairs of texts. Raises ClientFault."""
-    if value is None:
-        return {}
-    found = want_object(value, "metadata")
-    if len(found) > MAX_PAIRS:
-        raise fault("metadata", f"has {len(found):,} pairs; at most {MAX_PAIRS} are accepted")
-    for key, text in found.items():
-        if len(key) > MAX_KEY_CHARS:
-            raise fault("metadata", f"has a key of more than {MAX_KEY_CHARS} characters")
-        if not isinstance(text, str):
-            raise fault(f"metadata.{key}", "is no string; expected a string", "invalid_type")
-        if len(text) > MAX_VALUE_CHARS:
-            raise fault(f"metadata.{key}", f"has more than {MAX_VALUE_CHARS} characters")
-    return found
 
 
 async def _append(desk: Desk, wanted: str, more: Items) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from functools import partial
 from airelays.app.desk import OperatorDesk
 from airelays.app.preflight import answer_preflight, grant_origin
 from airelays.app.queue import Queue
-from airelays.app.routes import KNOWN_METHODS, Routes, family_of
+from airelays.app.routes import KNOWN_METHODS, Routes, absent_api, family_of
 from airelays.credentials.token import TokenSource
 from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, Refused, check_length
@@ -224,6 +224,9 @@ class Relay:
         return self.desk.settings.max_json_body_bytes
 
     def _no_route(self, path: str) -> ClientFault:
+        absent = absent_api(path)
+        if absent is not None:
+            return absent
         return ClientFault(
             f"there is no {path[:200]} here; the base URL for clients is {self.desk.base_url}",
             status=404,

@@ -7,6 +7,7 @@ normalised before the match, so no spelling can slip past the gate. Layer: app.
 
 from __future__ import annotations
 
+from airelays.errors import ClientFault
 from airelays.model import Route
 
 GET = ("GET", "HEAD")
@@ -48,8 +49,8 @@ _V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
     ("relay_logging", "/relay/logging", (*GET, "PUT"), "json", "operator:relay_logging"),
     ("subscription", "/subscription/status", GET, "none", "catalogue:subscription"),
     ("subscription", "/account/rate_limits", GET, "none", "catalogue:subscription"),
-    ("input_tokens", "/responses/input_tokens", POST, "json", "unsupported:refuse"),
-    ("compact", "/responses/compact", POST, "json", "unsupported:refuse"),
+    ("input_tokens", "/responses/input_tokens", POST, "json", "bodies:refuse"),
+    ("compact", "/responses/compact", POST, "json", "forwarding:forward_json"),
     ("response", "/responses/{id}", (*GET, "DELETE"), "none", "stored:single"),
     ("response_items", "/responses/{id}/input_items", GET, "none", "stored:items"),
     ("response_cancel", "/responses/{id}/cancel", POST, "json", "stored:cancel"),
@@ -81,11 +82,18 @@ _V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
         "forwarding:forward_multipart",
     ),
     ("forward_multipart", "/audio/translations", POST, "multipart", "forwarding:forward_multipart"),
-    ("realtime", "/realtime/sessions", POST, "json", "unsupported:refuse"),
-    ("fim", "/fim/completions", POST, "json", "unsupported:refuse"),
+    ("realtime", "/realtime/sessions", POST, "json", "bodies:refuse"),
+    ("fim", "/fim/completions", POST, "json", "bodies:refuse"),
 )
 
 ROUTES = _table()
+# APIs of OpenAI's that would need an upstream's own state, which no upstream here has.
+_ABSENT = frozenset(
+    {
+        "assistants", "audio", "batches", "chat", "chatkit", "containers", "evals", "fine-tunes", "fine_tuning",
+        "organization", "projects", "realtime", "skills", "threads", "uploads", "vector_stores", "videos",
+    }
+)  # fmt: skip
 
 
 class Routes:
@@ -124,6 +132,19 @@ def family_of(path: str) -> str:
         if single == family or single.startswith(family + "/"):
             return family
     return ""
+
+
+def absent_api(path: str) -> ClientFault | None:
+    """Return the answer to a path of a known API that this relay does not have; None for any other path."""
+    name = path.removeprefix("/no-tools").removeprefix("/v1/")
+    first = name.partition("/")[0]
+    if first in ("messages", "complete"):
+        text = "Anthropic's API is not offered here; use /v1/chat/completions or /v1/responses"
+        return ClientFault(text, status=400, code="unsupported_route", should_retry=False)
+    if path.startswith(("/v1/", "/no-tools/v1/")) and first in _ABSENT:
+        text = f"OpenAI has this API ({first}), and this relay does not offer it"
+        return ClientFault(text, status=404, code="unknown_route", should_retry=False)
+    return None
 
 
 def _match(pattern: tuple[str, ...], parts: tuple[str, ...]) -> dict[str, str] | None:

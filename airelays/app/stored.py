@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airelays.app.query import list_body, paging_of, query_of
+from airelays.dialects.checks import kept_id
 from airelays.errors import ClientFault
 from airelays.model import Route
 from airelays.net.request import Request
@@ -24,7 +25,7 @@ _Found = tuple[dict[str, Any], list[dict[str, Any]]]
 
 async def single(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET and DELETE /v1/responses/{id}."""
-    wanted = values["id"]
+    wanted = kept_id(values["id"])
     if request.head.method == "DELETE":
         recent = desk.turns.recent.forget(wanted)
         stored = await desk.store.run(conversations.forget, wanted)
@@ -41,7 +42,7 @@ async def single(desk: Desk, request: Request, route: Route, values: dict[str, s
 async def items(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/responses/{id}/input_items: what was asked in that turn."""
     paging = paging_of(query_of(request), default=DEFAULT_PAGE, most=LONGEST_PAGE)
-    _, asked = await _find(desk, values["id"])
+    _, asked = await _find(desk, kept_id(values["id"]))
     listed = [_with_id(item, values["id"], at) for at, item in enumerate(asked)]
     if paging.newest_first:
         listed.reverse()
@@ -58,7 +59,7 @@ async def items(desk: Desk, request: Request, route: Route, values: dict[str, st
 
 async def cancel(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """POST /v1/responses/{id}/cancel: nothing runs in the background here."""
-    await _find(desk, values["id"])
+    await _find(desk, kept_id(values["id"]))
     raise ClientFault(
         "only an answer that runs in the background can be cancelled; this one is complete",
         code="invalid_request",

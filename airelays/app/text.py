@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airelays.app.bodies import read_json
-from airelays.app.streaming import StreamPump, collect
+from airelays.app.streaming import STREAM_FIELDS, StreamPump, collect
 from airelays.app.targets import Body, try_targets
 from airelays.dialects.chat.request import from_chat, to_chat
 from airelays.dialects.chat.stream import ChatStream
-from airelays.dialects.completions import from_completion, to_completion
+from airelays.dialects.completions import from_completion, joined, prompts_of, to_completion
 from airelays.dialects.reply import ReplyMap
 from airelays.dialects.responses.request import from_responses
 from airelays.dialects.responses.stream import ResponsesStream
 from airelays.dialects.stream.chunks import CompletionStream
 from airelays.dialects.stream.collect import Collector
+from airelays.dialects.stream.events import encode
 from airelays.dialects.translated import Translated
 from airelays.model import Call, Fields, Route
 from airelays.net.request import Request
@@ -74,7 +75,13 @@ async def _completion(
 ) -> None:
     if await _passed(desk, request, route, body, target, "completions"):
         return
-    translated = from_completion(body, takes=target.upstream.takes(target.model))
+    takes = target.upstream.takes(target.model)
+    prompts = prompts_of(body)
+    if len(prompts) > 1:
+        each = [from_completion({**body, "prompt": prompt}, takes=takes) for prompt in prompts]
+        await _many(desk, request, target, each)
+        return
+    translated = from_completion(body, takes=takes)
     options = translated.options
     if options.stream:
         reply = CompletionStream(options, now_s=time.time(), reply_id=_reply_id("cmpl-", request))
@@ -240,15 +247,7 @@ async def _whole(
 ) -> None:
     turn = await _begin_turn(desk, translated, keep)
     try:
-        answer = await _open(desk, request, target, translated)
-        model = translated.options.model
-        collector = Collector(now_s=time.time(), reply_id=_reply_id("resp_", request), model=model)
-        collector.redactor = desk.notes.redactor
-        try:
-            await collect(request, answer, collector, desk.notes.tap(request))
-        finally:
-            request.outcome.usage = collector.usage
-        result = collector.result()
+        answer, result = await _collected(desk, request, target, translated)
         if turn is not None:
             await turn.commit(result, request.outcome.bytes_in)
         said = dumps(convert(result))
@@ -258,3 +257,41 @@ async def _whole(
     finally:
         if turn is not None:
             turn.close()
+
+
+async def _collected(
+    desk: Desk, request: Request, target: Target, translated: Translated
+) -> tuple[Answer, dict[str, Any]]:
+    """Return an answer read to its end, and the Responses object that it was."""
+    answer = await _open(desk, request, target, translated)
+    model = translated.options.model
+    collector = Collector(now_s=time.time(), reply_id=_reply_id("resp_", request), model=model)
+    collector.redactor = desk.notes.redactor
+    try:
+        await collect(request, answer, collector, desk.notes.tap(request))
+    finally:
+        request.outcome.usage = collector.usage
+    return answer, collector.result()
+
+
+async def _many(desk: Desk, request: Request, target: Target, each: list[Translated]) -> None:
+    """Answer a completion of several prompts, one after the other; as a stream it comes when all are there."""
+    options = each[0].options
+    made: list[dict[str, Any]] = []
+    fields: list[tuple[bytes, bytes]] = []
+    for translated in each:
+        answer, result = await _collected(desk, request, target, translated)
+        made.append(to_completion(result, options))
+        fields = fields or _disclose(answer, translated)
+    whole = joined(made)
+    if not options.stream:
+        await request.reply(200, dumps(whole), fields)
+        return
+    request.begin_stream([*STREAM_FIELDS, *fields])
+    frames = [
+        *({**whole, "choices": [choice], "usage": None} for choice in whole["choices"]),
+        *([{**whole, "choices": []}] if options.include_usage else ()),
+    ]
+    request.end_stream(
+        b"".join(b"data: " + encode(frame) + b"\n\n" for frame in frames) + b"data: [DONE]\n\n"
+    )

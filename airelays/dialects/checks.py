@@ -7,6 +7,9 @@ from typing import Any
 
 from airelays.errors import ClientFault
 
+# Of metadata, as at OpenAI.
+MAX_PAIRS, MAX_KEY_CHARS, MAX_VALUE_CHARS = 16, 64, 512
+
 
 def fault(path: str, text: str, code: str = "invalid_value") -> ClientFault:
     """Return a 400 whose text begins with the field's path."""
@@ -72,6 +75,31 @@ def present(body: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in body.items() if value is not None}
 
 
+def kept_id(response_id: str) -> str:
+    """Return the id under which an answer is kept; a chat or text completion shows its own spelling of it."""
+    for prefix in ("chatcmpl-", "cmpl-"):
+        if response_id.startswith(prefix):
+            return "resp_" + response_id.removeprefix(prefix)
+    return response_id
+
+
 def asks(value: Any) -> bool:
     """Whether a parameter's value asks for something: not null, false, 0, "", [] or {}."""
     return bool(value)
+
+
+def want_metadata(value: Any) -> dict[str, str]:
+    """Return metadata: at most 16 pairs of texts. Raises ClientFault."""
+    if value is None:
+        return {}
+    found = want_object(value, "metadata")
+    if len(found) > MAX_PAIRS:
+        raise fault("metadata", f"has {len(found):,} pairs; at most {MAX_PAIRS} are accepted")
+    for key, text in found.items():
+        if len(key) > MAX_KEY_CHARS:
+            raise fault("metadata", f"has a key of more than {MAX_KEY_CHARS} characters")
+        if not isinstance(text, str):
+            raise fault(f"metadata.{key}", "is not a string; send one", "invalid_type")
+        if len(text) > MAX_VALUE_CHARS:
+            raise fault(f"metadata.{key}", f"has more than {MAX_VALUE_CHARS} characters")
+    return found

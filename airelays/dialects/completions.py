@@ -15,7 +15,7 @@ from airelays.dialects.parameters import (
     stop_of,
     stream_of,
 )
-from airelays.dialects.reply import chat_usage, finish_reason, read_output, read_usage
+from airelays.dialects.reply import chat_usage, finish_reason, id_of, read_output, read_usage
 from airelays.dialects.responses.request import (
     DEFAULT_INSTRUCTIONS,
     ENCRYPTED_REASONING,
@@ -24,6 +24,9 @@ from airelays.dialects.responses.request import (
 )
 from airelays.dialects.takes import Takes, refuse_first
 from airelays.dialects.translated import Notes, ReplyOptions, Translated
+
+# Each is a request of its own, one after the other.
+MAX_PROMPTS = 16
 
 
 def from_completion(body: dict[str, Any], *, takes: Takes) -> Translated:
@@ -64,19 +67,43 @@ def from_completion(body: dict[str, Any], *, takes: Takes) -> Translated:
     return finish(body, made, options, notes, api="completions", takes=takes)
 
 
-def _prompt(body: dict[str, Any]) -> str:
-    prompt = body.get("prompt", "")
+def prompts_of(body: dict[str, Any]) -> list[str]:
+    """Return the prompts of a request, each of which gets a choice. Raises ClientFault."""
+    prompt = body.get("prompt")
+    if prompt is None:
+        return [""]
     if isinstance(prompt, str):
-        return prompt
-    if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str):
-        return prompt[0]
-    if isinstance(prompt, list):
+        return [prompt]
+    if not isinstance(prompt, list):
+        raise fault("prompt", f"is {shown(prompt)}; expected a string", "invalid_type")
+    if not 1 <= len(prompt) <= MAX_PROMPTS:
+        raise fault("prompt", f"has {len(prompt):,} entries; expected 1 to {MAX_PROMPTS}")
+    for at, one in enumerate(prompt):
+        if not isinstance(one, str):
+            raise fault(
+                f"prompt[{at}]", f"is {shown(one)}; expected a string (tokens are not supported)"
+            )
+    return prompt
+
+
+def _prompt(body: dict[str, Any]) -> str:
+    prompts = prompts_of(body)
+    if len(prompts) > 1:
         raise fault(
-            "prompt",
-            f"is an array of {len(prompt):,}; expected a string, or an array of one string "
-            "(tokens and several prompts are not supported)",
+            "prompt", f"has {len(prompts):,} entries; expected one in each upstream request"
         )
-    raise fault("prompt", f"is {shown(prompt)}; expected a string", "invalid_type")
+    return prompts[0]
+
+
+def joined(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one completion for those of several prompts: a choice for each, and the sum of what they used."""
+    made = {**answers[0]}
+    made["choices"] = [{**answer["choices"][0], "index": at} for at, answer in enumerate(answers)]
+    used = [answer["usage"] for answer in answers if "usage" in answer]
+    if len(used) == len(answers):
+        names = ("prompt_tokens", "completion_tokens", "total_tokens")
+        made["usage"] = {name: sum(one[name] for one in used) for name in names}
+    return made
 
 
 def to_completion(response: dict[str, Any], options: ReplyOptions) -> dict[str, Any]:
@@ -95,7 +122,7 @@ def to_completion(response: dict[str, Any], options: ReplyOptions) -> dict[str, 
         "finish_reason": reason,
     }
     made = {
-        "id": response.get("id"),
+        "id": id_of(response.get("id"), "cmpl-"),
         "object": "text_completion",
         "created": created_of(response),
         "model": response.get("model") or options.model,

@@ -9,6 +9,7 @@ from typing import Any
 
 from airelays.dialects.checks import (
     fault,
+    kept_id,
     shown,
     want_bool,
     want_list,
@@ -184,7 +185,7 @@ def conversation_of(body: dict[str, Any]) -> tuple[str | None, str | None]:
         conversation = want_text(conversation, "conversation", "an id, or an object with an id")
     previous = body.get("previous_response_id")
     if previous is not None:
-        previous = want_text(previous, "previous_response_id")
+        previous = kept_id(want_text(previous, "previous_response_id"))
     if conversation is not None and previous is not None:
         raise fault(
             "previous_response_id", "cannot be used together with conversation; leave one out"

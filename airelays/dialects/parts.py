@@ -128,11 +128,12 @@ def _part(
         return _image(part, path, notes) if is_image else _file(part, path, notes)
     if keep_unknown and kind != "input_audio":
         return {key: value for key, value in part.items() if key != "cache_control"}
-    raise fault(
-        f"{path}.type",
-        f"is {shown(kind)}; accepted are text, image_url, file and refusal",
-        "unsupported_value",
+    accepted = (
+        "input_text, input_image and input_file"
+        if keep_unknown
+        else "text, image_url, file and refusal"
     )
+    raise fault(f"{path}.type", f"is {shown(kind)}; accepted are {accepted}", "unsupported_value")
 
 
 def _text_file(part: dict[str, Any], path: str, notes: Notes) -> dict[str, Any]:
@@ -192,8 +193,8 @@ def _file(part: dict[str, Any], path: str, notes: Notes) -> dict[str, Any]:
     if url is not None:
         return {"type": "input_file", "file_url": _web_url(url, f"{path}.file_url")}
     text = want_text(data, f"{path}.file_data", "base64 or a data URL; or give file_id")
-    made = {"type": "input_file", "file_data": _file_data(text, name, f"{path}.file_data")}
-    return {**made, "filename": name} if name else made
+    made = _file_data(text, name, f"{path}.file_data")
+    return {"type": "input_file", "file_data": made, "filename": name or _name_for(made)}
 
 
 def _web_url(value: Any, path: str) -> str:
@@ -209,21 +210,42 @@ def _web_url(value: Any, path: str) -> str:
 
 
 def _file_data(data: str, name: str | None, path: str) -> str:
+    """Return a file's data URL: its type by the signature, else as it is named, else by the file's name."""
+    kind: str | None = None
     if data[:5].lower() == "data:":
-        head, comma, _ = data.partition(",")
+        head, comma, data = data.partition(",")
         if not comma or not head.lower().endswith(";base64"):
             raise fault(path, "is a data URL without base64; expected data:TYPE;base64,DATA")
-        _check_base64(data, len(head) + 1, path)
-        return data
+        kind = head[5:-7] or None
+    data = _without_breaks(data)
     _check_base64(data, 0, path)
-    kind = _MEDIA_TYPES.get((name or "").rpartition(".")[2].lower())
-    if kind is None:
+    found = _signature(data[:24])
+    if found is None and (
+        kind is None or kind.partition(";")[0].lower() == "application/octet-stream"
+    ):
+        found = guess_media_type(name or "") or kind
+    found = found or kind
+    if found is None:
         raise fault(
             path,
             f"is base64 and filename is {shown(name)}, whose type is unknown; "
             "send a data URL that names the type",
         )
-    return f"data:{kind};base64,{data}"
+    return f"data:{found};base64,{data}"
+
+
+def _name_for(url: str) -> str:
+    """Return a file name that says the type of a data URL; upstreams refuse a file without one."""
+    kind = url[5 : url.index(";")].lower()
+    ending = next((end for end, found in _MEDIA_TYPES.items() if found == kind), "bin")
+    return f"file.{ending}"
+
+
+def _without_breaks(data: str) -> str:
+    """Undo the line breaks of MIME's base64; a look at the first line tells whether there are any."""
+    if "\n" in data[:1024] or "\r" in data[:1024]:
+        return "".join(data.split())
+    return data.strip()
 
 
 def check_image_url(url: str, path: str) -> str:
@@ -236,14 +258,16 @@ def check_image_url(url: str, path: str) -> str:
     if not comma or not head.lower().endswith(";base64"):
         raise fault(path, "is a data URL without base64; expected data:image/png;base64,DATA")
     start = len(head) + 1
+    if "\n" in url[start : start + 1024] or "\r" in url[start : start + 1024]:
+        url = url[:start] + _without_breaks(url[start:])
     size = (len(url) - start) * 3 // 4
     if size > MAX_IMAGE_BYTES + 2:
         raise fault(
             path, f"holds an image of {size:,} bytes; at most {MAX_IMAGE_BYTES:,} are accepted"
         )
     _check_base64(url, start, path)
-    kind = _image_type(url[start : start + 24])
-    if kind is None:
+    kind = _signature(url[start : start + 24])
+    if kind is None or not kind.startswith("image/"):
         raise fault(
             path, "holds no PNG, JPEG, GIF or WebP image by its signature; send one of these"
         )
@@ -265,11 +289,13 @@ def _check_base64(text: str, start: int, path: str) -> None:
             raise fault(path, "holds characters that are not base64; encode it again")
 
 
-def _image_type(start: str) -> str | None:
+def _signature(start: str) -> str | None:
+    """Return the media type of a picture or a PDF by the begin of its base64."""
     try:
-        return image_type(binascii.a2b_base64(start[: len(start) // 4 * 4]))
+        head = binascii.a2b_base64(start[: len(start) // 4 * 4])
     except binascii.Error:
         return None
+    return "application/pdf" if head.startswith(b"%PDF-") else image_type(head)
 
 
 def guess_media_type(name: str) -> str | None:

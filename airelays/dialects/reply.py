@@ -156,3 +156,10 @@ def _count(value: Any) -> int | None:
 
 def _detail(details: Any, name: str) -> int | None:
     return _count(details.get(name)) if isinstance(details, dict) else None
+
+
+def id_of(response_id: Any, prefix: str) -> Any:
+    """Return the id of a Responses object as chat ("chatcmpl-") or completions ("cmpl-") have theirs."""
+    if not isinstance(response_id, str) or response_id.startswith(prefix):
+        return response_id
+    return prefix + response_id.removeprefix("resp_")

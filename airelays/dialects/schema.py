@@ -23,23 +23,27 @@ def chat_format(value: Any, path: str = "response_format") -> dict[str, Any] | N
     if kind == "json_schema":
         inner = f"{path}.json_schema"
         return _json_schema(want_object(form.get("json_schema"), inner), inner)
-    return _simple(kind, path)
+    return _simple(form, path)
 
 
 def responses_format(value: Any, path: str = "text.format") -> dict[str, Any] | None:
     """Return `text.format` for a Responses `text.format`; a chat-style nested schema is flattened."""
     form = want_object(value, path)
     if form.get("type") != "json_schema":
-        return _simple(form.get("type"), path)
+        return _simple(form, path)
     if isinstance(form.get("json_schema"), dict):
         return chat_format(form, path)
     return _json_schema(form, path)
 
 
-def _simple(kind: Any, path: str) -> dict[str, Any] | None:
+def _simple(form: dict[str, Any], path: str) -> dict[str, Any] | None:
+    kind = form.get("type")
     if kind == "text":
         return None
     if kind == "json_object":
+        if form.get("schema") is not None:
+            # llama.cpp and DeepSeek spell a schema so.
+            return _json_schema({"name": "response", "schema": form["schema"]}, path)
         return {"type": "json_object"}
     raise fault(f"{path}.type", f"is {shown(kind)}; expected {_TYPES}")
 

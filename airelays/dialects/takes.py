@@ -62,13 +62,13 @@ user                   pass   pass      pass        pass
 safety_identifier      pass   pass      pass        pass
 seed                   pass   pass      pass        pass
 stream_options         name   name      name        name
-logprobs               never  never     never       pass
-top_logprobs           never  never     never       pass
+logprobs               name   never     never       pass
+top_logprobs           name   never     never       pass
 logit_bias             must   must      must        pass
 background             pass   never     pass        name
 audio                  never  never     pass        pass
 prediction             never  never     pass        pass
-web_search_options     never  pass      pass        pass
+web_search_options     read   pass      pass        pass
 moderation             never  pass      pass        pass
 echo                   never  pass      never       pass
 suffix                 never  pass      never       pass
@@ -96,6 +96,10 @@ _WHY = {
 }
 
 
+# SDKs send it empty without asking for anything.
+_MAY_BE_EMPTY = ("logit_bias",)
+
+
 class Takes(NamedTuple):
     """What an upstream takes of a Responses request: one value per upstream, refined per model and by refusals.
 
@@ -121,7 +125,7 @@ def refuse_first(body: dict[str, Any], api: str, takes: Takes) -> None:
             continue
         # `logprobs: 0` of the completions API asks for the chosen token's own probability.
         counts = name == "logprobs" and value is not None and value is not False
-        if counts or asks(value):
+        if counts or asks(value) or (value == {} and name not in _MAY_BE_EMPTY):
             found = "" if what == "chat" else f"is {shown(value)}, which "
             raise fault(name, found + _WHY[what], "unsupported_parameter")
 
@@ -147,7 +151,7 @@ def fit(
                 made[name] = value
             elif what == "pass":
                 left.append(name)
-        elif what == "name" and name not in own:
+        elif what == "name" and name not in own and asks(value):
             left.append(name)
     for name in [name for name in made if name not in _ALWAYS and not takes.has(name)]:
         del made[name]

@@ -67,16 +67,42 @@ def responses_tools(value: Any, notes: Notes) -> list[dict[str, Any]]:
         tool = present(tool)
         if kind == "function":
             want_text(tool.get("name"), f"{path}.name")
-            tool.setdefault("parameters", _no_parameters())
-            want_object(tool["parameters"], f"{path}.parameters")
+            tool["parameters"] = _parameters(tool.get("parameters"), f"{path}.parameters")
             if "strict" in tool:
                 want_bool(tool["strict"], f"{path}.strict")
         tools.append(tool)
     return tools
 
 
-def _no_parameters() -> dict[str, Any]:
-    return {"type": "object", "properties": {}}
+def web_search(options: Any, path: str) -> dict[str, Any]:
+    """Return the hosted search tool for chat's `web_search_options`, which may be empty."""
+    made: dict[str, Any] = {"type": "web_search"}
+    found = present(want_object(options, path))
+    if "search_context_size" in found:
+        made["search_context_size"] = want_text(
+            found["search_context_size"], f"{path}.search_context_size"
+        )
+    place = found.get("user_location")
+    if place is not None:
+        place = present(want_object(place, f"{path}.user_location"))
+        inner = place.get("approximate")
+        made["user_location"] = {
+            "type": "approximate",
+            **(inner if isinstance(inner, dict) else place),
+        }
+    return made
+
+
+def _parameters(value: Any, path: str) -> dict[str, Any]:
+    """Return a function's schema as upstreams take it: an object with properties, even if it has none."""
+    if value is None:
+        return {"type": "object", "properties": {}}
+    schema = want_object(value, path)
+    if schema.get("type", "object") != "object" or "$ref" in schema:
+        return schema
+    if "type" in schema and "properties" in schema:
+        return schema
+    return {"type": "object", "properties": {}, **schema}
 
 
 def _function(function: dict[str, Any], path: str) -> dict[str, Any]:
@@ -85,10 +111,7 @@ def _function(function: dict[str, Any], path: str) -> dict[str, Any]:
         "name": want_text(function.get("name"), f"{path}.name"),
     }
     _copy_description(function, made, path)
-    parameters = function.get("parameters")
-    made["parameters"] = (
-        _no_parameters() if parameters is None else want_object(parameters, f"{path}.parameters")
-    )
+    made["parameters"] = _parameters(function.get("parameters"), f"{path}.parameters")
     # The Responses API takes a missing `strict` for true, chat takes it for false.
     made["strict"] = want_bool(function.get("strict", False), f"{path}.strict")
     return made

@@ -38,7 +38,8 @@ class Translated(NamedTuple):
     `body` is to be sent as it is, once `file_refs` and `item_refs` are dealt with: it streams and stores
     nothing upstream. `ignored` names what was left out, for `x-airelays-ignored-parameters`; `quirks` names
     what was adapted. `item_refs` are ids of `item_reference` items in `body["input"]`, which
-    `items.fill_references` replaces or drops. `store` is the client's wish for the relay's own store.
+    `items.fill_references` replaces or drops. `store` asks for the relay's own store, which keeps `metadata` beside
+    the answer.
     """
 
     body: dict[str, Any]
@@ -50,6 +51,7 @@ class Translated(NamedTuple):
     store: bool = False
     file_refs: tuple[FileRef, ...] = ()
     item_refs: tuple[str, ...] = ()
+    metadata: dict[str, str] | None = None
 
 
 class Notes:

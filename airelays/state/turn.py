@@ -107,6 +107,8 @@ class Turn:
         found: dict[str, Any] = {}
         if self.translated.store:
             found["store"] = True
+        if self.translated.metadata is not None:
+            found["metadata"] = self.translated.metadata
         if self.conversation is not None:
             found["conversation"] = {"id": self.conversation}
         if self.parent is not None:

@@ -188,7 +188,12 @@ def test_legacy_functions_round_trip() -> None:
         {"type": "function_call_output", "call_id": "call_1", "output": "42"},
     ]
     assert made.body["tools"] == [
-        {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}
+        {
+            "type": "function",
+            "name": "f",
+            "parameters": {"type": "object", "properties": {}},
+            "strict": False,
+        }
     ]
     assert made.body["tool_choice"] == {"type": "function", "name": "f"}
     assert made.body["parallel_tool_calls"] is False
@@ -296,14 +301,10 @@ def test_parameters_that_are_taken() -> None:
         ({"n": "1"}, "n"),
         ({"n": True}, "n"),
         ({"best_of": 2}, "best_of"),
-        ({"logprobs": True}, "logprobs"),
-        ({"logprobs": 0}, "logprobs"),
-        ({"top_logprobs": 3}, "top_logprobs"),
         ({"logit_bias": {"5": 1}}, "logit_bias"),
         ({"audio": {"voice": "x"}}, "audio"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"prediction": {"type": "content"}}, "prediction"),
-        ({"web_search_options": {"x": 1}}, "web_search_options"),
         ({"suffix": "x"}, "suffix"),
         ({"echo": True}, "echo"),
         ({"input": "x"}, "input"),
@@ -526,7 +527,7 @@ def test_the_request_body_of_the_client_is_left_alone() -> None:
 
 def answer(*output: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
-        "id": "resp_1",
+        "id": "chatcmpl-1",
         "created_at": 1790000000.7,
         "model": "gpt-x",
         "status": "completed",
@@ -548,7 +549,7 @@ def test_a_text_answer() -> None:
         "output_tokens_details": {"reasoning_tokens": 2},
     }
     assert to_chat(answer(said("a"), said("b"), usage=usage), ReplyOptions(model="m")) == {
-        "id": "resp_1",
+        "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1790000000,
         "model": "gpt-x",

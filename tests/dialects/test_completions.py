@@ -65,10 +65,9 @@ def test_what_langchain_and_the_ai_sdk_always_send_is_served() -> None:
     ("more", "param"),
     [
         ({"model": None}, "model"),
-        ({"prompt": ["a", "b"]}, "prompt"),
         ({"prompt": []}, "prompt"),
-        ({"prompt": [1, 2]}, "prompt"),
-        ({"prompt": [[1, 2]]}, "prompt"),
+        ({"prompt": [1, 2]}, "prompt[0]"),
+        ({"prompt": [[1, 2]]}, "prompt[0]"),
         ({"prompt": 5}, "prompt"),
         ({"best_of": 2}, "best_of"),
         ({"n": 2}, "n"),
@@ -99,7 +98,7 @@ def test_the_answer() -> None:
         "usage": {"input_tokens": 1, "output_tokens": 2},
     }
     assert to_completion(response, ReplyOptions(model="m")) == {
-        "id": "resp_1",
+        "id": "cmpl-1",
         "object": "text_completion",
         "created": 5,
         "model": "gpt-x",

@@ -318,7 +318,6 @@ def test_parameters_are_taken_dropped_and_named() -> None:
         "stream_options",
         "truncation",
         "max_tool_calls",
-        "metadata",
         "reasoning.budget",
         "text.odd",
     )

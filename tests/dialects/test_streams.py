@@ -512,7 +512,7 @@ def test_a_chat_stream_is_role_text_finish_done() -> None:
     out = run(chat(COUNTED), SAMPLES["01_text"])
     chunks = read(out)
     start = {
-        "id": "resp_01",
+        "id": "chatcmpl-01",
         "object": "chat.completion.chunk",
         "created": 1790000000,
         "model": "gpt-5.5",
@@ -672,7 +672,7 @@ def test_deltas_without_an_index_are_not_repeated() -> None:
 
 def test_a_stream_without_created_uses_our_own_id_time_and_model() -> None:
     chunk = read(run(chat(), sse(delta("Hi"), {"type": "response.completed"})))[0]
-    assert (chunk["id"], chunk["created"], chunk["model"]) == ("ours", 7, "asked")
+    assert (chunk["id"], chunk["created"], chunk["model"]) == ("chatcmpl-ours", 7, "asked")
 
 
 def test_text_outside_ascii_is_escaped() -> None:

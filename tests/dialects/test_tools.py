@@ -40,7 +40,7 @@ GRAMMAR = {"syntax": "lark", "definition": "start: x"}
                 "type": "function",
                 "name": "f",
                 "description": "d",
-                "parameters": {"type": "object", "$schema": "x"},
+                "parameters": {"type": "object", "properties": {}, "$schema": "x"},
                 "strict": True,
             },
         ),
@@ -58,7 +58,7 @@ GRAMMAR = {"syntax": "lark", "definition": "start: x"}
         ),
         (
             {"type": "function", "name": "f", "parameters": {}},
-            {"type": "function", "name": "f", "parameters": {}, "strict": False},
+            {"type": "function", "name": "f", "parameters": NO_PARAMETERS, "strict": False},
         ),
         (
             {
@@ -142,7 +142,7 @@ def test_responses_tools_pass_with_nulls_taken_out() -> None:
     assert responses_tools([hosted, function, nested], notes) == [
         {"type": "web_search", "search_context_size": "low"},
         {"type": "function", "name": "f", "parameters": NO_PARAMETERS},
-        {"type": "function", "name": "g", "parameters": {}},
+        {"type": "function", "name": "g", "parameters": NO_PARAMETERS},
     ]
     assert list(notes.quirks) == ["nested_tools"]
 

@@ -169,7 +169,7 @@ def test_what_the_backend_does_not_take_is_left_out_and_named(folder: Path) -> N
         return ignored, backend.calls("/responses")[0].json
 
     ignored, sent = run(folder, act)
-    assert ignored == ("temperature", "stream_options", "truncation", "metadata")
+    assert ignored == ("temperature", "stream_options", "truncation")
     assert sent["input"] == [message("hello")]
     assert (sent["store"], sent["stream"]) == (False, True) and "stream_options" not in sent
 

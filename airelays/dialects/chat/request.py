@@ -19,7 +19,7 @@ from airelays.dialects.parameters import (
     stop_of,
     stream_of,
 )
-from airelays.dialects.reply import chat_usage, finish_reason, read_output, read_usage
+from airelays.dialects.reply import chat_usage, finish_reason, id_of, read_output, read_usage
 from airelays.dialects.responses.request import (
     DEFAULT_INSTRUCTIONS,
     ENCRYPTED_REASONING,
@@ -29,7 +29,7 @@ from airelays.dialects.responses.request import (
 )
 from airelays.dialects.schema import chat_format
 from airelays.dialects.takes import Takes, refuse_first
-from airelays.dialects.tools import chat_choice, chat_tools, legacy_choice, legacy_tools
+from airelays.dialects.tools import chat_choice, chat_tools, legacy_choice, legacy_tools, web_search
 from airelays.dialects.translated import Notes, ReplyOptions, Translated
 
 
@@ -133,6 +133,8 @@ def _add_tools(
         made["tools"] = legacy_tools(body["functions"])
     else:
         made["tools"] = chat_tools(body.get("tools", []), notes)
+    if "web_search_options" in body:
+        made["tools"].append(web_search(body["web_search_options"], "web_search_options"))
     if "tool_choice" in body:
         made["tool_choice"] = chat_choice(body["tool_choice"], notes)
     elif "function_call" in body:
@@ -166,7 +168,7 @@ def to_chat(response: dict[str, Any], options: ReplyOptions) -> dict[str, Any]:
     )
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
     made = {
-        "id": response.get("id"),
+        "id": id_of(response.get("id"), "chatcmpl-"),
         "object": "chat.completion",
         "created": created_of(response),
         "model": response.get("model") or options.model,

@@ -7,6 +7,7 @@ and answers 400 or 404. Unknown item types pass unchanged. Layer: rules.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +51,8 @@ _CALL_FIELDS = {
     "function_call": ("call_id", "name", "namespace", "arguments"),
     "custom_tool_call": ("call_id", "name", "namespace", "input"),
 }
+# OpenAI's API refuses any other item id; without one the item is read all the same.
+_SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DROPPED_REASONING = "reasoning_without_content_dropped"
 
 
@@ -201,4 +204,6 @@ def _keep_id(item: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]:
 
 def _is_own_id(value: Any, kind: str) -> bool:
     prefix = _PREFIXES[kind] + "_"
-    return isinstance(value, str) and value.startswith(prefix) and len(value) > len(prefix)
+    if not isinstance(value, str) or not value.startswith(prefix):
+        return False
+    return value != prefix and _SAFE_ID.fullmatch(value) is not None

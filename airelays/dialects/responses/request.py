@@ -10,6 +10,7 @@ from airelays.dialects.checks import (
     present,
     want_bool,
     want_list,
+    want_metadata,
     want_object,
     want_text,
 )
@@ -75,9 +76,12 @@ def finish(
     """
     if options.stream and api != "responses":
         own += ("stream_options",)
+    store, metadata = body.get("store"), None
+    if api == "responses" and store is True and "metadata" in body:
+        metadata = want_metadata(body["metadata"])
+        own += ("metadata",)
     fit(body, made, notes, api=api, takes=takes, own=own)
     conversation, previous = conversation_of(body)
-    store = body.get("store")
     return Translated(
         body=made,
         options=options,
@@ -88,6 +92,7 @@ def finish(
         store=False if store is None else want_bool(store, "store"),
         file_refs=tuple(notes.file_refs),
         item_refs=tuple(notes.item_refs),
+        metadata=metadata,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airelays.dialects.reply import chat_usage, finish_reason, message_texts
+from airelays.dialects.reply import chat_usage, finish_reason, id_of, message_texts
 from airelays.dialects.stream.events import (
     Delta,
     EventMap,
@@ -40,6 +40,7 @@ class ChunkStream(EventMap):
     """Text with stop sequences, refusals, and the order of the last chunks, for one answer."""
 
     object_name = ""
+    id_prefix = "chatcmpl-"
     # Around the JSON text of a text delta, inside `choices`.
     text_frame = (b"", b"")
     skipped = skippable(*_REPEATS)
@@ -77,7 +78,7 @@ class ChunkStream(EventMap):
 
     def _open(self, out: list[bytes]) -> None:
         facts = {
-            "id": self.response_id,
+            "id": id_of(self.response_id, self.id_prefix),
             "object": self.object_name,
             "created": self.created_s,
             "model": self.model,
@@ -190,6 +191,7 @@ class CompletionStream(ChunkStream):
     __slots__ = ()
 
     object_name = "text_completion"
+    id_prefix = "cmpl-"
     text_frame = (b'[{"text":', b',"index":0,"logprobs":null,"finish_reason":null}]')
 
     def _put_refusal(self, text: str, out: list[bytes]) -> None:

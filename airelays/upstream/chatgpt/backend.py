@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from airelays.dialects.responses.request import DEFAULT_INSTRUCTIONS
 from airelays.dialects.takes import Takes
 from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
@@ -255,7 +256,11 @@ class ChatGPTUpstream(Upstream):
             work.refreshed = True
             await self.tokens.after_rejection(sign_in)
             return
-        if self._narrow(refusal, work, call) or self._unseal(refusal, work):
+        if (
+            self._narrow(refusal, work, call)
+            or self._unseal(refusal, work)
+            or self._instruct(refusal, work)
+        ):
             return
         if response.status == 429:
             self._note_head(response.head)
@@ -290,6 +295,12 @@ class ChatGPTUpstream(Upstream):
         if without is None:
             return False
         work.sent, work.unsealed = without, True
+        return True
+
+    def _instruct(self, refusal: Refusal, work: _Try) -> bool:
+        if not refusal.wants_instructions or work.sent.get("instructions"):
+            return False
+        work.sent = {**work.sent, "instructions": DEFAULT_INSTRUCTIONS}
         return True
 
     async def _wait_for_retry(self, fault: UpstreamFault, work: _Try) -> bool:

@@ -36,6 +36,8 @@ TAKES = Takes(
     least_output_tokens=16,
 )
 OUTLINE_CHARS = 16 * 1024
+# Longer ids and keys are "string_above_max_length".
+MAX_ID_CHARS = 64
 
 
 def prepare(body: dict[str, Any], *, codex: bool) -> dict[str, Any]:
@@ -45,21 +47,43 @@ def prepare(body: dict[str, Any], *, codex: bool) -> dict[str, Any]:
         return sent
     sent = {name: value for name, value in sent.items() if value is not None}
     sent.setdefault("instructions", "")
+    _fit_tier(sent)
+    if len(str(sent.get("prompt_cache_key") or "")) > MAX_ID_CHARS:
+        sent["prompt_cache_key"] = _shortened(str(sent["prompt_cache_key"]), "key")
     items = sent.get("input")
     if isinstance(items, str):
         sent["input"] = [
             {"type": "message", "role": "user", "content": [{"type": "input_text", "text": items}]}
         ]
     elif isinstance(items, list):
-        sent["input"] = [_as_developer(item) for item in items]
+        sent["input"] = [_fitted(item) for item in items]
     return sent
 
 
-def _as_developer(item: Any) -> Any:
-    """The backend refuses the role system inside `input`; developer means the same there."""
-    if isinstance(item, dict) and item.get("role") == "system":
+def _fit_tier(sent: dict[str, Any]) -> None:
+    """Say the service tier in the backend's words: it knows no name for its usual one."""
+    tier = sent.get("service_tier")
+    if tier in ("auto", "default"):
+        del sent["service_tier"]
+    elif tier == "fast":
+        sent["service_tier"] = "priority"
+
+
+def _fitted(item: Any) -> Any:
+    """Return an item as the backend takes it: developer for system, call ids of 64 characters at most."""
+    if not isinstance(item, dict):
+        return item
+    if item.get("role") == "system":
         return {**item, "role": "developer"}
+    call_id = item.get("call_id")
+    if isinstance(call_id, str) and len(call_id) > MAX_ID_CHARS:
+        # The same for a call and its output; the client keeps its own and never sees this one.
+        return {**item, "call_id": _shortened(call_id, "call")}
     return item
+
+
+def _shortened(text: str, prefix: str) -> str:
+    return f"{prefix}_{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:56]}"
 
 
 def session_id(sent: dict[str, Any], conversation: str) -> str:

@@ -22,7 +22,9 @@ _SAFE_VALUE = re.compile(rb"[\x20-\x7e]{1,8192}")
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _PASSED = frozenset((b"x-models-etag", b"x-reasoning-included", b"openai-processing-ms"))
 _IDS = {b"x-request-id": b"x-upstream-request-id", b"x-oai-request-id": b"x-oai-request-id"}
-_UNSUPPORTED = re.compile(r"Unsupported parameter: ['\"]?([A-Za-z0-9_.\[\]-]{1,64})")
+_UNSUPPORTED = re.compile(
+    r"Unsupported (?:parameter: ['\"]?(?P<name>[A-Za-z0-9_.\[\]-]{1,64})|(?P<tier>service_tier)\b)"
+)
 _POLICY = frozenset(("cyber_policy", "bio_policy", "misalignment_policy_violation"))
 # A 404 or 405 that says no more than its status: a web server's or a framework's own, no answer of the backend.
 _NO_REASON = frozenset(("", "not found", "method not allowed"))
@@ -99,11 +101,16 @@ class Refusal:
             return ""
         match = _UNSUPPORTED.search(self.message)
         if match is not None:
-            return match[1].rstrip(".").partition(".")[0]
+            return (match["name"] or match["tier"]).rstrip(".").partition(".")[0]
         param = self.error.get("param")
         if self.code in ("unsupported_parameter", "unknown_parameter") and isinstance(param, str):
             return param.partition(".")[0].partition("[")[0]
         return ""
+
+    @property
+    def wants_instructions(self) -> bool:
+        """Whether a 400 complains that there are none; some models did until July 2026."""
+        return self.status == 400 and "instructions are required" in self.message.casefold()
 
     @property
     def is_no_address(self) -> bool:

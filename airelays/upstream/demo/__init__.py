@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from airelays.dialects.takes import Takes
 from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Call, Fields
@@ -47,6 +48,17 @@ _CATALOGUE: list[dict[str, Any]] = [
 ]
 
 
+_TAKES = Takes(
+    parameters=frozenset(
+        (
+            *("model", "instructions", "input", "stream", "store", "include", "text", "reasoning"),
+            *("tools", "tool_choice", "parallel_tool_calls", "max_output_tokens"),
+            *("service_tier", "prompt_cache_key", "client_metadata"),
+        )
+    )
+)
+
+
 def make(
     settings: Settings,
     own: UpstreamSettings,
@@ -69,6 +81,10 @@ class Demo(Upstream):
         self.redactor = Redactor
         self._pace_ms = pace_ms
         self._reasoning = reasoning
+
+    def takes(self, model: str) -> Takes:
+        """What its answers follow; it has no sampling that could be set."""
+        return _TAKES
 
     async def respond(self, body: dict[str, Any], call: Call) -> _DemoAnswer:
         """Answer any request for any model. Raises the failure that a `demo:` switch asks for."""
