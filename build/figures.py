@@ -1,7 +1,7 @@
-"""Write the page `hardening` from a test run: `python3 build/figures.py REPORT.xml [DEFENCES.txt]`.
+"""Write "What was tried" of the page `threat-model`: `python3 build/figures.py REPORT.xml [DEFENCES.txt]`.
 
 The report is pytest's: `python3 build/test.py --junitxml=REPORT.xml`. Counts of cases and the figures that tests record
-are taken from it; DEFENCES.txt is what `build/defences.py` printed. Nothing on the page is typed.
+are taken from it; DEFENCES.txt is what `build/defences.py` printed. No number of that section is typed.
 """
 
 from __future__ import annotations
@@ -13,39 +13,41 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "airelays" / "docs" / "hardening.md"
+PAGE = ROOT / "airelays" / "docs" / "threat-model.md"
+SECTION = "## What was tried\n"
 
-# Test files and what they try, in words.
+# Test files, by room, and what they try, in words.
 SUBJECTS = {
-    "test_http1": "request and response heads, good and malformed",
-    "test_chunked": "chunked bodies, whole, byte by byte, malformed",
-    "test_multipart": "forms, good and malformed",
-    "test_sse": "event streams, whole and byte by byte",
-    "test_jsonio": "JSON bodies, good and malformed",
-    "test_coding": "compressed bodies, bombs among them",
-    "test_gate": "decisions of the gate",
-    "test_network": "client addresses and forwarded ones",
-    "test_origin": "Host, Origin and fetch metadata",
-    "test_live_wire": "the way of a request over raw sockets",
-    "test_live_security_page": "sentences of the security page, black box",
-    "test_live_bounds": "bounds of what a client may send, hold and wait for",
-    "test_live_hell": "upstreams from hell",
-    "test_live_many": "slow and many clients",
-    "test_live_machine": "troubles of the machine",
-    "test_browser": "web pages in a real Chromium",
-    "test_tokens": "the life of a sign-in, kills at every step among them",
-    "test_redact": "secrets in every place and encoding",
-    "test_journal": "the journal on good and bad disks",
-    "test_fuzz_targets": "fuzzing targets and their old findings",
-    "test_defences": "entries of `build/defences.py`, none of them stale",
+    "protocol.test_http1": "request and response heads, good and malformed",
+    "protocol.test_chunked": "chunked bodies, whole, byte by byte, malformed",
+    "protocol.test_multipart": "forms, good and malformed",
+    "protocol.test_sse": "event streams, whole and byte by byte",
+    "protocol.test_jsonio": "JSON bodies, good and malformed",
+    "protocol.test_coding": "compressed bodies, bombs among them",
+    "guard.test_gate": "decisions of the gate",
+    "guard.test_network": "client addresses and forwarded ones",
+    "guard.test_browser": "Host, Origin and fetch metadata",
+    "net.test_live_wire": "the way of a request over raw sockets",
+    "net.test_security_page": "sentences of the security page, black box",
+    "net.test_live_bounds": "bounds of what a client may send, hold and wait for",
+    "upstream.test_live_hell": "upstreams from hell",
+    "net.test_live_many": "slow and many clients",
+    "net.test_live_machine": "troubles of the machine",
+    "app.test_browser": "web pages in a real Chromium",
+    "upstream.test_tokens": "the life of a sign-in, kills at every step among them",
+    "journal.test_redact": "secrets in every place and encoding",
+    "journal.test_journal": "the journal on good and bad disks",
+    "architecture.test_fuzz_targets": "fuzzing targets and their old findings",
+    "architecture.test_defences": "entries of `build/defences.py`, none of them stale",
 }
 LETTERS = {
     "W": "HTTP on the wire",
     "A": "callers, browsers, limits",
     "B": "bodies and files",
     "L": "logs",
-    "U": "upstream and credentials",
-    "P": "process, packaging, supply chain",
+    "U": "upstreams and credentials",
+    "P": "process, packages, builds",
+    "N": "across the borders",
 }
 
 
@@ -59,27 +61,26 @@ def main(arguments: list[str]) -> int:
     for case in ElementTree.parse(arguments[0]).iter("testcase"):
         bad += case.find("failure") is not None or case.find("error") is not None
         if case.find("skipped") is None:
-            cases[case.get("classname", "").rpartition(".")[2]] += 1
+            cases[case.get("classname", "").removeprefix("tests.")] += 1
         for found in case.iter("property"):
             value = found.get("value") or ""
             if value.isdigit():
                 figures[found.get("name") or ""] += int(value)
     if bad:
         raise SystemExit(f"{bad} tests of the report failed; the page shows a good run only")
-    page = _page(cases, figures)
+    tried = _tried(cases, figures)
     if len(arguments) == 2:
-        page += _defences(Path(arguments[1]).read_text(encoding="utf-8"))
-    PAGE.write_text(page, encoding="utf-8")
+        tried += _defences(Path(arguments[1]).read_text(encoding="utf-8"))
+    kept = PAGE.read_text(encoding="utf-8").partition(SECTION)[0]
+    PAGE.write_text(kept + tried, encoding="utf-8")
     print(f"wrote {PAGE.relative_to(ROOT)}: {sum(cases.values())} cases")
     return 0
 
 
-def _page(cases: Counter[str], figures: Counter[str]) -> str:
+def _tried(cases: Counter[str], figures: Counter[str]) -> str:
     lines = [
-        "# Hardening: what was tried",
-        "",
+        SECTION,
         "Made by `build/figures.py` from the report of one run of the tests; none of these numbers is typed.",
-        "`security` says what the relay promises, this page what was done to break it.",
         "",
         f"{sum(cases.values()):,} cases in all, every one of them passed. Of these:",
         "",
@@ -101,9 +102,9 @@ def _defences(printed: str) -> str:
     count = Counter(row[0] for row in rows)
     lines = [
         "",
-        "Each defence taken away in a copy, one at a time, by `build/defences.py`: the tests failed for every one.",
+        "Each defense taken away in a copy, one at a time, by `build/defences.py`: the tests failed for every one.",
         "",
-        "| of the table of threats | rows | defences taken away, each noticed |",
+        "| threats | rows | defenses taken away, each noticed |",
         "| --- | --- | --- |",
     ]
     for letter, text in LETTERS.items():

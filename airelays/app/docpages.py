@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from airelays.app.page import PAGE_FIELDS, STYLE
-from airelays.app.pages import PAGES, page_text, page_title
+from airelays.app.pages import MOVED, PAGES, page_text, page_title
 from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.model import Route
 from airelays.net.request import Request
@@ -49,7 +49,7 @@ async def docs(desk: Desk, request: Request, route: Route, values: dict[str, str
 
 async def doc(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /docs/TOPIC: one page."""
-    name = values["topic"]
+    name = MOVED.get(values["topic"], values["topic"])
     if name not in PAGES:
         raise ClientFault(
             f"there is no page {name[:80]}; there are {', '.join(PAGES)}",

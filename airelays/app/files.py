@@ -83,7 +83,7 @@ async def single(desk: Desk, request: Request, route: Route, values: dict[str, s
 
 
 async def content(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
-    """GET /v1/files/{id}/content: the exact bytes, never shown by a browser (security.md, A7)."""
+    """GET /v1/files/{id}/content: the exact bytes, never shown by a browser (threat-model.md, A7)."""
     row = await find_file(desk, values["id"])
     etag = f'"{row.sha256}"'.encode()
     wanted = request.head.get(b"range")

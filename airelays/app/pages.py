@@ -26,11 +26,13 @@ PAGES = (
     "errors",
     "troubleshooting",
     "performance",
-    "hardening",
     "demo",
+    "threat-model",
     "disclaimer",
     "licenses",
 )
+# Pages of earlier releases, and where their subject is now.
+MOVED = {"hardening": "threat-model"}
 
 
 def page_text(name: str) -> str:

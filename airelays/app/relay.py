@@ -303,7 +303,7 @@ def _check_method(method: str, route: Route) -> None:
 
 
 def _refuse_coding(head: RequestHead) -> None:
-    """An upload is taken as it is: a coding would be stored, or would hide the form (security.md, W16)."""
+    """An upload is taken as it is: a coding would be stored, or would hide the form (threat-model.md, W16)."""
     coding = head.get(b"content-encoding")
     if coding is not None:
         from airelays.protocol.coding import check_coding

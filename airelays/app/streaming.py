@@ -1,6 +1,6 @@
 """From an upstream's answer to the client: streamed through a reply map, or collected and sent whole.
 
-The rules that every answer keeps (security.md U1): exactly one terminal event; nothing is promised before the
+The rules that every answer keeps (threat-model.md, U1): exactly one terminal event; nothing is promised before the
 upstream has shown that it works; a cut is never passed off as an end. Layer: app.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from airelays.app.pages import PAGES, page_text, page_title
+from airelays.app.pages import MOVED, PAGES, page_text, page_title
 from airelays.errors import FlagError
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
@@ -21,7 +21,8 @@ def run(args: Arguments, console: Console) -> int:
             console.field(name, page_title(name))
         console.steps(["airelays docs TOPIC"])
         return 0
-    name = args.words[0].removesuffix(".md")
+    word = args.words[0].removesuffix(".md")
+    name = MOVED.get(word, word)
     if name not in PAGES:
         raise FlagError(f"there is no page {name!r}; there are {', '.join(PAGES)}")
     text = page_text(name)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from airelays.dialects.checks import (
     fault,
@@ -41,8 +40,7 @@ _DROPPED = {
 _KNOWN = {"prompt", "model", "n", "size", "stream", "image", "image[]", "images", "mask", *_CHOICES}
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRequest:
+class ImageRequest(NamedTuple):
     """What to send `n` times, and what was left out."""
 
     body: dict[str, Any]

@@ -11,7 +11,7 @@ from airelays.errors import ClientFault
 # What the images routes draw with. The backend's catalogue lists models for text only.
 IMAGE_MODEL = "gpt-image-2"
 
-# Without levels of its own a model takes these (existing-airelays.md 3.6).
+# Without levels of its own a model takes these, as in earlier releases.
 _USUAL_EFFORTS = ("none", "low", "medium", "high", "xhigh")
 MAX_SUGGESTIONS = 5
 MAX_LOOKED = 5000

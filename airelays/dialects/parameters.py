@@ -51,7 +51,7 @@ MAX_MODEL_CHARS = 2048
 
 _EFFORTS = frozenset({"none", "low", "medium", "high", "xhigh", "max"})
 # Words of other vendors and of older models, and the nearest that current models take
-# (upstream-protocol.md 2.7: "minimal" is rejected; 0.3: "ultra" goes out as "xhigh").
+# (ChatGPT rejects "minimal"; the Codex CLI sends "xhigh" for "ultra").
 _NEAREST_EFFORT = {
     "off": "none",
     "disabled": "none",

@@ -1,7 +1,7 @@
 """Content parts of messages, in either API's spelling, as Responses parts.
 
 Owns: text, refusals, images and files inside `content`. An image that comes along is checked by its signature; an
-address is passed on as it is and never fetched (security.md, B3). Layer: rules.
+address is passed on as it is and never fetched (threat-model.md, B3). Layer: rules.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """JSON with bounds: request bodies in, compact bytes out.
 
 Owns: size, depth and well-formedness of a request body, and what Python's parser raises beside its own error
-(security.md, B1). Refuses to know: what the keys mean. Layer: rules.
+(threat-model.md, B1). Refuses to know: what the keys mean. Layer: rules.
 """
 
 from __future__ import annotations

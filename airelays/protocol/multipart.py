@@ -1,7 +1,7 @@
 """An incremental parser of `multipart/form-data`: bytes in, parts out, in memory that does not grow with the body.
 
 RFC 7578 over RFC 2046, with a bound on everything: parts, head size, head fields, what stands before the first
-and behind the last boundary. Linear in the body's length whatever the body holds (security.md, B4).
+and behind the last boundary. Linear in the body's length whatever the body holds (threat-model.md, B4).
 Owns: framing and part heads. Refuses to know: which parts a route wants, files. Layer: rules.
 """
 

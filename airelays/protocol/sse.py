@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from airelays.errors import UpstreamFault
 
-# 16 MiB: one event can carry a whole base64 image (security.md, U3).
+# 16 MiB: one event can carry a whole base64 image (threat-model.md, U3).
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"

@@ -10,8 +10,8 @@ A new kind subclasses `Upstream` and overrides what it has; what it does not hav
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from airelays.dialects.takes import Takes
@@ -106,15 +106,14 @@ class NetworkAnswer(Answer):
         self._response.abort()
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One finding of `doctor`. `status` is pass, warn, fail or skip."""
 
     name: str
     status: str
     message: str
     next_steps: tuple[str, ...] = ()
-    data: dict[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = MappingProxyType({})
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the JSON view shows it."""

@@ -313,8 +313,8 @@ BODIES = (
         "B5",
         "no link is followed to stored bytes",
         "airelays/state/spool.py",
-        "",
-        removed("O_NOFOLLOW"),
+        "StoredBytes._open",
+        value("follow", "True"),
         ("tests/state/test_store.py::test_stored_bytes_follow_no_link_and_close_for_good",),
     ),
     Defence(

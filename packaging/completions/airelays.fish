@@ -76,8 +76,8 @@ complete -c airelays -n '__airelays_at docs' -a metrics
 complete -c airelays -n '__airelays_at docs' -a errors
 complete -c airelays -n '__airelays_at docs' -a troubleshooting
 complete -c airelays -n '__airelays_at docs' -a performance
-complete -c airelays -n '__airelays_at docs' -a hardening
 complete -c airelays -n '__airelays_at docs' -a demo
+complete -c airelays -n '__airelays_at docs' -a threat-model
 complete -c airelays -n '__airelays_at docs' -a disclaimer
 complete -c airelays -n '__airelays_at docs' -a licenses
 complete -c airelays -n '__airelays_at connect' -a openai-python

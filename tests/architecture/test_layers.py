@@ -252,3 +252,17 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     }
     order = graphlib.TopologicalSorter(graph)
     order.prepare()  # raises CycleError with the circle
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_value_that_does_not_change_is_a_named_tuple_or_a_record(module: str) -> None:
+    # `dataclass` compiles source text for each class at every start; it is for what changes (docs/architecture.md).
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            "dataclass",
+            "dataclasses.dataclass",
+        ):
+            frozen = [
+                k for k in node.keywords if k.arg == "frozen" and ast.unparse(k.value) == "True"
+            ]
+            assert not frozen, f"{module}:{node.lineno}"

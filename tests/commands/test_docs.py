@@ -213,6 +213,8 @@ def test_pages_are_behind_the_token(relay: live.Relay) -> None:
     reply = relay.get("/docs/nowhere")
     assert reply.status == 404 and reply.error["code"] == "unknown_route"
     assert relay.get("/docs/..%2fx").status == 404
+    moved = relay.get("/docs/hardening")
+    assert moved.body == relay.get("/docs/threat-model").body
     assert relay.send("HEAD", "/docs/security").status == 200
 
 

@@ -1,4 +1,4 @@
-"""What the ChatGPT backend refuses in a Responses body, with its literal answers (protocol notes, 2.7)."""
+"""What the ChatGPT backend refuses in a Responses body, with its literal answers."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _problem_with_items(items: list[Any]) -> tuple[dict[str, Any], int] | None:
 def _problem_with_shape(
     item: dict[str, Any], kind: str, path: str
 ) -> tuple[dict[str, Any], int] | None:
-    """What is not in the notes as a table row but in their reports: ids, lost reasoning, part types."""
+    """What was seen less often: ids, lost reasoning, part types."""
     item_id = item.get("id")
     if kind == "item_reference" or (kind == "reasoning" and not item.get("encrypted_content")):
         text = f"Item with id '{item_id}' not found. Items are not persisted when `store` is set to false."

@@ -1,4 +1,4 @@
-"""A wall clock that jumps, both ways: nothing but what is dated by it may notice (security.md, L5)."""
+"""A wall clock that jumps, both ways: nothing but what is dated by it may notice (threat-model.md, L5)."""
 
 from __future__ import annotations
 

@@ -533,17 +533,26 @@ def test_what_feed_raises_comes_out_of_the_pump() -> None:
     assert play(answers(OK, OK), act) == 2
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [OK, CHUNKED + b"1\r\no\r\n1\r\nk\r\n0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nok"],
+    ids=["length", "chunked", "close"],
+)
 @pytest.mark.parametrize(("limit", "good"), [(3, True), (2, True), (1, False)])
-def test_read_is_bounded(limit: int, good: bool) -> None:
-    async def act(client: Client, server: ScriptedServer) -> Any:
+def test_read_is_bounded(limit: int, good: bool, reply: bytes) -> None:
+    async def script(talk: Talk) -> None:
+        await talk.request()
+        await talk.send(reply)
+
+    async def act(client: Client, server: ScriptedServer) -> bytes:
         response = await client.request(method="GET", url=server.url + "/")
         return await response.read(limit)
 
     if good:
-        assert play(answers(OK), act) == b"ok"
+        assert play(script, act) == b"ok"
     else:
         with pytest.raises(UpstreamFault, match="larger than 1 bytes"):
-            play(answers(OK), act)
+            play(script, act)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])

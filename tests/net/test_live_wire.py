@@ -1,4 +1,4 @@
-"""A real process over raw sockets: every row of "One request" in the design."""
+"""A real process over raw sockets: every step that a request can fail at."""
 
 from __future__ import annotations
 

@@ -907,8 +907,8 @@ def test_refused_port_names_the_hop(folder: Path) -> None:
     assert (fault.hop, fault.sent, fault.status) == ("tcp", False, 502)
 
 
-def test_fake_is_as_strict_as_the_notes_say(folder: Path) -> None:
-    """The fake itself: each rule of the protocol notes, with its literal answer."""
+def test_fake_is_as_strict_as_the_backend(folder: Path) -> None:
+    """The fake itself: each rule of the real backend, with its literal answer."""
     from tests.fakes.checks import problem_with
 
     def refused(**changes: Any) -> Any:

@@ -27,8 +27,7 @@ from airelays.dialects.translated import Notes
 MAX_ITEMS = 8192
 
 _ROLES = "user, assistant, system or developer"
-# Ids with another beginning are not the upstream's own and are refused by it
-# (upstream-protocol.md 2.4).
+# Ids that begin otherwise are not ChatGPT's own, and it refuses them.
 _PREFIXES = {
     "message": "msg",
     "reasoning": "rs",

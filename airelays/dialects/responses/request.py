@@ -30,7 +30,7 @@ from airelays.dialects.takes import Takes, fit, refuse_first
 from airelays.dialects.tools import responses_choice, responses_tools
 from airelays.dialects.translated import Notes, ReplyOptions, Translated
 
-# The upstream wanted instructions until July 2026 and takes any (upstream-protocol.md 2.7).
+# ChatGPT required instructions until July 2026 and takes any.
 DEFAULT_INSTRUCTIONS = "."
 # Without it the reasoning of an answer cannot be replayed to an upstream that stores nothing.
 ENCRYPTED_REASONING = "reasoning.encrypted_content"

@@ -1,9 +1,9 @@
 """The stream of `/v1/responses`: every event goes through as it came, with the few exceptions named here.
 
-`response.completed` and `.incomplete` get their `output` from the finished items when the upstream left it empty
-(upstream-protocol.md 3.4). An SDK gets a failure of the relay, or an `error` event of the upstream, as `event: error`
+`response.completed` and `.incomplete` get their `output` from the finished items when the upstream left it empty,
+as ChatGPT does. An SDK gets a failure of the relay, or an `error` event of the upstream, as `event: error`
 with an `error` object inside, on which the openai packages raise. The Codex CLI ignores that event: it gets
-`response.failed`, refusals as text (it cannot read refusal parts, 3.3), and real events as keep-alive. Layer: rules.
+`response.failed`, refusals as text (it cannot read refusal parts), and real events as keep-alive. Layer: rules.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airelays.errors import RelayError
 from airelays.protocol.sse import MAX_EVENT_BYTES
 
 _SEQUENCE = re.compile(rb'"sequence_number": ?([0-9]{1,15})')
-# On these the CLI acts (upstream-protocol.md 3.5); any other code means "try again" to it.
+# On these the Codex CLI acts; any other code means "try again" to it.
 _CODEX_CODES = frozenset(
     {
         "context_length_exceeded",

@@ -15,7 +15,7 @@ MAX_MESSAGE_CHARS = 2000
 # LiteLLM, and with it aider and many agents, knows a full context by such a phrase only, not by the code.
 _CONTEXT_PHRASE = "this model's maximum context length is"
 
-# existing-airelays.md 5.8 and upstream-protocol.md 3.5.
+# Codes of ChatGPT and of OpenAI's API for a plan, a budget or a rate that is used up.
 _QUOTA = frozenset(
     {
         "usage_limit_reached",

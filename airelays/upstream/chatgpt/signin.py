@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Literal
 
 from airelays.errors import ConfigError, UpstreamFault
+from airelays.settings.record import Record
 
 # Each is an error code, `upstream_auth_...`, with a row in airelays/docs/errors.md (tests/commands/test_docs.py).
 SignInProblem = Literal[
@@ -74,13 +76,12 @@ def _seconds(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-@dataclass(frozen=True, slots=True)
-class SignIn:
+class SignIn(Record, hidden=("access_token", "refresh_token", "id_token", "document")):
     """One stored sign-in. `last_refresh_s` is Unix time. `document` is the whole file it came from."""
 
-    access_token: str = field(default="", repr=False)
-    refresh_token: str = field(default="", repr=False)
-    id_token: str = field(default="", repr=False)
+    access_token: str = ""
+    refresh_token: str = ""
+    id_token: str = ""
     account_id: str = ""
     bound_account_id: str = ""
     last_refresh_s: float | None = None
@@ -88,7 +89,7 @@ class SignIn:
     email: str = ""
     plan_type: str = ""
     fedramp: bool = False
-    document: dict[str, Any] = field(default_factory=dict, repr=False)
+    document: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
     def from_tokens(cls, tokens: dict[str, Any], now_s: float) -> SignIn:
@@ -156,7 +157,7 @@ class SignIn:
 
     def to_bytes(self) -> bytes:
         """Return the content of auth.json."""
-        return json.dumps(self.document, indent=2).encode() + b"\n"
+        return json.dumps(dict(self.document), indent=2).encode() + b"\n"
 
     def due_s(self) -> float:
         """Return the Unix time from which on it should be refreshed."""
