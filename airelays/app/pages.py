@@ -28,6 +28,7 @@ PAGES = (
     "performance",
     "hardening",
     "demo",
+    "releases",
     "disclaimer",
     "licenses",
 )
