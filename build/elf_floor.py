@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,22 +75,29 @@ def _needs(data: bytes, order: str, section: _Section, names: bytes) -> list[str
 
 def glibc_floor(folder: Path) -> tuple[str, dict[str, str]]:
     """Return the highest glibc version that any ELF file below `folder` needs, and each file's own."""
-    by_file = {}
+    files = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not path.is_file():
-            continue
-        data = path.read_bytes()
+        if not path.is_symlink() and path.is_file():
+            files[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return floor_of(files)
+
+
+def floor_of(files: Mapping[str, bytes]) -> tuple[str, dict[str, str]]:
+    """Return the highest glibc version that any ELF file of these needs, and each file's own."""
+    by_file = {}
+    for name, data in files.items():
         if data[:4] != b"\x7fELF":
             continue
         try:
             found = [m.group(1) for v in needed_versions(data) if (m := _VERSION.fullmatch(v))]
         except ElfError as error:
-            raise ElfError(f"{path} {error}") from error
-        by_file[path.relative_to(folder).as_posix()] = max(found, key=_key, default="")
-    return max(by_file.values(), key=_key, default=""), by_file
+            raise ElfError(f"{name} {error}") from error
+        by_file[name] = max(found, key=version_key, default="")
+    return max(by_file.values(), key=version_key, default=""), by_file
 
 
-def _key(version: str) -> tuple[int, ...]:
+def version_key(version: str) -> tuple[int, ...]:
+    """Return what versions are ordered by: numbers, not text."""
     return tuple(int(part) for part in version.split(".") if part)
 
 
@@ -103,7 +111,7 @@ def main(arguments: list[str]) -> int:
     except ElfError as error:
         sys.stderr.write(f"build/elf_floor.py: {error}\n")
         return 1
-    for name, version in sorted(by_file.items(), key=lambda item: _key(item[1])):
+    for name, version in sorted(by_file.items(), key=lambda item: version_key(item[1])):
         print(f"{version or 'none':>8}  {name}")
     print(f"glibc floor: {floor or 'none'} ({len(by_file)} ELF files)")
     return 0

@@ -82,15 +82,25 @@ def write_notices(folder: Path) -> None:
     raise FreezeError(f"the licence of Python is not in {stdlib}; use a Python that brings it")
 
 
+def write_release(path: Path) -> None:
+    """Write what the executable says of itself: its name in a release, and the loader that it was made with."""
+    from importlib.metadata import version as version_of
+
+    text = f"name=airelays-{target_name()}\npyinstaller={version_of('pyinstaller')}\n"
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
 def freeze(sources: Path, out: Path, epoch: int) -> None:
     """Run PyInstaller; `out` then holds `airelays` and `airelays-folder/`."""
     with tempfile.TemporaryDirectory(prefix="airelays-freeze-") as scratch:
         notices = Path(scratch) / "licenses"
         write_notices(notices)
+        write_release(Path(scratch) / "release.txt")
         environment = {
             **os.environ,
             "AIRELAYS_ROOT": str(sources),
             "AIRELAYS_NOTICES": str(notices),
+            "AIRELAYS_RELEASE": str(Path(scratch) / "release.txt"),
             "PYTHONHASHSEED": "0",
             "PYTHONDONTWRITEBYTECODE": "1",
             "SOURCE_DATE_EPOCH": str(epoch),

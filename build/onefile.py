@@ -69,7 +69,7 @@ def compose(files: dict[str, str]) -> str:
 
 
 def digest_of(files: dict[str, str]) -> str:
-    """Return one SHA-256 over all names and texts: what `selfcheck` computes from the running program."""
+    """Return one SHA-256 over all names and texts: what `version --digests` computes from the running program."""
     whole = hashlib.sha256()
     for name in sorted(files):
         data = files[name].encode()

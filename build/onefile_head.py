@@ -81,7 +81,7 @@ class Carried(object):
         return FILES[name][1].encode("utf-8")
 
     def names(self):
-        """For `airelays selfcheck`: everything that this file carries."""
+        """For `airelays version --digests`: everything that this file carries."""
         return sorted(FILES)
 
     def get_code(self, fullname):

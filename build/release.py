@@ -1,8 +1,13 @@
 """Put beside the artefacts what a user checks them with: `python3 build/release.py --write [--tag vX.Y.Z]`.
 
-For everything in `dist/`: an SBOM (CycloneDX 1.6), the notices of third parties, the Homebrew formula with version and
-digest filled in, and `SHA256SUMS`, which `sha256sum -c` reads. `--tag` refuses a tag that is not the program's version.
-`--check` compares the sums again.
+For everything in `dist/`: a bill of materials each (CycloneDX 1.6), read from the artefact itself; the lists of files
+whose digests `airelays version --digests` prints; the notices of third parties; the Homebrew formula with version and
+digest filled in; and `SHA256SUMS`, which `sha256sum -c` reads. Prints what each artefact needs, and refuses one that
+needs a newer glibc than README says. `--tag` refuses a tag that is not the program's version.
+
+`--check` compares the sums again. `--sign KEY` signs them with an SSH key (a file, or a public key whose private half
+is in an agent or a token) and refuses a key that this release does not carry. `--epoch` prints the time of the last
+commit, for SOURCE_DATE_EPOCH.
 """
 
 from __future__ import annotations
@@ -10,25 +15,33 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import platform
-import sqlite3
-import ssl
+import subprocess
 import sys
 import uuid
-import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from contents import PARTS, Contents, ContentsError, carried, listing, read_contents
+from elf_floor import version_key
 from freeze import version
-from onefile import locked
-from packing import EpochError, source_epoch
+from onefile import unpack
+from packing import EpochError, commit_epoch, source_epoch
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from airelays.commands.release_keys import NAMESPACE  # noqa: E402
+from airelays.commands.verify import SUMS, check_signature  # noqa: E402
+from airelays.errors import ConfigError  # noqa: E402
+
 DIST = ROOT / "dist"
-SUMS = "SHA256SUMS"
 NOTICES = "THIRD-PARTY-NOTICES.txt"
 FORMULA = "airelays.rb"
+BILL = ".cdx.json"
+LIST = ".files"
+# What README and the documentation say. The executables are made on Debian 12, which has it.
+GLIBC = "2.36"
 
 
 class ReleaseError(Exception):
@@ -37,8 +50,12 @@ class ReleaseError(Exception):
 
 def artefacts(folder: Path) -> list[Path]:
     """Return the files of a release, without what this script makes; refuses an unknown kind."""
-    own = {SUMS, NOTICES, FORMULA, sbom_name()}
-    found = sorted(p for p in folder.iterdir() if p.is_file() and p.name not in own)
+    own = {SUMS, f"{SUMS}.sig", NOTICES, FORMULA}
+    found = sorted(
+        p
+        for p in folder.iterdir()
+        if p.is_file() and p.name not in own and not p.name.endswith((BILL, LIST))
+    )
     for path in found:
         if not path.name.startswith("airelays"):
             raise ReleaseError(f"{path} is not of a release; remove it")
@@ -47,32 +64,31 @@ def artefacts(folder: Path) -> list[Path]:
     return found
 
 
-def sbom_name() -> str:
-    """Return the name of the SBOM."""
-    return f"airelays-{version()}.cdx.json"
-
-
-def sbom(files: list[Path], epoch: int) -> dict[str, Any]:
-    """Return the bill of materials: the two packages in every form, and what an executable adds."""
-    components = [_package("h11", "MIT"), _package("certifi", "MPL-2.0")]
-    frozen = any(_is_frozen(p) for p in files)
-    if frozen:
-        components += _interpreter()
+def sbom(path: Path, contents: Contents, epoch: int) -> dict[str, Any]:
+    """Return the bill of materials of one artefact."""
+    release = version()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    components = [part.component(f"{n}:{part.name}") for n, part in enumerate(contents.parts)]
     main = {
         "type": "application",
-        "bom-ref": f"airelays@{version()}",
+        "bom-ref": path.name,
         "name": "airelays",
-        "version": version(),
+        "version": release,
         "licenses": [{"license": {"id": "MIT"}}],
-        "purl": f"pkg:pypi/airelays@{version()}",
-        "components": [_artefact(path) for path in files],
+        # pkg:pypi/airelays is another program.
+        "purl": f"pkg:generic/airelays@{release}",
+        "hashes": [{"alg": "SHA-256", "content": digest}],
+        "properties": [
+            {"name": "airelays:file", "value": path.name},
+            {"name": "airelays:needs", "value": contents.needs},
+        ],
     }
     seed = json.dumps([main, components], sort_keys=True)
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        # Made from the content, so that the same artefacts have the same bill.
+        # Made from the content, so that the same artefact has the same bill.
         "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, seed)}",
         "version": 1,
         "metadata": {
@@ -87,56 +103,15 @@ def sbom(files: list[Path], epoch: int) -> dict[str, Any]:
     }
 
 
-def _is_frozen(path: Path) -> bool:
-    """Executables and archives are named for their system: airelays-VERSION-SYSTEM-MACHINE."""
-    if path.suffix in (".whl", ".deb"):
-        return False
-    return path.name in ("airelays", "airelays.exe") or path.name.count("-") >= 3
-
-
-def _artefact(path: Path) -> dict[str, Any]:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {
-        "type": "file",
-        "bom-ref": f"file:{path.name}",
-        "name": path.name,
-        "hashes": [{"alg": "SHA-256", "content": digest}],
-    }
-
-
-def _package(name: str, license_id: str) -> dict[str, Any]:
-    release, digests = locked(name)
-    return {
-        "type": "library",
-        "bom-ref": f"{name}@{release}",
-        "name": name,
-        "version": release,
-        "licenses": [{"license": {"id": license_id}}],
-        "purl": f"pkg:pypi/{name}@{release}",
-        "hashes": [{"alg": "SHA-256", "content": digest} for digest in sorted(digests)],
-    }
-
-
-def _interpreter() -> list[dict[str, Any]]:
-    """Return what PyInstaller takes from the Python that this runs on."""
-    openssl = ssl.OPENSSL_VERSION.split()[1]
-    rows = [
-        ("cpython", platform.python_version(), "PSF-2.0", "pkg:generic/cpython@{}"),
-        ("openssl", openssl, "Apache-2.0", "pkg:generic/openssl@{}"),
-        ("sqlite", sqlite3.sqlite_version, "blessing", "pkg:generic/sqlite@{}"),
-        ("zlib", zlib.ZLIB_RUNTIME_VERSION, "Zlib", "pkg:generic/zlib@{}"),
-    ]
-    return [
-        {
-            "type": "library",
-            "bom-ref": f"{name}@{release}",
-            "name": name,
-            "version": release,
-            "licenses": [{"license": {"id": license_id}}],
-            "purl": purl.format(release),
-        }
-        for name, release, license_id, purl in rows
-    ]
+def lists(path: Path, contents: Contents) -> dict[str, str]:
+    """Return name -> text of the lists that `version --digests` makes again in a running copy of this artefact."""
+    if path.name == "airelays.py":
+        files = unpack(path.read_text(encoding="utf-8"))
+        releases = {part.name: part.version for part in contents.parts} | {"airelays": version()}
+        return {f"{p}-{releases[p]}{LIST}": listing(carried(files, p)) for p in PARTS}
+    if path.name.endswith(".tar.gz") and contents.files:
+        return {path.name + LIST: listing(contents.files)}
+    return {}
 
 
 def notices() -> str:
@@ -169,17 +144,35 @@ def sums(files: list[Path]) -> str:
     )
 
 
-def write(folder: Path) -> None:
-    """Write bill, notices and sums into `folder`."""
-    files = artefacts(folder)
-    bill = json.dumps(sbom(files, source_epoch()), indent=2) + "\n"
-    (folder / sbom_name()).write_text(bill, encoding="utf-8")
-    (folder / NOTICES).write_text(notices(), encoding="utf-8")
-    listed = [*files, folder / sbom_name(), folder / NOTICES]
-    if (folder / "airelays.py").is_file():
-        (folder / FORMULA).write_text(formula(folder / "airelays.py"), encoding="utf-8")
-        listed.append(folder / FORMULA)
-    (folder / SUMS).write_text(sums(sorted(listed)), encoding="utf-8")
+def refuse_newer_glibc(name: str, floor: str) -> None:
+    """Raise ReleaseError for an executable that would not start where README says that it does."""
+    if version_key(floor) > version_key(GLIBC):
+        raise ReleaseError(
+            f"{name} needs glibc {floor}, and README says {GLIBC}; build it on an older system"
+        )
+
+
+def write(folder: Path) -> list[str]:
+    """Write bills, lists, notices and sums into `folder`; return a line for each artefact: what it needs."""
+    files, epoch = artefacts(folder), source_epoch()
+    made: dict[str, str] = {NOTICES: notices()}
+    said = []
+    for path in files:
+        contents = read_contents(path)
+        refuse_newer_glibc(path.name, contents.glibc)
+        said.append(f"{path.name}: {contents.needs}")
+        made[path.name + BILL] = json.dumps(sbom(path, contents, epoch), indent=2) + "\n"
+        made |= lists(path, contents)
+        if path.name == "airelays.py":
+            made[FORMULA] = formula(path)
+    for stale in folder.iterdir():
+        if stale.name.endswith((BILL, LIST)) or stale.name == f"{SUMS}.sig":
+            stale.unlink()
+    for name, text in made.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    listed = sorted([*files, *(folder / name for name in made)])
+    (folder / SUMS).write_text(sums(listed), encoding="utf-8", newline="\n")
+    return said
 
 
 def check(folder: Path) -> list[str]:
@@ -193,27 +186,63 @@ def check(folder: Path) -> list[str]:
     return wrong
 
 
+def sign(folder: Path, key: Path, signers: Path | None) -> str:
+    """Sign SHA256SUMS; return the fingerprint of the key. Raises ReleaseError for a key that nobody could check."""
+    signature = folder / f"{SUMS}.sig"
+    signature.unlink(missing_ok=True)
+    words = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(key), "-n", NAMESPACE, str(folder / SUMS)]
+    try:
+        done = subprocess.run(words)
+    except FileNotFoundError as error:
+        raise ReleaseError("ssh-keygen is missing; install OpenSSH") from error
+    if done.returncode != 0 or not signature.is_file():
+        raise ReleaseError(f"ssh-keygen did not sign with {key}, see above")
+    try:
+        named = None if signers is None else str(signers)
+        return check_signature((folder / SUMS).read_bytes(), str(signature), named)
+    except ConfigError as error:
+        signature.unlink()
+        raise ReleaseError(
+            f"no user could check this signature: {error}; airelays/commands/release_keys.py has the keys"
+        ) from error
+
+
 def main(arguments: list[str]) -> int:
-    """Write or check; return the exit code."""
+    """Write, check or sign; return the exit code."""
     parser = argparse.ArgumentParser(prog="build/release.py")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--write", action="store_true")
     what.add_argument("--check", action="store_true")
+    what.add_argument("--sign", metavar="KEY", type=Path, help="SSH key to sign SHA256SUMS with")
+    what.add_argument("--epoch", action="store_true", help="print epoch=SECONDS")
     parser.add_argument("--dist", metavar="DIR", type=Path, default=DIST)
     parser.add_argument("--tag", help="the tag that is released; must be v and the version")
+    parser.add_argument("--signers", metavar="FILE", type=Path, help="in place of the keys inside")
     given = parser.parse_args(arguments)
     try:
         if given.tag and given.tag != f"v{version()}":
             raise ReleaseError(f"the tag is {given.tag} and the program is {version()}")
-        if given.write:
-            write(given.dist)
-            return 0
-        wrong = check(given.dist)
-    except (ReleaseError, EpochError, OSError) as error:
+        return _run(given)
+    except (ReleaseError, ContentsError, EpochError, OSError) as error:
         sys.stderr.write(f"build/release.py: {error}\n")
-        return 1
-    for name in wrong:
-        sys.stderr.write(f"{name} is not what SHA256SUMS says\n")
+    return 1
+
+
+def _run(given: argparse.Namespace) -> int:
+    wrong: list[str] = []
+    if given.epoch:
+        epoch = commit_epoch()
+        if epoch is None:
+            raise ReleaseError("there is no history here, so no time of a commit")
+        print(f"epoch={epoch}")
+    elif given.write:
+        print(*write(given.dist), sep="\n")
+    else:
+        wrong = check(given.dist)
+        for name in wrong:
+            sys.stderr.write(f"{name} is not what SHA256SUMS says\n")
+        if given.sign is not None and not wrong:
+            print(f"signed by {sign(given.dist, given.sign, given.signers)}")
     return 1 if wrong else 0
 
 

@@ -28,6 +28,7 @@ PAGES = (
     "performance",
     "demo",
     "threat-model",
+    "releases",
     "disclaimer",
     "licenses",
 )

@@ -273,12 +273,6 @@ COMMANDS = (
         flags=(JSON,),
     ),
     Command(
-        "selfcheck",
-        "Show digests of this copy of the program, and what is inside it.",
-        "doctor.digests:run",
-        flags=(JSON,),
-    ),
-    Command(
         "completion",
         "Print the completions for a shell: bash, zsh, fish or powershell.",
         "completion:run",
@@ -287,6 +281,24 @@ COMMANDS = (
     ),
     Command("manpage", "Print the manual page, for man(1).", "manpage:run"),
     Command(
-        "version", "Show the version and what the program runs on.", "version:run", flags=(JSON,)
+        "version",
+        "Show the version and what the program runs on; check files of a release.",
+        "version:run",
+        "With --verify the file must lie beside SHA256SUMS and SHA256SUMS.sig of its release, or be SHA256SUMS: "
+        "then everything listed that lies beside it is checked. Exit 1 when something is not as signed.",
+        (
+            JSON,
+            Flag("--digests", "Show the digests of this copy that stand in SHA256SUMS."),
+            Flag(
+                "--verify", "Check the signature of SHA256SUMS with ssh-keygen, then FILE.", "FILE"
+            ),
+            Flag(
+                "--signers",
+                "With --verify: accept the keys in this file of allowed signers, not those in this copy.",
+                "FILE",
+            ),
+        ),
     ),
 )
+# Names of earlier releases, which are not listed: the first word, and what it stands for.
+ALIASES = {"selfcheck": ("version", "--digests")}

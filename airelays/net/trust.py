@@ -90,7 +90,7 @@ class Trust:
         return Store("certifi", "certifi")
 
     def describe(self) -> dict[str, Any]:
-        """Return source, path, date of the store and its age in days; for `doctor` and `selfcheck`."""
+        """Return source, path, date of the store and its age in days; for `doctor` and `version --digests`."""
         store = self.store()
         changed_s: float | None = None
         if store.kind == "certifi":

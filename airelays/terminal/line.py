@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airelays.commands.table import COMMANDS, GLOBAL_FLAGS
+from airelays.commands.table import ALIASES, COMMANDS, GLOBAL_FLAGS
 from airelays.settings.table import OPTIONS, Option
 from airelays.terminal.arguments import Arguments, Command, Flag
 
@@ -31,6 +31,9 @@ def parse(words: list[str]) -> tuple[Command | None, Arguments]:
     if plain[:1] == ["help"]:
         del plain[0]
         flags["--help"] = ""
+    if plain and plain[0] in ALIASES:
+        plain[0], flag = ALIASES[plain[0]]
+        flags[flag] = ""
     name, rest = _find_command(plain, "--help" in flags)
     command = next((c for c in COMMANDS if c.name == name), None)
     args = Arguments(name, tuple(rest), flags)

@@ -6,7 +6,7 @@ _airelays() {
     if [[ $word == = ]]; then word=""; fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            --auth-storage|--bearer-token-file|--ca-file|--callback-port|--config|--data-dir|--from|--from-config|--host|--kind|--lines|--logs-dir|--max-file-mb|--max-total-mb|--network-scope|--older-than|--port|--program|--ready-file|--retention-days|--workspace-id|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
+            --auth-storage|--bearer-token-file|--ca-file|--callback-port|--config|--data-dir|--from|--from-config|--host|--kind|--lines|--logs-dir|--max-file-mb|--max-total-mb|--network-scope|--older-than|--port|--program|--ready-file|--retention-days|--signers|--verify|--workspace-id|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
             -*) ;;
             *) path+=${path:+ }${COMP_WORDS[i]} ;;
         esac
@@ -16,16 +16,16 @@ _airelays() {
         --auth-storage) next="file keyring auto" ;;
         --network-scope) next="loopback private any" ;;
         --kind) next="systemd launchd windows" ;;
-        --callback-port|--host|--lines|--max-file-mb|--max-total-mb|--older-than|--port|--retention-days|--workspace-id|-n) ;;
+        --callback-port|--host|--lines|--max-file-mb|--max-total-mb|--older-than|--port|--retention-days|--signers|--verify|--workspace-id|-n) ;;
         *)
             case $path in
-                "") next="serve init login logout status models usage doctor token config connect quirks logs explain unblock storage docs service migrate egress selfcheck completion manpage version" ;;
+                "") next="serve init login logout status models usage doctor token config connect quirks logs explain unblock storage docs service migrate egress completion manpage version" ;;
                 "token") next="show rotate" ;;
                 "config") next="show check path" ;;
                 "logs") next="prune" ;;
                 "storage") next="check prune" ;;
                 "service") next="install uninstall status print" ;;
-                "docs") next="getting-started configuration security api clients upstreams files conversations logs metrics errors troubleshooting performance demo threat-model disclaimer licenses" ;;
+                "docs") next="getting-started configuration security api clients upstreams files conversations logs metrics errors troubleshooting performance demo threat-model releases disclaimer licenses" ;;
                 "connect") next="openai-python openai-node codex aider llm continue cline zed open-webui langchain ai-sdk" ;;
                 "completion") next="bash zsh fish powershell" ;;
             esac
@@ -44,7 +44,6 @@ _airelays() {
                     "token show"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "logs prune"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --dry-run --help --json --logs-dir --offline --version" ;;
                     "completion"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "selfcheck"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "service"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "connect"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --undo --version --write" ;;
                     "explain"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
@@ -52,7 +51,7 @@ _airelays() {
                     "storage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "migrate"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --dry-run --from --from-config --help --json --logs-dir --offline --version" ;;
                     "manpage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "version"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
+                    "version"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --digests --help --json --logs-dir --offline --signers --verify --version" ;;
                     "config"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "logout"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "status"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;

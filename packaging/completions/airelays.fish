@@ -9,7 +9,7 @@ function __airelays_words
             continue
         end
         switch $word
-            case --auth-storage --bearer-token-file --ca-file --callback-port --config --data-dir --from --from-config --host --kind --lines --logs-dir --max-file-mb --max-total-mb --network-scope --older-than --port --program --ready-file --retention-days --workspace-id -n
+            case --auth-storage --bearer-token-file --ca-file --callback-port --config --data-dir --from --from-config --host --kind --lines --logs-dir --max-file-mb --max-total-mb --network-scope --older-than --port --program --ready-file --retention-days --signers --verify --workspace-id -n
                 set is_value 1
             case '-*'
             case '*'
@@ -47,10 +47,9 @@ complete -c airelays -n '__airelays_at' -a docs -d 'List the pages of the docume
 complete -c airelays -n '__airelays_at' -a service
 complete -c airelays -n '__airelays_at' -a migrate -d 'Take over config, token, sign-in, files and conversations of an earlier AIRelays.'
 complete -c airelays -n '__airelays_at' -a egress -d 'List every place that the relay may connect to with these options.'
-complete -c airelays -n '__airelays_at' -a selfcheck -d 'Show digests of this copy of the program, and what is inside it.'
 complete -c airelays -n '__airelays_at' -a completion -d 'Print the completions for a shell: bash, zsh, fish or powershell.'
 complete -c airelays -n '__airelays_at' -a manpage -d 'Print the manual page, for man(1).'
-complete -c airelays -n '__airelays_at' -a version -d 'Show the version and what the program runs on.'
+complete -c airelays -n '__airelays_at' -a version -d 'Show the version and what the program runs on; check files of a release.'
 complete -c airelays -n '__airelays_at token' -a show -d 'Show the relay token.'
 complete -c airelays -n '__airelays_at token' -a rotate -d 'Make a new relay token; the old one stops at once.'
 complete -c airelays -n '__airelays_at config' -a show -d 'Show every option as it is in effect.'
@@ -78,6 +77,7 @@ complete -c airelays -n '__airelays_at docs' -a troubleshooting
 complete -c airelays -n '__airelays_at docs' -a performance
 complete -c airelays -n '__airelays_at docs' -a demo
 complete -c airelays -n '__airelays_at docs' -a threat-model
+complete -c airelays -n '__airelays_at docs' -a releases
 complete -c airelays -n '__airelays_at docs' -a disclaimer
 complete -c airelays -n '__airelays_at docs' -a licenses
 complete -c airelays -n '__airelays_at connect' -a openai-python
@@ -460,16 +460,6 @@ complete -c airelays -n '__airelays_in egress' -l json -d 'Print JSON.'
 complete -c airelays -n '__airelays_in egress' -l logs-dir -r -F -d 'Folder for the traffic log; `logs` below data_dir if unset.'
 complete -c airelays -n '__airelays_in egress' -l offline -d 'Connect to loopback and private addresses only.'
 complete -c airelays -n '__airelays_in egress' -l version -d 'Print the version and exit.'
-complete -c airelays -n '__airelays_in selfcheck' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
-complete -c airelays -n '__airelays_in selfcheck' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
-complete -c airelays -n '__airelays_in selfcheck' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'
-complete -c airelays -n '__airelays_in selfcheck' -l config -r -F -d 'Config file to read or write.'
-complete -c airelays -n '__airelays_in selfcheck' -l data-dir -r -F -d 'Folder for the relay\'s own files; `~/.airelays` if unset.'
-complete -c airelays -n '__airelays_in selfcheck' -l help -d 'Show help and exit.'
-complete -c airelays -n '__airelays_in selfcheck' -l json -d 'Print JSON.'
-complete -c airelays -n '__airelays_in selfcheck' -l logs-dir -r -F -d 'Folder for the traffic log; `logs` below data_dir if unset.'
-complete -c airelays -n '__airelays_in selfcheck' -l offline -d 'Connect to loopback and private addresses only.'
-complete -c airelays -n '__airelays_in selfcheck' -l version -d 'Print the version and exit.'
 complete -c airelays -n '__airelays_in completion' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
 complete -c airelays -n '__airelays_in completion' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
 complete -c airelays -n '__airelays_in completion' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'
@@ -493,8 +483,11 @@ complete -c airelays -n '__airelays_in version' -l bearer-token-file -r -F -d 'F
 complete -c airelays -n '__airelays_in version' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'
 complete -c airelays -n '__airelays_in version' -l config -r -F -d 'Config file to read or write.'
 complete -c airelays -n '__airelays_in version' -l data-dir -r -F -d 'Folder for the relay\'s own files; `~/.airelays` if unset.'
+complete -c airelays -n '__airelays_in version' -l digests -d 'Show the digests of this copy that stand in SHA256SUMS.'
 complete -c airelays -n '__airelays_in version' -l help -d 'Show help and exit.'
 complete -c airelays -n '__airelays_in version' -l json -d 'Print JSON.'
 complete -c airelays -n '__airelays_in version' -l logs-dir -r -F -d 'Folder for the traffic log; `logs` below data_dir if unset.'
 complete -c airelays -n '__airelays_in version' -l offline -d 'Connect to loopback and private addresses only.'
+complete -c airelays -n '__airelays_in version' -l signers -r -d 'With --verify: accept the keys in this file of allowed signers, not those in this copy.'
+complete -c airelays -n '__airelays_in version' -l verify -r -d 'Check the signature of SHA256SUMS with ssh-keygen, then FILE.'
 complete -c airelays -n '__airelays_in version' -l version -d 'Print the version and exit.'

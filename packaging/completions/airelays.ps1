@@ -2,13 +2,13 @@
 Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
     param($word, $tree, $cursor)
     $next = @{
-        '' = @('serve', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'quirks', 'logs', 'explain', 'unblock', 'storage', 'docs', 'service', 'migrate', 'egress', 'selfcheck', 'completion', 'manpage', 'version')
+        '' = @('serve', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'quirks', 'logs', 'explain', 'unblock', 'storage', 'docs', 'service', 'migrate', 'egress', 'completion', 'manpage', 'version')
         'token' = @('show', 'rotate')
         'config' = @('show', 'check', 'path')
         'logs' = @('prune')
         'storage' = @('check', 'prune')
         'service' = @('install', 'uninstall', 'status', 'print')
-        'docs' = @('getting-started', 'configuration', 'security', 'api', 'clients', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'demo', 'threat-model', 'disclaimer', 'licenses')
+        'docs' = @('getting-started', 'configuration', 'security', 'api', 'clients', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'demo', 'threat-model', 'releases', 'disclaimer', 'licenses')
         'connect' = @('openai-python', 'openai-node', 'codex', 'aider', 'llm', 'continue', 'cline', 'zed', 'open-webui', 'langchain', 'ai-sdk')
         'completion' = @('bash', 'zsh', 'fish', 'powershell')
     }
@@ -46,17 +46,16 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'service print' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--kind', '--logs-dir', '--offline', '--program', '--system', '--version')
         'migrate' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--dry-run', '--from', '--from-config', '--help', '--json', '--logs-dir', '--offline', '--version')
         'egress' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
-        'selfcheck' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'completion' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'manpage' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
-        'version' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'version' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--digests', '--help', '--json', '--logs-dir', '--offline', '--signers', '--verify', '--version')
     }
     $choices = @{
         '--auth-storage' = @('file', 'keyring', 'auto')
         '--network-scope' = @('loopback', 'private', 'any')
         '--kind' = @('systemd', 'launchd', 'windows')
     }
-    $valued = @('--auth-storage', '--bearer-token-file', '--ca-file', '--callback-port', '--config', '--data-dir', '--from', '--from-config', '--host', '--kind', '--lines', '--logs-dir', '--max-file-mb', '--max-total-mb', '--network-scope', '--older-than', '--port', '--program', '--ready-file', '--retention-days', '--workspace-id', '-n')
+    $valued = @('--auth-storage', '--bearer-token-file', '--ca-file', '--callback-port', '--config', '--data-dir', '--from', '--from-config', '--host', '--kind', '--lines', '--logs-dir', '--max-file-mb', '--max-total-mb', '--network-scope', '--older-than', '--port', '--program', '--ready-file', '--retention-days', '--signers', '--verify', '--workspace-id', '-n')
     $said = @($tree.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
     if ($word -ne '' -and $said.Count -gt 0) { $said = @($said | Select-Object -SkipLast 1) }
     $words = @()

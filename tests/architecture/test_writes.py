@@ -47,6 +47,11 @@ PLACES = {
         "A lock file of that user's: O_EXCL, O_NOFOLLOW.",
     ),
     # The writer of everything else: units, client settings, backups, config, --ready-file.
+    "commands/verify.py: check_signature: tempfile.TemporaryDirectory": (
+        1,
+        "The public keys of this copy, for ssh-keygen: a new folder, 0700.",
+    ),
+    "commands/verify.py: check_signature: open": (1, "The one file in it."),
     "disk/outside.py: _replace: os.replace": (
         1,
         "The staged file takes the name in the open folder.",

@@ -1,4 +1,4 @@
-"""`doctor --self-test`, `selfcheck` and `egress`: what a copy of the program says about itself."""
+"""`doctor --self-test`, `version --digests` and `egress`: what a copy of the program says about itself."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from airelays import __version__
 from tests.live import program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,19 +59,30 @@ def test_the_self_test_says_when_there_is_no_room(tmp_path: Path) -> None:
 
 
 def test_digests_are_those_of_the_files(tmp_path: Path) -> None:
-    facts = json.loads(run(tmp_path, "selfcheck", "--json"))
+    facts = json.loads(run(tmp_path, "version", "--digests", "--json"))
     assert facts["form"] in ("checkout", "one-file", "executable")
+    assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in facts["digests"].values())
     if facts["form"] == "executable":
         assert re.fullmatch(r"[0-9a-f]{64}", facts["executable_sha256"])
         return
-    whole = hashlib.sha256()
     paths = [p for p in (ROOT / "airelays").rglob("*") if p.suffix in (".py", ".md")]
-    for name, path in sorted((p.relative_to(ROOT).as_posix(), p) for p in paths):
-        data = path.read_bytes()
-        whole.update(f"{name} {len(data)}\n".encode() + data)
-    assert facts["parts"]["airelays"] == {"sha256": whole.hexdigest(), "files": len(paths)}
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}\n"
+        for name, path in sorted((p.relative_to(ROOT).as_posix(), p) for p in paths)
+    ]
+    digest = hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert facts["parts"]["airelays"] == {"sha256": digest, "files": len(paths)}
+    assert facts["digests"][f"airelays-{__version__}.files"] == digest
     assert {"airelays.cli", "h11._connection", "certifi.core"} <= set(facts["modules"])
     assert facts["ca_bundle"]["count"] > 100
+    text = run(tmp_path, "version", "--digests")
+    assert all(f"  {digest}  {name}\n" in text for name, digest in facts["digests"].items())
+
+
+def test_selfcheck_of_earlier_releases_still_works_and_is_not_listed(tmp_path: Path) -> None:
+    now = run(tmp_path, "version", "--digests", "--json")
+    assert run(tmp_path, "selfcheck", "--json") == now
+    assert "selfcheck" not in run(tmp_path, "--help")
 
 
 def test_the_one_file_edition_has_the_same_digests(tmp_path: Path) -> None:
@@ -78,10 +90,10 @@ def test_the_one_file_edition_has_the_same_digests(tmp_path: Path) -> None:
     script = str(ROOT / "build" / "onefile.py")
     subprocess.run([sys.executable, script, "--write", "--file", str(one)], check=True)
     env = {"HOME": str(tmp_path)}
-    words = [sys.executable, "-I", str(one), "selfcheck", "--json"]
+    words = [sys.executable, "-I", str(one), "version", "--digests", "--json"]
     done = subprocess.run(words, env=env, capture_output=True, check=True, timeout=DEADLINE_S)
     theirs = json.loads(done.stdout)
-    words = [sys.executable, "-m", "airelays", "selfcheck", "--json"]
+    words = [sys.executable, "-m", "airelays", "version", "--digests", "--json"]
     env["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(words, env=env, capture_output=True, check=True, timeout=DEADLINE_S)
     ours = json.loads(done.stdout)

@@ -85,7 +85,7 @@ def test_a_folder_without_programs_needs_no_library(tmp_path: Path) -> None:
 
 
 def test_versions_are_compared_as_numbers(tmp_path: Path) -> None:
-    assert max(["2.4", "2.34", "2.17", ""], key=elf_floor._key) == "2.34"
+    assert max(["2.4", "2.34", "2.17", ""], key=elf_floor.version_key) == "2.34"
 
 
 def test_an_archive_of_the_same_files_has_the_same_bytes(tmp_path: Path) -> None:
@@ -146,6 +146,7 @@ def test_two_builds_give_the_same_bytes_and_the_result_runs(tmp_path: Path) -> N
     done = subprocess.run(words, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "built twice: the same bytes" in done.stdout
+    done_build = done.stdout
     executable = ROOT / "dist" / "airelays"
     assert executable.stat().st_size < 9 * 1024 * 1024
     alone = Path(shutil.copy(executable, tmp_path / "with blanks ä"))
@@ -158,4 +159,29 @@ def test_two_builds_give_the_same_bytes_and_the_result_runs(tmp_path: Path) -> N
         names = set(archive.getnames())
     for licence in ("airelays", "h11", "certifi", "python", "openssl", "sqlite", "zlib", "libffi"):
         assert f"airelays-{freeze.version()}/_internal/licenses/{licence}.txt" in names
+        archive.extractall(tmp_path, filter="data")
     assert not [name for name in names if name.endswith(".pth")]
+    assert re.search(r"^glibc floor: 2\.\d+ ", done_build, re.MULTILINE)
+    check_release(tmp_path, packed)
+
+
+def check_release(folder: Path, packed: Path) -> None:
+    """What both forms print of themselves stands in SHA256SUMS; the bills name what is in them."""
+    dist = folder / "dist"
+    dist.mkdir()
+    for path in (packed, packed.with_name(packed.name.removesuffix(".tar.gz"))):
+        shutil.copy(path, dist)
+    words = [sys.executable, str(ROOT / "build" / "release.py"), "--write", "--dist", str(dist)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^airelays-.+: glibc 2\.\d+ or newer", done.stdout, re.MULTILINE)) == 2
+    listed = (dist / "SHA256SUMS").read_text().splitlines()
+    for program in (folder / "with blanks ä", folder / f"airelays-{freeze.version()}" / "airelays"):
+        words = [str(program), "version", "--digests", "--json"]
+        done = subprocess.run(words, env={}, capture_output=True, text=True, timeout=120)
+        ((name, digest),) = json.loads(done.stdout)["digests"].items()
+        assert f"{digest}  {name}" in listed
+    for bill in dist.glob("*.cdx.json"):
+        parts = {c["name"]: c.get("version") for c in json.loads(bill.read_text())["components"]}
+        assert {"h11", "certifi", "cpython", "openssl", "libffi", "sqlite"} <= parts.keys()
+        assert re.fullmatch(r"\d+\.\d+\.\d+", parts["pyinstaller-loader"] or "")

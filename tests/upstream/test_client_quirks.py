@@ -633,7 +633,7 @@ def test_models_are_a_list_for_everybody(relay: Relay, path: str) -> None:
         ("POST", "/v1/embeddings", 501),
         ("POST", "/v1/fim/completions", 501),
         ("POST", "/v1/audio/speech", 501),
-        ("POST", "/v1/messages?beta=true", 404),
+        ("POST", "/v1/messages?beta=true", 400),
         ("GET", "/api/v0/models", 404),
         ("GET", "/api/tags", 404),
         ("GET", "/v1/engines", 404),

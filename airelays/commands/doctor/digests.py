@@ -1,8 +1,9 @@
-"""`selfcheck`: digests of this copy of the program, what is inside, the age of its certificates. Layer: commands.
+"""`version --digests`: digests that stand in SHA256SUMS, what is inside, the age of its certificates. Layer: commands.
 
-The digest of a part is one SHA-256 over its files in the order of their names, each as `NAME SIZE\\n` and its bytes.
-It is the same for a checkout, a wheel and the one-file edition of one release. An executable holds compiled code, so
-there it is the digest of the file that was started, as SHA256SUMS lists it.
+A part (this program, h11, certifi) is told by its list: a line as of `sha256sum` for each file, by name. A release
+holds these lists, so the digest of a list stands in SHA256SUMS; it is the same for a checkout, a wheel, the Debian
+package and the one-file edition. That edition and an executable are files of the release themselves. An executable in
+a folder is told by the list of that folder.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import airelays
 import airelays.protocol.http1
 from airelays import __version__
 from airelays.host.form import program_form
+from airelays.host.onefile import unpacked_folder
 from airelays.net.trust import Trust
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
@@ -32,28 +34,27 @@ def run(args: Arguments, console: Console) -> int:
     if args.has("--json"):
         console.json(facts)
         return 0
-    console.title("Selfcheck")
+    console.title("Digests")
     console.section("Program")
     console.field("Version", __version__)
     console.field("Form", facts["form"])
-    if facts["executable_sha256"]:
-        console.field("Executable", facts["executable_sha256"])
-    for part in PARTS:
-        found = facts["parts"].get(part)
-        if found is not None:
-            console.field(part, f"{found['sha256']} ({found['files']} files)")
     console.field("Modules", len(facts["modules"]))
+    console.section("As in SHA256SUMS")
+    for name, digest in facts["digests"].items():
+        console.line(f"  {digest}  {name}")
     console.section("Certificates inside")
     for label, name in (("Release", "version"), ("Authorities", "count"), ("SHA-256", "sha256")):
         console.field(label, facts["ca_bundle"][name])
     console.section("Certificates in use")
     for label, name in (("Source", "source"), ("Path", "path"), ("Date", "date")):
         console.field(label, facts["trust"][name])
-    console.steps(["airelays selfcheck --json", "compare with SHA256SUMS of the release"])
+    console.steps(["airelays version --digests --json", "airelays version --verify FILE"])
     return 0
 
 
 def _facts() -> dict[str, Any]:
+    import certifi  # noqa: F401  looked at by name, as h11 is
+
     form = program_form()
     names, read = _inventory(form)
     parts = {
@@ -64,12 +65,44 @@ def _facts() -> dict[str, Any]:
     return {
         "version": __version__,
         "form": form,
+        "digests": _executable_digests() if form == "executable" else _digests(form, parts),
         "executable_sha256": _file_digest(sys.executable) if form == "executable" else None,
-        "parts": parts,
+        "parts": {} if form == "executable" else parts,
         "modules": names if form == "executable" else _modules(names),
         "ca_bundle": _ca_bundle(),
         "trust": Trust().describe(),
     }
+
+
+def _digests(form: str, parts: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return name -> digest as SHA256SUMS has them, of a program whose files are text."""
+    found = {}
+    path = getattr(airelays.__spec__.loader, "path", None) if airelays.__spec__ else None
+    if form == "one-file" and path:
+        found["airelays.py"] = _file_digest(path)
+    versions = {part: str(sys.modules[part].__version__) for part in PARTS}
+    for part, facts in parts.items():
+        found[f"{part}-{versions[part]}.files"] = facts["sha256"]
+    return found
+
+
+def _executable_digests() -> dict[str, str]:
+    """Return the same of an executable: its own digest, or that of the list of its folder."""
+    inside = str(getattr(sys, "_MEIPASS", ""))
+    with open(os.path.join(inside, "release.txt"), encoding="utf-8") as file:
+        name = dict(line.rstrip().split("=", 1) for line in file)["name"]
+    if unpacked_folder():
+        suffix = ".exe" if sys.platform == "win32" else ""
+        return {name + suffix: _file_digest(sys.executable)}
+    folder = os.path.dirname(os.path.realpath(inside))
+    program = "airelays.exe" if sys.platform == "win32" else "airelays"
+    found = {program: sys.executable}
+    for here, _, names in os.walk(os.path.realpath(inside)):
+        for path in (os.path.join(here, n) for n in names):
+            if not os.path.islink(path):
+                found[os.path.relpath(path, folder).replace(os.sep, "/")] = path
+    lines = "".join(f"{_file_digest(found[n])}  {n}\n" for n in sorted(found))
+    return {f"{name}.tar.gz.files": hashlib.sha256(lines.encode()).hexdigest()}
 
 
 def _modules(names: list[str]) -> list[str]:
@@ -90,11 +123,9 @@ def _inventory(form: str) -> tuple[list[str], Read]:
         return names, lambda name: bytes(loader.get_data(f"{start}/{name}"))
     if form == "executable":
         return sorted(_frozen_modules()), lambda name: b""
-    import certifi
-
     found: dict[str, str] = {}
     # h11 is brought in by the one module that may import it.
-    for module in (airelays, sys.modules["h11"], certifi):
+    for module in (airelays, sys.modules["h11"], sys.modules["certifi"]):
         found.update(_walk(os.path.dirname(str(module.__file__))))
 
     def read(name: str) -> bytes:
@@ -131,11 +162,8 @@ def _frozen_modules() -> list[str]:
 
 
 def _digest(names: list[str], read: Read) -> dict[str, Any]:
-    whole = hashlib.sha256()
-    for name in names:
-        data = read(name)
-        whole.update(b"%s %d\n" % (name.encode(), len(data)) + data)
-    return {"sha256": whole.hexdigest(), "files": len(names)}
+    lines = "".join(f"{hashlib.sha256(read(name)).hexdigest()}  {name}\n" for name in sorted(names))
+    return {"sha256": hashlib.sha256(lines.encode()).hexdigest(), "files": len(names)}
 
 
 def _file_digest(path: str) -> str:
