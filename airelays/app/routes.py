@@ -48,8 +48,8 @@ _V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
     ("relay_logging", "/relay/logging", (*GET, "PUT"), "json", "operator:relay_logging"),
     ("subscription", "/subscription/status", GET, "none", "catalogue:subscription"),
     ("subscription", "/account/rate_limits", GET, "none", "catalogue:subscription"),
-    ("input_tokens", "/responses/input_tokens", POST, "json", "unsupported:refuse"),
-    ("compact", "/responses/compact", POST, "json", "unsupported:refuse"),
+    ("input_tokens", "/responses/input_tokens", POST, "json", "bodies:refuse"),
+    ("compact", "/responses/compact", POST, "json", "bodies:refuse"),
     ("response", "/responses/{id}", (*GET, "DELETE"), "none", "stored:single"),
     ("response_items", "/responses/{id}/input_items", GET, "none", "stored:items"),
     ("response_cancel", "/responses/{id}/cancel", POST, "json", "stored:cancel"),
@@ -81,8 +81,8 @@ _V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
         "forwarding:forward_multipart",
     ),
     ("forward_multipart", "/audio/translations", POST, "multipart", "forwarding:forward_multipart"),
-    ("realtime", "/realtime/sessions", POST, "json", "unsupported:refuse"),
-    ("fim", "/fim/completions", POST, "json", "unsupported:refuse"),
+    ("realtime", "/realtime/sessions", POST, "json", "bodies:refuse"),
+    ("fim", "/fim/completions", POST, "json", "bodies:refuse"),
 )
 
 ROUTES = _table()
