@@ -15,17 +15,18 @@ from airelays.app.bodies import refuse
 from airelays.app.streaming import StreamPump
 from airelays.app.targets import Body, try_targets
 from airelays.dialects.parameters import refuse_tools
-from airelays.dialects.reply import ReplyMap
+from airelays.dialects.reply import ReplyMap, chunk_usage, read_usage
 from airelays.dialects.responses.stream import ResponsesStream
 from airelays.dialects.stream.passed import PassedChunks, PassedEvents
 from airelays.dialects.stream.told import tell_answer
+from airelays.dialects.stream.whole import check_answer
 from airelays.dialects.translated import ReplyOptions
 from airelays.model import Fields, Route
 from airelays.net.request import Request
 from airelays.net.response import Response
 from airelays.protocol.jsonio import dumps
 from airelays.protocol.sse import MAX_EVENT_BYTES
-from airelays.upstream.base import APIS, NetworkAnswer, Upstream
+from airelays.upstream.base import NetworkAnswer, PassedAnswer, Upstream
 from airelays.upstream.choose import Target
 from airelays.upstream.compatible.refusal import passed_fields
 from airelays.upstream.compatible.whole import not_json, read_answer
@@ -54,27 +55,39 @@ async def pass_text(
         return False
     if route.no_tools:
         refuse_tools(body)
-    response = await upstream.forward(
-        "POST", APIS[api], await encode({**body, "model": target.model})
-    )
-    if response.status != 200:
-        refused = await upstream.refusal(response)
-        if upstream.learn(api, refused):
+    stream = body.get("stream") is True
+    sent = await encode({**body, "model": target.model})
+    answered = await upstream.ask(api, sent, stream=stream)
+    if not isinstance(answered, PassedAnswer):
+        if upstream.learn(api, target.model, answered):
             return False
-        raise refused.fault(upstream.name)
-    if body.get("stream") is True or _is_stream(response):
-        await _pass_stream(desk, request, upstream, response, _reply_map(api, body, target))
+        raise answered.fault(upstream.name)
+    if stream or answered.body is None:
+        options = body.get("stream_options")
+        answered.usage = isinstance(options, dict) and options.get("include_usage") is True
+        await _pass_stream(desk, request, upstream, answered, _reply_map(api, body, target))
     else:
-        limit_bytes = upstream.max_answer_bytes
-        await _pass_whole(request, upstream, response, limit_bytes)
+        await _pass_text(request, upstream, answered)
     return True
 
 
+async def _pass_text(request: Request, upstream: Upstream, answered: PassedAnswer) -> None:
+    """Hand a whole answer on byte for byte, unless it has to be changed."""
+    value = answered.value
+    if isinstance(value, ValueError):
+        raise not_json(upstream.name, str(value))
+    if not isinstance(value, dict):
+        raise not_json(upstream.name, "it is not a JSON object")
+    told = check_answer(value, upstream.redactor())
+    request.outcome.usage = read_usage(chunk_usage(value))
+    body = answered.body if told is value and answered.body is not None else dumps(told)
+    await _send_whole(request, upstream, answered.response, body)
+
+
 async def _pass_stream(
-    desk: Desk, request: Request, upstream: Upstream, response: Response, reply: ReplyMap
+    desk: Desk, request: Request, upstream: Upstream, answer: NetworkAnswer, reply: ReplyMap
 ) -> None:
     reply.redactor = upstream.redactor
-    answer = NetworkAnswer(response, passed_fields(response.head, upstream.redactor()))
     pump = StreamPump(
         request,
         answer,
@@ -157,12 +170,14 @@ async def _answer(
     desk: Desk, request: Request, upstream: Upstream, route: Route, response: Response
 ) -> None:
     if response.status >= 300:
-        raise (await upstream.refusal(response)).fault(upstream.name)
+        refused = await upstream.refusal(response)
+        raise await upstream.fault_of("POST", route.path.removeprefix("/v1"), refused)
     images = route.path.startswith("/v1/images/")
     if _is_stream(response):
         most = MAX_IMAGE_BYTES if images else MAX_EVENT_BYTES
         reply = PassedEvents(model=request.outcome.model, max_event_bytes=most)
-        await _pass_stream(desk, request, upstream, response, reply)
+        fields = passed_fields(response.head, upstream.redactor())
+        await _pass_stream(desk, request, upstream, NetworkAnswer(response, fields), reply)
     elif images:
         limit_bytes = max(MAX_IMAGE_BYTES, upstream.max_answer_bytes)
         await _pass_whole(request, upstream, response, limit_bytes)
@@ -174,14 +189,18 @@ async def _pass_whole(
     request: Request, upstream: Upstream, response: Response, limit_bytes: int
 ) -> None:
     """Hand a JSON answer on byte for byte once all of it is there and known to be JSON."""
-    request.outcome.timings_ms.update(response.timings_ms)
-    kind, *fields = _shown_fields(upstream, response)
     body, value = await read_answer(response, limit_bytes, upstream.name)
     if not isinstance(value, dict):
         raise not_json(upstream.name, "it is not a JSON object")
     told = tell_answer(value, upstream.redactor())
-    if told is not value:
-        body = dumps(told)
+    await _send_whole(request, upstream, response, body if told is value else dumps(told))
+
+
+async def _send_whole(
+    request: Request, upstream: Upstream, response: Response, body: bytes
+) -> None:
+    request.outcome.timings_ms.update(response.timings_ms)
+    kind, *fields = _shown_fields(upstream, response)
     if len(body) <= WHOLE_BYTES:
         await request.reply(response.status, body, fields, kind[1])
         return
@@ -238,6 +257,14 @@ def _needs_relay(body: Body) -> bool:
 
 def _reply_map(api: str, body: Body, target: Target) -> ReplyMap:
     if api != "responses":
-        return PassedChunks(model=target.model)
+        return PassedChunks(model=target.model, choices=_choices_of(body))
     options = ReplyOptions(model=str(body.get("model")), stream=True)
     return ResponsesStream(options, codex=False, now_s=time.time(), reply_id="")
+
+
+def _choices_of(body: Body) -> int:
+    """Return how many choices the answer has when it is complete."""
+    count, prompts = body.get("n"), body.get("prompt")
+    asked = count if type(count) is int and count > 0 else 1
+    several = isinstance(prompts, list) and len(prompts) > 1 and not isinstance(prompts[0], int)
+    return asked * len(prompts) if several and isinstance(prompts, list) else asked

@@ -113,7 +113,7 @@ async def _passed(
     desk: Desk, request: Request, route: Route, body: Body, target: Target, api: str
 ) -> bool:
     """Whether a server that speaks the client's dialect served the request as it is."""
-    if not target.upstream.speaks(api):
+    if not target.upstream.speaks(api, target.model):
         return False
     if desk.store.in_use:
         from airelays.state.turn import names_own_file

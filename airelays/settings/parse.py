@@ -106,6 +106,8 @@ def _text(option: Option, text: str, where: str, places: Places) -> str:
         return absolute_path(text, places) if text else ""
     if not is_unicode(text):
         raise _refused(option, text, where)
+    if option.kind == "url":
+        text = text.strip(" ")  # copied with a blank at an end
     if option.kind == "host":
         host = listen_host(text)
         if host is None:

@@ -14,12 +14,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+from airelays.dialects.stream.whole import stream_of_answer
 from airelays.dialects.takes import Takes
 from airelays.errors import ClientFault, UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Call, Fields
 from airelays.net.response import Response
 from airelays.settings.values import Settings, UpstreamSettings
+from airelays.upstream.body import pump_stream
 
 # The text APIs that a server may have itself, and their paths below its base URL.
 APIS = {"chat": "/chat/completions", "responses": "/responses", "completions": "/completions"}
@@ -106,6 +108,38 @@ class NetworkAnswer(Answer):
         self._response.abort()
 
 
+class PassedAnswer(NetworkAnswer):
+    """A 200 of one of the server's own text APIs, as a stream.
+
+    `body` and `value` are set for one that is not a stream; it is read then, and `value` is a ValueError for what is
+    not JSON. `usage` says whether the stream that is made of a JSON object ends with its usage.
+    """
+
+    __slots__ = ("_limit_bytes", "body", "usage", "value")
+
+    def __init__(self, response: Response, fields: Fields, limit_bytes: int) -> None:
+        super().__init__(response, fields)
+        self._limit_bytes = limit_bytes
+        self.body: bytes | None = None
+        self.value: Any = None
+        self.usage = True
+
+    @property
+    def response(self) -> Response:
+        """The answer itself; its body is read if `body` is set."""
+        return self._response
+
+    async def pump(self, feed: Callable[[bytes], None]) -> None:
+        """Hand each read to `feed`; a JSON object as the stream it should have been."""
+        if self.body is None:
+            limit_bytes, usage = self._limit_bytes, self.usage
+            await pump_stream(self._response, feed, limit_bytes=limit_bytes, usage=usage)
+        elif isinstance(self.value, dict):
+            feed(stream_of_answer(self.value, include_usage=self.usage))
+        else:
+            feed(self.body)
+
+
 class Check(NamedTuple):
     """One finding of `doctor`. `status` is pass, warn, fail or skip."""
 
@@ -190,6 +224,10 @@ class Upstream(ABC):
         """Return why requests will fail, as far as this machine knows; "" for nothing. No network."""
         return ""
 
+    def doubt(self) -> str:
+        """Return what is likely to be wrong with its settings, as the rest of a sentence; "" for nothing."""
+        return ""
+
     def checks(self, *, ask: bool) -> AsyncIterator[Check]:
         """Yield what `doctor` finds on the way to it; with `ask` it is asked for one short answer."""
         return _nothing()
@@ -204,13 +242,13 @@ class Upstream(ABC):
         """Return how much of the subscription is used."""
         raise self._not_offered("a subscription")
 
-    def speaks(self, api: str) -> bool:
-        """Whether the upstream may have `api` ("chat", "responses", "completions") itself, to be passed through."""
+    def speaks(self, api: str, model: str = "") -> bool:
+        """Whether it may have `api` ("chat", "responses", "completions") itself for `model`, to be passed through."""
         return False
 
     @property
     def passes(self) -> bool:
-        """Whether requests of other APIs can be handed on as they are: `forward`, `upload`, `refusal`, `learn`."""
+        """Whether requests of other APIs can be handed on as they are: `ask`, `forward`, `upload`, `learn`."""
         return False
 
     @property
@@ -230,12 +268,23 @@ class Upstream(ABC):
         """Send a request whose body comes in parts, with constant memory."""
         raise self._not_offered(path)
 
+    async def ask(self, api: str, body: bytes, *, stream: bool) -> PassedAnswer | Refusal:
+        """Send a request to one of the text APIs; return its answer, unread if that is a stream, or the refusal.
+
+        A 200 with an error instead of an answer is a refusal too.
+        """
+        raise self._not_offered(api)
+
     async def refusal(self, response: Response) -> Refusal:
         """Read an answer that is not a success."""
         raise self._not_offered("an answer of its own")
 
-    def learn(self, api: str, refused: Any) -> bool:
-        """Note that the upstream does not have `api` if `refused` says so; return whether it does."""
+    async def fault_of(self, method: str, path: str, refused: Any) -> UpstreamFault:
+        """Return the fault of `refused`; if the server does not know the path, it names the URL that was requested."""
+        raise self._not_offered("an answer of its own")
+
+    def learn(self, api: str, model: str, refused: Any) -> bool:
+        """Note that it does not have `api`, or not for `model`, if `refused` says so; return whether it does."""
         return False
 
     def _not_offered(self, what: str) -> ClientFault:

@@ -10,7 +10,6 @@ from entry import Defence
 TOLD = "airelays/dialects/stream/told.py"
 REDACT = "airelays/guard/redact.py"
 DISGUISE = "airelays/guard/disguise.py"
-FORWARDING = "airelays/app/forwarding.py"
 IN_ERRORS = ("tests/upstream/test_echoes.py::test_no_secret_in_any_form_gets_through_an_error",)
 NOT_JSON = (
     "tests/upstream/test_live_answers.py::test_a_200_that_is_not_json_is_a_502_that_says_so",
@@ -57,7 +56,7 @@ ECHOES = (
         "error objects of compatible servers",
         "airelays/upstream/compatible/refusal.py",
         "Refused._read",
-        removed("told"),
+        expression(ast.Attribute, "told", put="(lambda tree: tree)"),
         IN_ERRORS,
     ),
     Defence(
@@ -122,8 +121,8 @@ ECHOES = (
     Defence(
         "N8",
         "whole answers are bounded",
-        FORWARDING,
-        "pass_text",
+        "airelays/upstream/compatible/__init__.py",
+        "Compatible.ask",
         expression(ast.Attribute, "max_answer_bytes", put="1 << 40"),
         BOUND,
     ),

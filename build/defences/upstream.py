@@ -58,6 +58,45 @@ UPSTREAM = (
     ),
     Defence(
         "U1",
+        "a finish_reason that means a failure is one: passed on",
+        "airelays/dialects/stream/finish.py",
+        "chunk_ends",
+        never("FAILED"),
+        (
+            "tests/dialects/test_passed.py::test_a_finish_reason_that_means_a_failure_is_one",
+            "tests/dialects/test_whole.py::test_a_whole_answer_that_was_broken_off_is_a_failure",
+        ),
+    ),
+    Defence(
+        "U1",
+        "a finish_reason that means a failure is one: translated",
+        "airelays/dialects/chat_server/events.py",
+        "ChatEvents._choice",
+        never("FAILED"),
+        (
+            "tests/dialects/test_chat_server_events.py::test_a_finish_reason_that_means_a_failure_fails",
+        ),
+    ),
+    Defence(
+        "U1",
+        "an answer of several choices is complete when each is",
+        "airelays/dialects/stream/passed.py",
+        "PassedChunks._finish",
+        condition("_choices", put="not {it.left.args[0]}"),
+        ("tests/dialects/test_passed.py::test_each_choice_has_to_finish",),
+    ),
+    Defence(
+        "U1",
+        "a 200 with an error is no answer",
+        "airelays/upstream/compatible/__init__.py",
+        "Compatible.ask",
+        never("is_failure"),
+        (
+            "tests/upstream/test_live_servers.py::test_an_api_that_is_missing_in_any_words_is_translated",
+        ),
+    ),
+    Defence(
+        "U1",
         "a stream without its last event is no answer: whole",
         STREAMING,
         "collect",

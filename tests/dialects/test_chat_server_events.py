@@ -138,3 +138,210 @@ def test_a_cut_answer_is_incomplete(finish: str, reason: str) -> None:
 def test_garbage_never_completes(parts: list[bytes]) -> None:
     raw = b"".join(b"data: " + part + b"\n\n" for part in parts)
     assert b"response.completed" not in through(raw) or b"finish_reason" in raw
+
+
+def sse(*chunks: Any, done: bool = True) -> bytes:
+    raw = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+    return raw + (b"data: [DONE]\n\n" if done else b"")
+
+
+def delta(finish: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": more, "finish_reason": finish}]}
+
+
+def final(raw: bytes, **more: Any) -> dict[str, Any]:
+    event = events_of(through(raw, **more))[-1]
+    assert event["type"] == "response.completed"
+    response: dict[str, Any] = event["response"]
+    return response
+
+
+def texts_of(response: dict[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    for item in response["output"]:
+        for part in item.get("content") or item.get("summary") or []:
+            found.append((item["type"], part.get("text", part.get("refusal"))))
+    return found
+
+
+@pytest.mark.parametrize("word", [None, ""])
+def test_done_is_the_server_s_own_end(word: str | None) -> None:
+    half = sse(delta(word, content="Hi"), done=False)
+    assert b"response.completed" not in through(half)
+    assert texts_of(final(half + b"data: [DONE]\n\n")) == [("message", "Hi")]
+
+
+@pytest.mark.parametrize(
+    "word", ["network_error", "error", "abort", "insufficient_system_resource", "whatever"]
+)
+def test_a_finish_reason_that_means_a_failure_fails(word: str) -> None:
+    found = collected(through(sse(delta(content="Hal"), delta(word))))
+    assert found.failure is not None and f'"{word}"' in found.failure.message
+    assert found.failure.code == "upstream_interrupted"
+
+
+@pytest.mark.parametrize("word", ["content_filter", "sensitive", "safety"])
+def test_a_filter_s_own_words_are_a_content_filter(word: str) -> None:
+    event = events_of(through(sse(delta(content="Hal"), delta(word))))[-1]
+    assert event["response"]["incomplete_details"] == {"reason": "content_filter"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        b'data: {"object":"error","message":"engine died","code":500}\n\n',
+        b'data: {"error":"engine died"}\n\n',
+        b'{"error":{"message":"engine died"}}\n\n',
+        b'data: {"detail":[{"loc":["body"],"msg":"engine died"}]}\n\n',
+        b"event: error\ndata: engine died\n\n",
+        b'event: error\ndata: {"message":"engine died"}\n\n',
+        b'data: {"choices":[{"finish_reason":"error","error":{"message":"engine died"}}]}\n\n',
+    ],
+)
+@pytest.mark.parametrize("step", [0, 1])
+def test_errors_of_every_form_keep_their_message(error: bytes, step: int) -> None:
+    raw = sse(delta(content="Hal"), done=False) + error + sse(delta("stop"))
+    found = collected(through(raw, step))
+    assert found.failure is not None and "engine died" in found.failure.message
+
+
+def test_a_name_that_comes_later_is_the_name() -> None:
+    def call(**function: str) -> dict[str, Any]:
+        more = {"id": "c1"} if "name" in function and not function["name"] else {}
+        return delta(tool_calls=[{"index": 0, **more, "function": function}])
+
+    raw = sse(call(name="", arguments="{"), call(name="add"), call(arguments="}"), delta("stop"))
+    for custom in (frozenset[str](), frozenset(("add",))):
+        (item,) = final(raw, custom=custom)["output"]
+        text = item.get("arguments", item.get("input"))
+        assert (item["call_id"], item["name"], text) == ("c1", "add", "{}")
+    added = [e for e in events_of(through(raw)) if e["type"] == "response.output_item.added"]
+    assert [e["item"]["name"] for e in added] == ["add"]
+
+
+def test_calls_that_share_an_index_are_two_items() -> None:
+    calls = [
+        {"index": 0, "id": i, "function": {"name": "add", "arguments": f'{{"a":{i[1]}}}'}}
+        for i in ("c1", "c2")
+    ]
+    raw = sse(*(delta(tool_calls=[call]) for call in calls), delta("tool_calls"))
+    output = final(raw)["output"]
+    assert [(i["call_id"], i["arguments"]) for i in output] == [
+        ("c1", '{"a":1}'),
+        ("c2", '{"a":2}'),
+    ]
+    indexes = [
+        e["output_index"] for e in events_of(through(raw)) if e["type"].endswith("arguments.delta")
+    ]
+    assert indexes == [0, 1]
+
+
+THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+
+
+def test_content_as_a_list_of_parts_is_text_and_reasoning() -> None:
+    raw = sse(
+        delta(content=[THOUGHT]),
+        delta(
+            content=[{"type": "text", "text": "Hi"}, {"type": "reference", "reference_ids": [1]}]
+        ),
+        delta(content=" there"),
+        delta("stop", content={"type": "text", "text": "."}),
+    )
+    assert texts_of(final(raw)) == [("reasoning", "hm"), ("message", "Hi there.")]
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [
+        {"reasoning_content": "hm"},
+        {"reasoning": "hm"},
+        {"reasoning_text": "hm"},
+        {"thinking": "hm"},
+        {"reasoning": {"content": "hm"}},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]},
+        {"reasoning_details": [{"type": "reasoning.summary", "summary": "hm"}]},
+        {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}]},
+        {"thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "s"}]},
+        {"content": [{"type": "reasoning", "text": "hm"}]},
+    ],
+)
+def test_reasoning_is_read_under_each_of_its_names(thought: dict[str, Any]) -> None:
+    raw = sse(delta(**thought), delta("stop", content="Hi"))
+    assert texts_of(final(raw)) == [("reasoning", "hm"), ("message", "Hi")]
+
+
+def test_citations_become_annotations() -> None:
+    cited = {"url": "https://a.example", "title": "A", "start_index": 0, "end_index": 2}
+    flat = {"type": "url_citation", **cited}
+    one = {"type": "url_citation", "url_citation": cited}
+    raw = sse(delta(content="Hi"), delta(annotations=[one]), delta("stop", annotations=[one, flat]))
+    events = events_of(through(raw))
+    added = [e for e in events if e["type"] == "response.output_text.annotation.added"]
+    assert [(e["annotation_index"], e["annotation"]) for e in added] == [(0, flat)]
+    assert final(raw)["output"][0]["content"][0]["annotations"] == [flat]
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"citations": ["https://a.example", "https://b.example"]},
+        {"search_results": [{"url": "https://a.example"}, {"url": "https://b.example"}]},
+    ],
+)
+def test_sources_beside_the_answer_become_annotations(sources: dict[str, Any]) -> None:
+    raw = sse({**delta(content="A[1] and B[2], [1]"), **sources}, delta("stop"))
+    found = final(raw)["output"][0]["content"][0]["annotations"]
+    assert [(a["url"], a["start_index"], a["end_index"]) for a in found] == [
+        ("https://a.example", 1, 4),
+        ("https://a.example", 15, 18),
+        ("https://b.example", 10, 13),
+    ]
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}},
+        {"usage": {"input_tokens": 5, "output_tokens": 2}},
+        {"usage": {"prompt_tokens": 5.0, "completion_tokens": 2.0}},
+        {"usage": {"prompt_tokens": 5, "total_tokens": 7}},
+        {"x_groq": {"usage": {"prompt_tokens": 5, "completion_tokens": 2}}},
+        {"prompt_eval_count": 5, "eval_count": 2, "done": True},
+        {"usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 2}},
+    ],
+)
+def test_usage_is_read_in_every_spelling(usage: dict[str, Any]) -> None:
+    raw = sse(delta("stop", content="Hi"), {"choices": [], **usage})
+    found = final(raw)["usage"]
+    assert (found["input_tokens"], found["output_tokens"], found["total_tokens"]) == (5, 2, 7)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"prompt_tokens_details": {"cached_tokens": 3}},
+        {"prompt_cache_hit_tokens": 3},
+        {"cached_tokens": 3},
+        {"cache_read_input_tokens": 3},
+    ],
+)
+def test_cached_tokens_are_read_in_every_spelling(more: dict[str, Any]) -> None:
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, **more}
+    raw = sse({"choices": [{"delta": {"content": "x"}, "finish_reason": "stop", "usage": usage}]})
+    assert final(raw)["usage"]["input_tokens_details"]["cached_tokens"] == 3
+
+
+def test_log_probabilities_come_with_their_text() -> None:
+    token = {"token": "Hi", "logprob": -0.5, "bytes": [72, 105], "top_logprobs": []}
+    chunk = delta("stop", content="Hi")
+    chunk["choices"][0]["logprobs"] = {"content": [token]}
+    raw = sse(chunk)
+    assert final(raw)["output"][0]["content"][0]["logprobs"] == [token]
+    (event,) = [e for e in events_of(through(raw)) if e["type"] == "response.output_text.delta"]
+    assert event["logprobs"] == [token]
+    chat = ChatStream(OPTIONS, now_s=1.0, reply_id="c")
+    out = chat.feed(through(raw)) + chat.end()
+    assert b'"logprobs":{"content":[{"token":"Hi"' in out
+    whole = to_chat(collected(through(raw)).result(), OPTIONS)
+    assert whole["choices"][0]["logprobs"] == {"content": [token], "refusal": None}

@@ -100,3 +100,87 @@ def test_garbage_never_ends_well(raw: bytes, step: int) -> None:
     out, reply = through(raw, step)
     if b"finish_reason" not in raw and b"[DONE]" not in raw:
         assert b"[DONE]" not in out and reply.terminal == "failed"
+
+
+CONTENT = frame(choices=[{"index": 0, "delta": {"content": "Hal"}, "finish_reason": None}])
+
+
+@pytest.mark.parametrize(
+    "word", ["network_error", "error", "abort", "insufficient_system_resource"]
+)
+@pytest.mark.parametrize("step", [1, 1000])
+def test_a_finish_reason_that_means_a_failure_is_one(word: str, step: int) -> None:
+    last = frame(choices=[{"index": 0, "delta": {}, "finish_reason": word}])
+    out, reply = through(CONTENT + last + b"data: [DONE]\n\n", step)
+    assert reply.failure is not None and f'"{word}"' in reply.failure.message
+    assert out.startswith(CONTENT) and b"[DONE]" not in out and word.encode() in out
+
+
+def test_a_failure_in_the_first_chunk_can_still_be_a_status() -> None:
+    last = frame(choices=[{"index": 0, "delta": {"content": "x"}, "finish_reason": "abort"}])
+    out, reply = through(last, 1000)
+    assert (out, reply.committed, reply.terminal) == (b"", False, "failed")
+
+
+@pytest.mark.parametrize("word", ["", "null", None])
+def test_a_finish_reason_that_says_nothing_ends_nothing(word: str | None) -> None:
+    half = frame(choices=[{"index": 0, "delta": {"content": "Hal"}, "finish_reason": word}])
+    out, reply = through(half, 1000)
+    assert out.startswith(half)
+    assert reply.failure is not None and reply.failure.code == "incomplete_stream"
+    out, reply = through(half + b"data: [DONE]\n\n", 1000)
+    assert reply.terminal == "completed" and out.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "known"),
+    [("sensitive", "content_filter"), ("safety", "content_filter"), ("eos_token", "stop")],
+)
+def test_a_server_s_own_word_becomes_openai_s(word: str, known: str) -> None:
+    last = frame(choices=[{"index": 0, "delta": {}, "finish_reason": word, "x": 1}])
+    out, reply = through(CONTENT + last, 1000)
+    chunk = json.loads(out.split(b"\n\n")[1].removeprefix(b"data: "))
+    assert chunk["choices"] == [{"index": 0, "delta": {}, "finish_reason": known, "x": 1}]
+    assert reply.terminal == "completed"
+
+
+def test_each_choice_has_to_finish() -> None:
+    ends = [frame(choices=[{"index": at, "delta": {}, "finish_reason": "stop"}]) for at in (0, 1)]
+    for frames, terminal in ((ends[:1], "failed"), (ends, "completed")):
+        reply = PassedChunks(model="m", choices=2)
+        reply.feed(CONTENT + b"".join(frames))
+        reply.end()
+        assert reply.terminal == terminal
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"object": "error", "message": "engine died", "type": "InternalServerError", "code": 500},
+        {"error": "engine died"},
+        {"detail": [{"loc": ["body"], "msg": "engine died"}]},
+        {"message": "engine died", "code": 500},
+        {"error": {"message": {"detail": "engine died"}}},
+        {"base_resp": {"status_code": 1, "status_msg": "engine died"}},
+    ],
+)
+@pytest.mark.parametrize("form", [b"data: %s\n\n", b"%s\n\n", b"event: error\ndata: %s\n\n"])
+def test_errors_of_every_form_end_the_stream_with_their_message(
+    error: dict[str, Any], form: bytes
+) -> None:
+    out, reply = through(CONTENT + form % json.dumps(error).encode() + STREAM, 1000)
+    assert reply.failure is not None and "engine died" in reply.failure.message
+    assert b"[DONE]" not in out and b"engine died" in out
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"usage": {"input_tokens": 2, "output_tokens": 3}},
+        {"x_groq": {"id": "r", "usage": {"prompt_tokens": 2, "completion_tokens": 3}}},
+    ],
+)
+def test_usage_is_read_in_every_spelling(place: dict[str, Any]) -> None:
+    last = frame(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], **place)
+    _, reply = through(CONTENT + last, 1000)
+    assert reply.usage is not None and reply.usage.total_tokens == 5

@@ -28,7 +28,8 @@ class Seen:
 class OpenAIServer:
     """`apis` are the paths below /v1 that exist. `answers` replaces an answer: path -> (status, type, body).
 
-    `fields` go out with every answer. `chunk_bytes` sends those of `answers` in chunks, without a length.
+    `fields` go out with every answer.
+    `strict` refuses paths that are not below /v1. `chunk_bytes` sends those of `answers` in chunks, without a length.
     """
 
     apis: set[str]
@@ -38,6 +39,7 @@ class OpenAIServer:
     fields: list[tuple[str, str]] = field(default_factory=list)
     chunk_bytes: int = 0
     cut_after: int | None = None
+    strict: bool = False
 
     def last(self, path: str) -> Seen:
         """The newest request for `path`."""
@@ -91,7 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.removeprefix("/v1")
         headers = {k.lower(): v for k, v in self.headers.items()}
         state.seen.append(Seen(path, headers, body))
-        if path in state.answers:
+        if state.strict and not self.path.startswith("/v1/"):
+            self._send(404, "application/json", b'{"detail":"Not Found"}')
+        elif path in state.answers:
             self._send(*state.answers[path], chunk_bytes=state.chunk_bytes)
         elif path not in state.apis:
             self._send(404, "application/json", b'{"detail":"Not Found"}')

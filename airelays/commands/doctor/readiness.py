@@ -69,12 +69,16 @@ def _fault_of_store(upstream: UpstreamSettings) -> Iterator[str]:
 
 
 def _fault_of(settings: Settings, upstream: UpstreamSettings) -> Iterator[str]:
+    doubt = ""
     try:
-        reason = make_upstream(settings, upstream).problem()
+        made = make_upstream(settings, upstream)
+        reason, doubt = made.problem(), made.doubt()
     except ConfigError as error:
         reason = str(error)
     if reason:
         yield f"requests to the upstream {upstream.name} will fail: {reason}"
+    if doubt:
+        yield f"upstream {upstream.name}: {doubt}"
 
 
 def _fault_of_fallback(settings: Settings, name: str, model: str) -> Iterator[str]:

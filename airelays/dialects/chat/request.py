@@ -153,6 +153,8 @@ def to_chat(response: dict[str, Any], options: ReplyOptions) -> dict[str, Any]:
         "content": found.text or (None if found.calls or found.refusal else ""),
         "refusal": found.refusal or None,
     }
+    if found.annotations:
+        message["annotations"] = found.annotations
     if found.reasoning:
         message["reasoning_content"] = found.reasoning
     if found.calls:
@@ -166,7 +168,14 @@ def to_chat(response: dict[str, Any], options: ReplyOptions) -> dict[str, Any]:
         legacy=options.legacy_functions,
         stopped=found.stopped,
     )
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
+    # A stop sequence may have cut the text in the middle of a token: no log probabilities then.
+    logprobs = {"content": found.logprobs, "refusal": None} if found.logprobs else None
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": None if found.stopped else logprobs,
+        "finish_reason": reason,
+    }
     made = {
         "id": id_of(response.get("id"), "chatcmpl-"),
         "object": "chat.completion",

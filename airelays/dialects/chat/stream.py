@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from airelays.dialects.reply import reasoning_texts
-from airelays.dialects.stream.chunks import ChunkStream
-from airelays.dialects.stream.events import Delta, ascii_literal, encode, key_of
+from airelays.dialects.reply import (
+    annotations_of,
+    chat_annotation,
+    message_texts,
+    reasoning_texts,
+)
+from airelays.dialects.stream.chunks import REPEATS, ChunkStream
+from airelays.dialects.stream.events import Delta, ascii_literal, encode, key_of, skippable
 
 _AFTER = b',"logprobs":null,"finish_reason":null}]'
 _CALL_KINDS = {"function_call": "function", "custom_tool_call": "custom"}
 _CALL_TEXTS = {"function": "arguments", "custom": "input"}
 _CALL_DELTAS = ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta")
 _THOUGHT_DELTAS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
+_CITED = "response.output_text.annotation.added"
 _FAST_CALL_DELTAS = tuple(name.encode() for name in _CALL_DELTAS)
 _FAST_THOUGHTS = tuple(name.encode() for name in _THOUGHT_DELTAS)
 
 
 class ChatStream(ChunkStream):
     """Role first, then reasoning, text, refusal and tool calls as they come, one finish, `[DONE]`.
+
+    The citations of a message follow its text.
 
     A tool call's first chunk has index, id, type and name; later ones its index and more of its arguments.
     With `legacy_functions` the first call goes out as `function_call`, others are not asked for.
@@ -27,10 +35,14 @@ class ChatStream(ChunkStream):
     object_name = "chat.completion.chunk"
     text_frame = (b'[{"index":0,"delta":{"content":', b"}" + _AFTER)
 
+    skipped = skippable(*(name for name in REPEATS if name != _CITED))
+
     __slots__ = (
         "_argued",
         "_call_frames",
         "_calls",
+        "_chars",
+        "_citations",
         "_thought",
         "_thought_head",
         "_thought_items",
@@ -46,6 +58,9 @@ class ChatStream(ChunkStream):
         # Per call: what stands before and after the JSON text of its next piece.
         self._call_frames: dict[bytes, tuple[bytes, bytes]] = {}
         self._argued: set[bytes] = set()
+        # Citations that were announced by themselves, by item; and how long the finished messages are together.
+        self._citations: dict[bytes, list[dict[str, Any]]] = {}
+        self._chars = 0
 
     def _open(self, out: list[bytes]) -> None:
         super()._open(out)
@@ -86,6 +101,12 @@ class ChatStream(ChunkStream):
             if isinstance(delta, str) and delta:
                 self._thought_items.add(key)
                 self._put_thought(delta, (key, _part_of(event)), out)
+        elif kind == "response.output_text.delta" and event.get("logprobs"):
+            self._put_logprobs(event, out)
+        elif kind == _CITED:
+            annotation = event.get("annotation")
+            if isinstance(annotation, dict) and annotation.get("type") == "url_citation":
+                self._citations.setdefault(key_of(event), []).append(annotation)
         elif kind == "response.output_item.added":
             item = event.get("item")
             if isinstance(item, dict) and item.get("type") in tuple(_CALL_KINDS):
@@ -127,6 +148,32 @@ class ChatStream(ChunkStream):
                 self._argued.add(key)
                 out += (call[0], encode(whole), call[1])
         super()._item(key, item, out)
+        if kind == "message" and not self.stopped:
+            self._cite(key, item, out)
+
+    def _cite(self, key: bytes, item: dict[str, Any], out: list[bytes]) -> None:
+        """Put out the citations of a finished message."""
+        announced = self._citations.pop(key, [])
+        found = annotations_of(item, self._chars) or [
+            chat_annotation(one, self._chars) for one in announced
+        ]
+        self._chars += len(message_texts(item)[0])
+        if found:
+            out.append(self._chunk({"annotations": found}))
+
+    def _put_logprobs(self, event: dict[str, Any], out: list[bytes]) -> None:
+        """Put out a piece of text with the log probabilities of its tokens."""
+        text = event.get("delta")
+        if not isinstance(text, str) or not text:
+            return
+        self._texted.add(key_of(event))
+        if self._filter is not None:
+            self._put_text(text, out)  # a stop sequence may cut it in the middle of a token
+            return
+        self.first_text = True
+        logprobs = {"content": event["logprobs"], "refusal": None}
+        choice = {"index": 0, "delta": {"content": text}, "logprobs": logprobs}
+        out.append(self._head + encode([{**choice, "finish_reason": None}]) + self._foot)
 
     def _announce(self, key: bytes, item: dict[str, Any], out: list[bytes]) -> None:
         """Put out a call's first chunk, once."""

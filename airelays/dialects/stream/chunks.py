@@ -19,7 +19,7 @@ from airelays.errors import RelayError
 from airelays.protocol.sse import MAX_EVENT_BYTES
 
 # Events that repeat what deltas or `output_item.done` say.
-_REPEATS = (
+REPEATS = (
     "response.in_progress",
     "response.content_part.added",
     "response.content_part.done",
@@ -43,7 +43,7 @@ class ChunkStream(EventMap):
     id_prefix = "chatcmpl-"
     # Around the JSON text of a text delta, inside `choices`.
     text_frame = (b"", b"")
-    skipped = skippable(*_REPEATS)
+    skipped = skippable(*REPEATS)
 
     __slots__ = (
         "_declined", "_filter", "_finished", "_foot", "_has_calls", "_head", "_refused",

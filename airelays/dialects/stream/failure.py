@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from html import unescape
 from typing import Any
 
 from airelays.errors import RelayError, UpstreamFault, default_type
@@ -48,6 +49,8 @@ _CLIENT = frozenset(
     }
 )
 _BUSY = frozenset({"server_is_overloaded", "slow_down"})
+_TITLE = re.compile(rb"(?i)<title[^<>]{0,100}>([^<>]{1,300})</title")
+MAX_TITLE_AT = 16 * 1024
 _MARKUP = re.compile(r"<[A-Za-z!/?]")
 _WAIT = re.compile(
     r"try again in ([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(ms|milliseconds?|s|seconds?|m|minutes?)\b"
@@ -67,6 +70,8 @@ def classify(event: dict[str, Any]) -> UpstreamFault:
         status = 400
     elif code in _BUSY:
         status = 503
+    else:
+        status = _status_in(error.get("code"))
     fault = UpstreamFault(
         message,
         status=status,
@@ -119,6 +124,20 @@ def too_deep() -> UpstreamFault:
     )
 
 
+def page_title(body: bytes, said: Callable[[str], str]) -> str:
+    """Return the title of an error page, as `said` leaves it; "" without one. Nothing else of a page is shown."""
+    found = _TITLE.search(body[:MAX_TITLE_AT])
+    if found is None:
+        return ""
+    try:
+        text = unescape(found[1].decode("utf-8"))
+    except UnicodeDecodeError:
+        return ""
+    if _MARKUP.search(text):
+        return ""
+    return " ".join(said(text).split())
+
+
 def plain_words(kind: bytes | None, body: bytes, said: Callable[[str], str]) -> str:
     """Return the first line of what `said` makes of an error body whose Content-Type `kind` is text/plain.
 
@@ -149,6 +168,14 @@ def in_band(fault: RelayError) -> UpstreamFault:
         upstream=fault.upstream,
         hop=fault.hop if isinstance(fault, UpstreamFault) else "stream",
     )
+
+
+def _status_in(code: Any) -> int:
+    """Return the status that an error's code is, 502 for any other."""
+    # vLLM, OpenRouter and llama.cpp write the HTTP status as the code. A 401 is about the upstream's key.
+    if type(code) is not int or not 400 <= code < 600 or code in (401, 403, 407):
+        return 502
+    return code
 
 
 def _word(value: Any) -> str | None:

@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 
 from airelays.dialects.stream.failure import classify
 from airelays.dialects.stream.framing import BLANK
+from airelays.dialects.stream.server_error import error_object, is_failure, is_failure_name
 from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
 
 # Of a failed answer that is longer, or that has a secret elsewhere, only these fields go on.
 TOLD_BYTES = 256 * 1024
+MAX_ERROR_BYTES = 64 * 1024
 _KEPT = frozenset(
     ("id", "object", "created_at", "status", "model", "error", "incomplete_details", "usage")
 )
@@ -33,7 +35,7 @@ MAX_DEPTH = 32
 def holds_error(name: str, event: dict[str, Any]) -> bool:
     """Whether an event of the Responses protocol is a failure, or tells of one."""
     kind = event.get("type")
-    if event.get("error") or name in _FAILURES or _is_failure(kind):
+    if event.get("error") or name in _FAILURES or is_failure_name(kind):
         return True
     response = event.get("response")
     output = response.get("output") if isinstance(response, dict) else None
@@ -45,10 +47,12 @@ def tell_answer(value: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
 
     Raises UpstreamFault for one that is an error and nothing else, although its status said success.
     """
-    if not (_is_error(value) or any(_has_error(value.get(key)) for key in ("choices", "output"))):
+    failed = is_failure(value)
+    if not (failed or any(_has_error(value.get(key)) for key in ("choices", "output"))):
         return value
-    if _is_error(value) and not any(key in value for key in ("choices", "output", "data")):
-        raise classify({"type": "error", "error": _error_of(_table(redactor.told(value)))})
+    # A Responses object that failed has an empty `output` and is an answer all the same.
+    if failed and not (value.get("choices") or "output" in value or "data" in value):
+        raise classify({"type": "error", "error": error_object(redactor.told(value))})
     return _table(tell_errors(value, redactor))
 
 
@@ -65,7 +69,7 @@ def tell(
 def _tell(name: str, event: dict[str, Any], size: int, redactor: Redactor) -> dict[str, Any]:
     kind = event.get("type")
     untyped = not isinstance(kind, str) and event.get("error")
-    if not (name in _FAILURES or _is_failure(kind) or untyped):
+    if not (name in _FAILURES or is_failure_name(kind) or untyped):
         return _table(tell_errors(event, redactor))
     response = event.get("response")
     if not isinstance(response, dict):
@@ -111,11 +115,13 @@ class Look(NamedTuple):
     fault: UpstreamFault | None = None
 
 
-def look_through(frames: bytes, ask: Callable[[], Redactor], note: Callable[[Any], None]) -> Look:
+def look_through(
+    frames: bytes, ask: Callable[[], Redactor], note: Callable[[dict[str, Any]], None]
+) -> Look:
     """Return whole frames of a server's stream as a client may see them, up to the first that is a failure.
 
     A frame without an error stays as it is, but for lines that no event stream has: some servers write the text of
-    an exception between two frames. `ask` returns the redactor; `note` is given the `usage` of each frame. None is
+    an exception between two frames. `ask` returns the redactor; `note` is given the object of each. None is
     parsed twice.
     """
     before: list[bytes] = []
@@ -123,11 +129,11 @@ def look_through(frames: bytes, ask: Callable[[], Redactor], note: Callable[[Any
         name, data, odd = _read(frame)
         value = _value(data if data is not None else frame.strip() if odd else None, frame, name)
         if isinstance(value, dict):
-            if name in _FAILED or _is_error(value):
+            if name in _FAILED or is_failure(value):
                 told = _table(ask().told(value))
-                fault = classify(told if "response" in told else {"error": _error_of(told)})
+                fault = classify(told if "response" in told else {"error": error_object(told)})
                 return Look(b"".join(before), fault)
-            note(value.get("usage"))
+            note(value)
         if name == b"error" and data is not None:
             said = ask().said(data.decode("utf-8", "replace"))
             return Look(b"".join(before), classify({"error": {"message": said}}))
@@ -186,7 +192,11 @@ def _read(frame: bytes) -> tuple[bytes, bytes | None, bool]:
 
 def _value(data: bytes | None, frame: bytes, name: bytes) -> Any:
     """Return the JSON value of a frame that may tell of an error; None for others, and for what is no JSON."""
-    if data is None or not (b'"error"' in frame or b'"usage"' in frame or name in _FAILED):
+    if data is None:
+        return None
+    named = b'"error"' in frame or b'"usage"' in frame or name in _FAILED
+    # An error without that word in it has no choices, and is short.
+    if not named and (b'"choices"' in frame or data[:1] != b"{" or len(data) > MAX_ERROR_BYTES):
         return None
     try:
         return json.loads(data)
@@ -198,25 +208,6 @@ def _has_error(parts: Any) -> bool:
     if not isinstance(parts, list):
         return False
     return any(isinstance(part, dict) and part.get("error") for part in parts)
-
-
-def _is_error(value: dict[str, Any]) -> bool:
-    if value.get("error") or value.get("object") == "error":
-        return True
-    return _is_failure(value.get("type"))
-
-
-def _is_failure(kind: Any) -> bool:
-    return isinstance(kind, str) and (kind in _FAILURES or kind.endswith((".failed", ".error")))
-
-
-def _error_of(value: dict[str, Any]) -> dict[str, Any]:
-    error = value.get("error")
-    if isinstance(error, dict):
-        return error
-    if error:
-        return {"message": str(error)}
-    return {key: value[key] for key in ("message", "type", "code", "param") if key in value}
 
 
 def _table(value: Any) -> dict[str, Any]:

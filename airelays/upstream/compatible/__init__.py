@@ -1,6 +1,6 @@
 """Any OpenAI-compatible server: a company gateway, llama.cpp, Ollama, vLLM, the OpenAI API with a key.
 
-What the server speaks is forwarded as it is (`forward`, `upload`); what it lacks is found out once (404, 405, 501)
+What the server speaks is forwarded as it is (`ask`, `forward`, `upload`); what it lacks is learned from its refusals
 and from then on translated from what it has. Owns: the server's key, what it lacks, its list of models.
 Refuses to know: clients. Layer: I/O.
 """
@@ -18,19 +18,24 @@ from airelays import __version__
 from airelays.credentials.secretfile import read_secret
 from airelays.dialects.chat_server.events import ChatEvents
 from airelays.dialects.chat_server.request import chat_request
+from airelays.dialects.stream.server_error import is_failure
+from airelays.dialects.stream.whole import is_answer
 from airelays.errors import ConfigError, UpstreamFault
 from airelays.guard.redact import Redactor, presented_secrets
 from airelays.model import Call, Fields
 from airelays.net.client import Client
 from airelays.net.response import Response
 from airelays.settings.values import Settings, UpstreamSettings
-from airelays.upstream.base import APIS, Check, NetworkAnswer, Place, Upstream
-from airelays.upstream.compatible.refusal import (
-    Refused,
-    lacks_api,
-    passed_fields,
+from airelays.upstream.base import APIS, Check, NetworkAnswer, PassedAnswer, Place, Upstream
+from airelays.upstream.compatible.base_url import BetterBase, doubt
+from airelays.upstream.compatible.lacking import Lacking, scope_of
+from airelays.upstream.compatible.refusal import Refused, passed_fields
+from airelays.upstream.compatible.whole import (
+    OFF_LOOP_BYTES,
+    claims_json,
+    read_answer,
+    read_body,
 )
-from airelays.upstream.compatible.whole import OFF_LOOP_BYTES, read_answer
 from airelays.upstream.encoding import encode
 
 MODELS_SECONDS = 3.0
@@ -52,12 +57,13 @@ def make(
 class ChatAnswer(NetworkAnswer):
     """The answer of a server that speaks chat only, as Responses events."""
 
-    __slots__ = ("_events",)
+    __slots__ = ("_answered", "_events")
 
     def __init__(
-        self, response: Response, events: ChatEvents, fields: Fields, ignored: tuple[str, ...]
+        self, answered: PassedAnswer, events: ChatEvents, ignored: tuple[str, ...]
     ) -> None:
-        super().__init__(response, fields, ignored)
+        super().__init__(answered.response, answered.fields, ignored)
+        self._answered = answered
         self._events = events
 
     async def pump(self, feed: Callable[[bytes], None]) -> None:
@@ -69,7 +75,7 @@ class ChatAnswer(NetworkAnswer):
             if out:
                 feed(out)
 
-        await self._response.pump(translate)
+        await self._answered.pump(translate)
         out = events.end()
         if out:
             feed(out)
@@ -96,7 +102,8 @@ class Compatible(Upstream):
         self.settings = settings
         self._base = settings.base_url.rstrip("/")
         self.client = Client.for_settings([self._base], settings) if client is None else client
-        self.lacking: set[str] = set()
+        self.lacking = Lacking()
+        self._better = BetterBase(self._base, self._ask_at)
         self._models: list[dict[str, Any]] | None = None
         self._models_until_s = 0.0
         self._models_ttl_s = models_ttl_s
@@ -111,27 +118,48 @@ class Compatible(Upstream):
 
     async def respond(self, body: dict[str, Any], call: Call) -> NetworkAnswer:
         """Send one Responses request, to the server's own API or translated to chat."""
-        if "responses" not in self.lacking:
-            response = await self.forward("POST", APIS["responses"], await encode(body))
-            if response.status == 200:
-                return NetworkAnswer(response, passed_fields(response.head, self.redactor()))
-            refused = await self.refusal(response)
-            if not self.learn("responses", refused):
-                raise refused.fault(self.name)
-        return await self._respond_by_chat(body, call)
-
-    async def _respond_by_chat(self, body: dict[str, Any], call: Call) -> NetworkAnswer:
-        chat = chat_request(body)
-        response = await self.forward("POST", APIS["chat"], await encode(chat.body))
-        if response.status != 200:
-            refused = await self.refusal(response)
-            self.learn("chat", refused)
-            raise refused.fault(self.name)
-        ids = call.request_id.removeprefix("req_")
         model = str(body.get("model") or "")
+        if self.speaks("responses", model):
+            answered = await self.ask("responses", await encode(body), stream=True)
+            if isinstance(answered, PassedAnswer):
+                return answered
+            if not self.learn("responses", model, answered):
+                raise answered.fault(self.name)
+        if not self.speaks("chat", model):
+            raise await self._unserved(model)
+        return await self._respond_by_chat(body, model, call)
+
+    async def _respond_by_chat(self, body: dict[str, Any], model: str, call: Call) -> NetworkAnswer:
+        chat = chat_request(body)
+        answered = await self.ask("chat", await encode(chat.body), stream=True)
+        if not isinstance(answered, PassedAnswer):
+            if self.learn("chat", model, answered):
+                raise await self._unserved(model)
+            raise answered.fault(self.name)
+        ids = call.request_id.removeprefix("req_")
         events = ChatEvents(model=model, ids=ids, now_s=time.time(), custom=chat.custom)
-        fields = passed_fields(response.head, self.redactor())
-        return ChatAnswer(response, events, fields, chat.ignored)
+        return ChatAnswer(answered, events, chat.ignored)
+
+    async def ask(self, api: str, body: bytes, *, stream: bool) -> PassedAnswer | Refused:
+        """Send a request to one of the text APIs; return its 200, unread if that is a stream, or the refusal.
+
+        A 200 with an error instead of an answer is a refusal too.
+        """
+        response = await self.forward("POST", APIS[api], body)
+        if response.status != 200:
+            return await self.refusal(response)
+        redactor, limit_bytes = self.redactor(), self.settings.max_answer_bytes
+        answered = PassedAnswer(response, passed_fields(response.head, redactor), limit_bytes)
+        if stream and not claims_json(response):
+            return answered
+        kind = response.head.get(b"content-type") or b""
+        if kind.lower().startswith(b"text/event-stream"):
+            return answered
+        raw, value = await read_body(response, limit_bytes)
+        if isinstance(value, dict) and is_failure(value) and not is_answer(value):
+            return Refused(response.head, raw, redactor)
+        answered.body, answered.value = raw, value
+        return answered
 
     async def models(self, *, refresh: bool = False) -> list[dict[str, Any]]:
         """Return the server's models; a copy is served at once, also while the server is down.
@@ -165,7 +193,7 @@ class Compatible(Upstream):
             "kind": self.kind,
             "ready": not problem,
             "base_url": self._base,
-            "lacks": sorted(self.lacking),
+            "lacks": self.lacking.names(time.monotonic()),
             "model_count": None if self._models is None else len(self._models),
         }
         return {**facts, "problem": problem} if problem else facts
@@ -181,6 +209,11 @@ class Compatible(Upstream):
         except UpstreamFault as fault:
             return fault.local
         return ""
+
+    def doubt(self) -> str:
+        """Return what is unusual about the base URL."""
+        said = doubt(self._base)
+        return f"base_url {said}" if said else ""
 
     async def checks(self, *, ask: bool) -> AsyncIterator[Check]:
         """Yield whether there is a key, whether the server answers, and what it lists."""
@@ -209,9 +242,9 @@ class Compatible(Upstream):
 
     # ---- beyond it
 
-    def speaks(self, api: str) -> bool:
-        """Whether the server may have `api`; True until it was found to lack it."""
-        return api not in self.lacking
+    def speaks(self, api: str, model: str = "") -> bool:
+        """Whether the server may have `api` for `model`; True until it was found to lack it."""
+        return not self.lacking.lacks(api, model, time.monotonic())
 
     @property
     def passes(self) -> bool:
@@ -223,12 +256,42 @@ class Compatible(Upstream):
         """As it is set."""
         return self.settings.max_answer_bytes
 
-    def learn(self, api: str, refused: Refused) -> bool:
-        """Note that the server has no `api` if `refused` says so; return whether it does."""
-        if not lacks_api(refused):
-            return False
-        self.lacking.add(api)
-        return True
+    def learn(self, api: str, model: str, refused: Refused) -> bool:
+        """Note that the server lacks `api`, for all models or for this one, if `refused` says so."""
+        return self.lacking.learn(api, model, refused, time.monotonic())
+
+    async def _unserved(self, model: str) -> UpstreamFault:
+        """Return the fault for a model that no API of the server serves; what was learned is forgotten."""
+        found = self.lacking.forget(model)
+        if scope_of(*found[0]) == "model":
+            return found[0][1].fault(self.name)
+        return await self._no_such_path([(f"POST {self._base}{APIS[a]}", r) for a, r in found])
+
+    async def fault_of(self, method: str, path: str, refused: Refused) -> UpstreamFault:
+        """Return the fault of `refused`; if the server does not know the path, it names the URL that was asked for."""
+        if scope_of(path, refused) != "server":
+            return refused.fault(self.name)
+        return await self._no_such_path([(f"{method} {self._base}{path}", refused)])
+
+    async def _no_such_path(self, asked: list[tuple[str, Refused]]) -> UpstreamFault:
+        fault = asked[0][1].fault(self.name)
+        answers = [
+            f"{what} was answered with {refused.status}" + (f" ({said})" if said else "")
+            for what, refused in asked
+            for said in (refused.message,)
+        ]
+        hint = await self._better.hint()
+        text = f"the upstream {self.name} has no such address: {', '.join(answers)}{hint}"
+        fault.message, fault.status, fault.should_retry = text, 502, False
+        fault.code, fault.type = "upstream_not_found", "upstream_error"
+        return fault
+
+    async def _ask_at(self, url: str) -> Any:
+        """Return what a GET at `url` is answered with, None for anything but a 200 with JSON."""
+        response = await self.client.request(method="GET", url=url, fields=self._fields())
+        limit_bytes = self.settings.max_answer_bytes
+        _, value = await read_answer(response, limit_bytes, self.name)
+        return value if response.status == 200 else None
 
     async def forward(
         self, method: str, path: str, body: bytes = b"", extra: Fields = ()
@@ -338,7 +401,8 @@ class Compatible(Upstream):
             async with asyncio.timeout(MODELS_SECONDS):
                 response = await self.forward("GET", "/models")
                 if response.status != 200:
-                    raise (await self.refusal(response)).fault(self.name)
+                    refused = await self.refusal(response)
+                    raise await self.fault_of("GET", "/models", refused)
                 limit_bytes = self.settings.max_answer_bytes
                 _, listed = await read_answer(response, limit_bytes, self.name)
                 found = await asyncio.to_thread(_model_entries, listed)
@@ -348,6 +412,10 @@ class Compatible(Upstream):
                 f"the upstream {self.name} {self._problem}", status=504, code="upstream_timeout"
             ) from None
         except UpstreamFault as fault:
+            if (
+                fault.code == "upstream_malformed"
+            ):  # at the address of a web interface there are pages
+                fault.message += await self._better.hint(unless="")
             self._problem = fault.message
             raise
         self._problem = ""

@@ -1,12 +1,15 @@
-"""What a compatible server's refusal means, and which of its header fields a client may see. Pure."""
+"""What a compatible server's refusal means, and which of its header fields a client may see."""
 
 from __future__ import annotations
 
 import json
 import re
+import time
+from datetime import UTC
 from typing import Any
 
-from airelays.dialects.stream.failure import plain_words
+from airelays.dialects.stream.failure import classify, page_title, plain_words
+from airelays.dialects.stream.server_error import error_object
 from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Fields, ResponseHead
@@ -14,6 +17,8 @@ from airelays.model import Fields, ResponseHead
 # Of a longer error body only what names the failure goes on, without the keys of the server's own.
 MAX_WHOLE_BYTES = 64 * 1024
 MAX_TEXT_CHARS = 512
+MAX_WAIT_S = 30 * 86_400.0
+_LONG_KEYS = ("error", "message", "detail", "object", "type", "code", "param")
 _SAFE = re.compile(rb"[\x20-\x7e]{1,1024}")
 _PASSED = frozenset(
     {
@@ -63,23 +68,17 @@ class Refused:
             value = json.loads(body)
         except (ValueError, RecursionError):
             value = None
-        self.is_json = isinstance(value, dict)
-        kind = head.get(b"content-type")
-        self._plain = "" if self.is_json else plain_words(kind, body, redactor.said)
-        if isinstance(value, dict):
+        self.is_json = isinstance(value, (dict, list))
+        self._plain = "" if self.is_json else _plain(head.get(b"content-type"), body, redactor)
+        if self.is_json:
             self._read(value)
 
-    def _read(self, value: dict[str, Any]) -> None:
-        error = value.get("error", value.get("detail"))
-        if isinstance(error, dict):
-            self.error = error
-        elif isinstance(error, str):
-            self.error = {"message": error}
-        elif isinstance(value.get("message"), str):
-            self.error = _named(value)
-        if self._is_long:
-            self.error = _named(self.error)
-        self.error = self._redactor.told(self.error)
+    def _read(self, value: Any) -> None:
+        if self._is_long and isinstance(value, dict):
+            value = {key: _short(value[key]) for key in _LONG_KEYS if key in value}
+        # First each text by itself: two halves of a secret must not meet in a message that is made of several.
+        told = self._redactor.told
+        self.error = told(error_object(told(value)))
 
     @property
     def message(self) -> str:
@@ -90,6 +89,8 @@ class Refused:
 
     def fault(self, name: str) -> UpstreamFault:
         """Return what the client is answered with. Never 401: a client would blame its relay token."""
+        if self.status == 200 and self.is_json:
+            return classify({"type": "error", "error": self.error})
         if self.status < 300:
             text = (
                 f"the upstream {name} answered with status {self.status}, which is no answer here"
@@ -109,7 +110,7 @@ class Refused:
             type=kind if isinstance(kind, str) else None,
             param=param if isinstance(param, str) else None,
             upstream=self.error,
-            retry_after_s=_seconds(self.head.get(b"retry-after")),
+            retry_after_s=wait_s(self.head, time.time()),
         )
         fields = {n.decode(): v.decode() for n, v in passed_fields(self.head, self._redactor)}
         fields.pop("retry-after", None)
@@ -130,22 +131,46 @@ class Refused:
         )
 
 
-def lacks_api(refused: Refused) -> bool:
-    """Whether the server has no such address, as opposed to no such model.
+def _plain(kind: bytes | None, body: bytes, redactor: Redactor) -> str:
+    """Return the words of an error body that is not JSON: a text's first line, or the title of a page."""
+    word = (kind or b"").partition(b";")[0].strip().lower()
+    is_text = not word or word.startswith(b"text/") or word == b"application/json"
+    if is_text and (word == b"text/plain" or body.lstrip()[:1] not in (b"{", b"[")):
+        kind = b"text/plain"
+    return plain_words(kind, body, redactor.said) or page_title(body, redactor.said)
 
-    A model that is missing is a 404 too (OpenAI, Ollama), but its text speaks of the model.
+
+def _short(value: Any) -> Any:
+    """Return of a long error what names it, without the keys of the server's own."""
+    if not isinstance(value, dict):
+        return value
+    return {key: value[key] for key in ("message", "type", "code", "param") if key in value}
+
+
+def wait_s(head: ResponseHead, now_s: float) -> float | None:
+    """Return the wait that `Retry-After` asks for, in seconds or as a date; None without a valid one.
+
+    A date counts from the server's own Date, which a clock that is off does not change, else from `now_s`.
     """
-    if refused.status in (405, 501):
-        return True
-    if refused.status != 404:
-        return False
-    code = refused.error.get("code")
-    return code != "model_not_found" and not refused.names_model
+    value = head.get(b"retry-after")
+    if value is None:
+        return None
+    if value.isdigit():
+        return float(value) if len(value) < 9 else None
+    until = _date_s(value)
+    if until is None:
+        return None
+    since = _date_s(head.get(b"date") or b"")
+    return min(max(0.0, until - (now_s if since is None else since)), MAX_WAIT_S)
 
 
-def _named(error: dict[str, Any]) -> dict[str, Any]:
-    return {key: error[key] for key in ("message", "type", "code", "param") if key in error}
+def _date_s(value: bytes) -> float | None:
+    from email.utils import parsedate_to_datetime
 
-
-def _seconds(value: bytes | None) -> float | None:
-    return float(value) if value is not None and value.isdigit() and len(value) < 9 else None
+    try:
+        found = parsedate_to_datetime(value.decode("latin-1"))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=UTC)
+    return found.timestamp()

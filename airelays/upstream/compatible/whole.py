@@ -19,6 +19,14 @@ async def read_answer(response: Response, limit_bytes: int, name: str) -> tuple[
 
     Raises UpstreamFault 502 for a body of more than `limit_bytes`, and for one that is not JSON.
     """
+    body, value = await read_body(response, limit_bytes)
+    if isinstance(value, ValueError):
+        raise not_json(name, str(value))
+    return body, value
+
+
+async def read_body(response: Response, limit_bytes: int) -> tuple[bytes, Any]:
+    """Return a body as it came and its JSON value: a ValueError, not raised, for what is not JSON."""
     body = await response.read(limit_bytes, within_s=None)
     try:
         if len(body) > OFF_LOOP_BYTES:
@@ -26,7 +34,7 @@ async def read_answer(response: Response, limit_bytes: int, name: str) -> tuple[
             return body, await asyncio.to_thread(loads_answer, body)
         return body, loads_answer(body)
     except ValueError as error:
-        raise not_json(name, str(error)) from None
+        return body, error
 
 
 def not_json(name: str, why: str) -> UpstreamFault:
@@ -37,3 +45,9 @@ def not_json(name: str, why: str) -> UpstreamFault:
         code="upstream_malformed",
         type="upstream_error",
     )
+
+
+def claims_json(response: Response) -> bool:
+    """Whether the Content-Type says that the body is one JSON value."""
+    kind = (response.head.get(b"content-type") or b"").partition(b";")[0].strip().lower()
+    return kind == b"application/json" or kind.endswith(b"+json")

@@ -1,0 +1,345 @@
+"""Servers as they are: each kind of odd answer, on every route, against a running relay."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands.test_doctor_compatible import doctor
+from tests.fakes.openai_server import OpenAIServer, openai_server
+from tests.live import ROOT, TOKEN, Relay, Reply, program
+from tests.upstream.test_live_compatible import relaying, text_of
+
+ALL = ("/models", "/chat/completions", "/responses", "/completions")
+CHAT_ONLY = ("/models", "/chat/completions")
+MESSAGE = {"role": "assistant", "content": "whole"}
+COMPLETION = {
+    "id": "c1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "tiny",
+    "choices": [{"index": 0, "message": MESSAGE, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+}
+TEXT = {
+    **COMPLETION,
+    "object": "text_completion",
+    "choices": [{"index": 0, "text": "whole", "finish_reason": "stop"}],
+}
+PART = {"type": "output_text", "text": "whole", "annotations": []}
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "status": "completed",
+    "model": "tiny",
+    "output": [{"id": "msg_1", "type": "message", "role": "assistant", "content": [PART]}],
+}
+ASKED: dict[str, dict[str, Any]] = {
+    "/chat/completions": {"messages": [{"role": "user", "content": "x"}]},
+    "/responses": {"input": "x"},
+    "/completions": {"prompt": "x"},
+}
+JSON = "application/json"
+SSE = "text/event-stream"
+
+
+def as_json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def answer(
+    server: OpenAIServer, path: str, value: Any, status: int = 200, kind: str = JSON
+) -> None:
+    server.answers[path] = (status, kind, value if isinstance(value, bytes) else as_json(value))
+
+
+def ask(relay: Relay, path: str, *, stream: bool = True, model: str = "tiny") -> Reply:
+    body = {"model": model, "stream": stream, **ASKED[path]}
+    return relay.send("POST", f"/v1{path}", body)
+
+
+def said(path: str, reply: Reply) -> tuple[str, bool]:
+    """Return the text of a stream, and whether it ended as a complete answer."""
+    events = reply.events()
+    if path == "/responses":
+        text = "".join(e["delta"] for e in events if e["type"] == "response.output_text.delta")
+        return text, events[-1]["type"] == "response.completed"
+    if path == "/chat/completions":
+        return text_of(reply), events[-1] == "[DONE]"
+    choices = [e["choices"][0] for e in events if e != "[DONE]" and e.get("choices")]
+    return "".join(choice["text"] for choice in choices), events[-1] == "[DONE]"
+
+
+def error_of(reply: Reply) -> dict[str, Any]:
+    """Return the one error of an answer: of its body, or of the last event of its stream."""
+    if reply.status != 200:
+        return reply.error
+    last = reply.events()[-1]
+    found: dict[str, Any] = last.get("error") or last["response"]["error"]
+    return found
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    with openai_server(*ALL) as one:
+        yield one
+
+
+NATIVE = {"/chat/completions": COMPLETION, "/responses": RESPONSE, "/completions": TEXT}
+
+
+@pytest.mark.parametrize("kind", [JSON, "text/plain", SSE])
+def test_one_json_object_for_a_stream_is_a_stream(
+    tmp_path: Path, server: OpenAIServer, kind: str
+) -> None:
+    with relaying(tmp_path, server.url) as relay:
+        for path, value in NATIVE.items():
+            answer(server, path, value, kind=kind)
+            reply = ask(relay, path)
+            assert reply.headers["content-type"].startswith(SSE)
+            assert said(path, reply) == ("whole", True), path
+
+
+@pytest.mark.parametrize("apis", [CHAT_ONLY, ("/models", "/responses")])
+def test_it_is_one_where_it_is_translated_too(tmp_path: Path, apis: tuple[str, ...]) -> None:
+    with openai_server(*apis) as server, relaying(tmp_path, server.url) as relay:
+        answer(server, apis[1], NATIVE[apis[1]])
+        for path in ASKED:
+            assert said(path, ask(relay, path)) == ("whole", True), path
+            whole = ask(relay, path, stream=False)
+            assert "whole" in whole.body.decode()
+
+
+ERRORS = (
+    {"error": "the engine died"},
+    {"error": {"message": "the engine died", "code": 503}},
+    {"object": "error", "message": "the engine died", "type": "InternalServerError"},
+    {"detail": "the engine died"},
+)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("apis", [ALL, CHAT_ONLY])
+def test_a_200_with_an_error_is_an_error(
+    tmp_path: Path, stream: bool, error: dict[str, Any], apis: tuple[str, ...]
+) -> None:
+    with openai_server(*apis) as server, relaying(tmp_path, server.url) as relay:
+        for path in apis[1:]:
+            answer(server, path, error)
+        for path in ASKED:
+            reply = ask(relay, path, stream=stream)
+            assert reply.status in (502, 503), path
+            assert reply.error["message"] == "the engine died"
+
+
+@pytest.mark.parametrize("apis", [ALL, CHAT_ONLY])
+def test_a_finish_reason_of_a_failure_is_one_on_every_route(
+    tmp_path: Path, apis: tuple[str, ...]
+) -> None:
+    with openai_server(*apis) as server, relaying(tmp_path, server.url) as relay:
+        first = {"choices": [{"index": 0, "delta": {"content": "Hal"}, "text": "Hal"}]}
+        last = {"choices": [{"index": 0, "delta": {}, "text": "", "finish_reason": "abort"}]}
+        raw = b"".join(b"data: " + as_json(one) + b"\n\n" for one in (first, last))
+        broken = {**COMPLETION, "choices": [{"message": MESSAGE, "finish_reason": "abort"}]}
+        for path in ("/chat/completions", *(("/completions",) if apis == ALL else ("/responses",))):
+            if path in apis:
+                answer(server, path, raw + b"data: [DONE]\n\n", kind=SSE)
+            reply = ask(relay, path)
+            assert '"abort"' in error_of(reply)["message"] and b"[DONE]" not in reply.body
+            if path in apis:
+                answer(server, path, broken)
+                whole = ask(relay, path, stream=False)
+                assert (whole.status, whole.error["code"]) == (502, "upstream_interrupted")
+
+
+def test_done_without_a_reason_is_complete_on_both_routes(tmp_path: Path) -> None:
+    with openai_server(*CHAT_ONLY) as server, relaying(tmp_path, server.url) as relay:
+        raw = b'data: {"choices":[{"index":0,"delta":{"content":"whole"}}]}\n\n'
+        answer(server, "/chat/completions", raw + b"data: [DONE]\n\n", kind=SSE)
+        for path in ("/chat/completions", "/responses"):
+            assert said(path, ask(relay, path)) == ("whole", True)
+        answer(server, "/chat/completions", raw, kind=SSE)
+        for path in ("/chat/completions", "/responses"):
+            assert error_of(ask(relay, path))["code"] == "incomplete_stream"
+
+
+MISSING = (
+    (200, {"error": "Unexpected endpoint or method. (POST /v1/responses)"}),
+    (500, {"error": {"message": "not implemented", "code": "convert_request_failed"}}),
+    (400, {"error": {"message": "tiny does not support the Responses API"}}),
+    (404, {"error": {"message": "This model is only supported in v1/chat/completions"}}),
+    (405, {"detail": "Method Not Allowed"}),
+)
+
+
+@pytest.mark.parametrize(("status", "body"), MISSING)
+def test_an_api_that_is_missing_in_any_words_is_translated(
+    tmp_path: Path, server: OpenAIServer, status: int, body: dict[str, Any]
+) -> None:
+    answer(server, "/responses", body, status)
+    with relaying(tmp_path, server.url) as relay:
+        for _ in range(2):
+            assert said("/responses", ask(relay, "/responses")) == ("chattiny:x", True)
+        assert [one.path for one in server.seen].count("/responses") == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_of_the_responses_api_serves_chat_clients_and_others_stay(
+    tmp_path: Path, server: OpenAIServer, stream: bool
+) -> None:
+    only = "This model is only supported in v1/responses and not in v1/chat/completions."
+    answer(server, "/chat/completions", {"error": {"message": only, "param": "model"}}, 404)
+    with relaying(tmp_path, server.url) as relay:
+        for _ in range(2):
+            reply = ask(relay, "/chat/completions", stream=stream)
+            assert reply.status == 200 and b"responses tiny: x" in reply.body
+        assert [one.path for one in server.seen].count("/chat/completions") == 1
+        del server.answers["/chat/completions"]
+        other = ask(relay, "/chat/completions", model="other")
+        assert said("/chat/completions", other) == ("chatother:x", True)
+        lacks = relay.get("/v1/relay/status").json()["upstreams"]["compatible"]["lacks"]
+        assert lacks == ["chat (tiny)"]
+
+
+def test_what_no_api_serves_is_asked_for_again(tmp_path: Path, server: OpenAIServer) -> None:
+    only = "This model is only supported in v1/responses and not in v1/chat/completions."
+    answer(server, "/chat/completions", {"error": {"message": only}}, 404)
+    answer(server, "/responses", {"detail": "Not Found"}, 404)
+    with relaying(tmp_path, server.url) as relay:
+        reply = ask(relay, "/chat/completions")
+        assert (reply.status, reply.error["message"]) == (404, only)
+        server.answers.clear()
+        assert said("/chat/completions", ask(relay, "/chat/completions"))[1]
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v1/chat/completions", "/v1/v1"])
+def test_a_base_url_that_is_wrong_is_told_with_the_one_that_works(
+    tmp_path: Path, server: OpenAIServer, end: str
+) -> None:
+    root = server.url.removesuffix("/v1")
+    server.strict = True
+    with relaying(tmp_path, root + end) as relay:
+        for path in ("/chat/completions", "/responses"):
+            asked = f"POST {root}{end.rstrip('/')}{path} was answered with 404"
+            reply = ask(relay, path)
+            assert (reply.status, reply.error["code"]) == (502, "upstream_not_found"), reply.body
+            assert asked in reply.error["message"]
+            assert reply.error["message"].endswith(f'base_url = "{server.url}" works')
+
+
+def test_other_routes_name_the_url_too(tmp_path: Path, server: OpenAIServer) -> None:
+    with relaying(tmp_path, server.url) as relay:
+        reply = relay.send("POST", "/v1/embeddings", {"model": "tiny", "input": "x"})
+        assert reply.status == 502
+        assert f"POST {server.url}/embeddings was answered with 404" in reply.error["message"]
+
+
+@pytest.mark.parametrize("written", ["{url} ", " {url}/", "{url}//"])
+def test_blanks_and_slashes_around_a_base_url_do_no_harm(
+    tmp_path: Path, server: OpenAIServer, written: str
+) -> None:
+    with relaying(tmp_path, written.format(url=server.url)) as relay:
+        assert said("/chat/completions", ask(relay, "/chat/completions"))[1]
+
+
+def test_config_check_and_doctor_say_which_base_url_works(
+    tmp_path: Path, server: OpenAIServer
+) -> None:
+    server.strict = True
+    for end in ("", "/v1/chat/completions"):
+        wrong = server.url.removesuffix("/v1") + end
+        config = f'[upstream]\nkind = "compatible"\nbase_url = "{wrong}"\n'
+        code, checks = doctor(tmp_path, config)
+        found = checks["upstream compatible"]
+        assert (code, found["status"]) == (1, "fail")
+        assert f'base_url = "{server.url}" works' in found["message"]
+        done = subprocess.run(
+            [*program(), "config", "check", "--config", str(tmp_path / "config.toml")],
+            env={"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "AIRELAYS_BEARER_TOKEN": TOKEN},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert f'base_url = "{server.url}"' in done.stdout
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses"])
+def test_a_wait_that_is_a_date_reaches_the_client(
+    tmp_path: Path, server: OpenAIServer, path: str
+) -> None:
+    for one in ("/chat/completions", "/responses"):
+        answer(server, one, {"error": {"message": "slow down"}}, 429)
+    server.fields = [("Retry-After", formatdate(4_000_000_000, usegmt=True))]
+    with relaying(tmp_path, server.url) as relay:
+        reply = ask(relay, path)
+        assert reply.status == 429
+        assert int(reply.headers["retry-after"]) == 30 * 86_400
+
+
+VALIDATION = {"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs not permitted"}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "message"),
+    [
+        (JSON, as_json(VALIDATION), "stream_options: Extra inputs not permitted"),
+        (JSON, as_json({"object": "error", "message": VALIDATION}), "stream_options: Extra inputs"),
+        ("text/plain", b"Unprocessable", "Unprocessable"),
+        ("text/html", b"<html><title>Too hot</title><p>x</html>", "Too hot"),
+    ],
+)
+def test_the_server_s_words_reach_the_client(
+    tmp_path: Path, server: OpenAIServer, kind: str, body: bytes, message: str
+) -> None:
+    for path in ASKED:
+        answer(server, path, body, 422, kind)
+    with relaying(tmp_path, server.url) as relay:
+        for path in ASKED:
+            reply = ask(relay, path)
+            assert reply.status == 422 and reply.error["message"].startswith(message)
+
+
+CALL = {"type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}
+
+
+def test_parallel_calls_of_one_index_reach_both_clients(tmp_path: Path) -> None:
+    with openai_server(*CHAT_ONLY) as server, relaying(tmp_path, server.url) as relay:
+        chunks = [
+            {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": i, **CALL}]}}]}
+            for i in ("c1", "c2")
+        ]
+        chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
+        raw = b"".join(b"data: " + as_json(one) + b"\n\n" for one in chunks)
+        answer(server, "/chat/completions", raw + b"data: [DONE]\n\n", kind=SSE)
+        output = ask(relay, "/responses").events()[-1]["response"]["output"]
+        assert [(i["call_id"], i["arguments"]) for i in output] == [
+            ("c1", '{"a":1}'),
+            ("c2", '{"a":1}'),
+        ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_citations_of_a_responses_server_reach_a_chat_client(tmp_path: Path, stream: bool) -> None:
+    cited = {"url": "https://a.example", "title": "A", "start_index": 0, "end_index": 5}
+    part = {**PART, "annotations": [{"type": "url_citation", **cited}]}
+    item = {"id": "msg_1", "type": "message", "role": "assistant", "content": [part]}
+    with (
+        openai_server("/models", "/responses") as server,
+        relaying(tmp_path, server.url) as relay,
+    ):
+        answer(server, "/responses", {**RESPONSE, "output": [item]})
+        reply = ask(relay, "/chat/completions", stream=stream)
+        if stream:
+            deltas = [e["choices"][0]["delta"] for e in reply.events()[:-1] if e["choices"]]
+            (found,) = [delta["annotations"] for delta in deltas if "annotations" in delta]
+        else:
+            found = reply.json()["choices"][0]["message"]["annotations"]
+        assert found == [{"type": "url_citation", "url_citation": cited}]
