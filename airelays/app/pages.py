@@ -27,6 +27,7 @@ PAGES = (
     "troubleshooting",
     "performance",
     "demo",
+    "architecture",
     "threat-model",
     "releases",
     "disclaimer",

@@ -76,6 +76,7 @@ complete -c airelays -n '__airelays_at docs' -a errors
 complete -c airelays -n '__airelays_at docs' -a troubleshooting
 complete -c airelays -n '__airelays_at docs' -a performance
 complete -c airelays -n '__airelays_at docs' -a demo
+complete -c airelays -n '__airelays_at docs' -a architecture
 complete -c airelays -n '__airelays_at docs' -a threat-model
 complete -c airelays -n '__airelays_at docs' -a releases
 complete -c airelays -n '__airelays_at docs' -a disclaimer

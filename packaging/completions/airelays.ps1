@@ -8,7 +8,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'logs' = @('prune')
         'storage' = @('check', 'prune')
         'service' = @('install', 'uninstall', 'status', 'print')
-        'docs' = @('getting-started', 'configuration', 'security', 'api', 'clients', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'demo', 'threat-model', 'releases', 'disclaimer', 'licenses')
+        'docs' = @('getting-started', 'configuration', 'security', 'api', 'clients', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'demo', 'architecture', 'threat-model', 'releases', 'disclaimer', 'licenses')
         'connect' = @('openai-python', 'openai-node', 'codex', 'aider', 'llm', 'continue', 'cline', 'zed', 'open-webui', 'langchain', 'ai-sdk')
         'completion' = @('bash', 'zsh', 'fish', 'powershell')
     }

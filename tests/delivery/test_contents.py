@@ -30,7 +30,7 @@ NATIVES = {
     "vcruntime140.dll": b"MZ",
     "_socket.pyd": b"MZ",
 }
-DATA = {"release.txt": b"name=airelays-1.0.0-windows-amd64\npyinstaller=6.22.3\n", "a.md": b"text"}
+DATA = {"release.txt": b"name=airelays-1.0.0-windows-amd64\npyinstaller=6.22.3\n", "a.txt": b"text"}
 MODULES = {"h11._version": b"\xe3\x00 0.16.0 \x00", "certifi": b"\xe3 2026.10.18 "}
 
 
