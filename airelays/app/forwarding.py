@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airelays.app.bodies import refuse
-from airelays.app.streaming import StreamPump
+from airelays.app.streaming import Keep, KeepingPump
 from airelays.app.targets import Body, try_targets
 from airelays.dialects.parameters import refuse_tools
 from airelays.dialects.reply import ReplyMap, chunk_usage, read_usage
@@ -42,8 +42,7 @@ MAX_IMAGE_BYTES = 64 * 1024 * 1024
 PEEK_BYTES = 64 * 1024
 _SAFE_TYPE = re.compile(rb"[\x20-\x7e]{1,256}")
 _MODEL_FIELD = re.compile(rb'name="model"\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]{1,256})\r\n')
-# These need the relay's own state, which the server does not have.
-_OF_THE_RELAY = ("conversation", "previous_response_id")
+_SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 async def pass_text(
@@ -51,8 +50,6 @@ async def pass_text(
 ) -> bool:
     """Serve a text request in the server's own API; False when that has to be translated."""
     upstream = target.upstream
-    if _needs_relay(body):
-        return False
     if route.no_tools:
         refuse_tools(body)
     stream = body.get("stream") is True
@@ -65,14 +62,27 @@ async def pass_text(
     if stream or answered.body is None:
         options = body.get("stream_options")
         answered.usage = isinstance(options, dict) and options.get("include_usage") is True
-        await _pass_stream(desk, request, upstream, answered, _reply_map(api, body, target))
+        reply = _reply_map(api, body, target)
+        await _pass_stream(desk, request, upstream, answered, reply, _keep_of(desk, api, body))
     else:
-        await _pass_text(request, upstream, answered)
+        value = await _pass_text(request, upstream, answered)
+        keep = _keep_of(desk, api, body)
+        if keep is not None:
+            keep(value, len(answered.body or b""))
     return True
 
 
-async def _pass_text(request: Request, upstream: Upstream, answered: PassedAnswer) -> None:
-    """Hand a whole answer on byte for byte, unless it has to be changed."""
+def _keep_of(desk: Desk, api: str, body: Body) -> Keep | None:
+    """Return what remembers a server's own answer, so that it can be looked at and continued as any other."""
+    if api != "responses" or body.get("store") is False or not desk.settings.store_responses:
+        return None
+    return desk.turns.keeper(body.get("input"))
+
+
+async def _pass_text(
+    request: Request, upstream: Upstream, answered: PassedAnswer
+) -> dict[str, Any]:
+    """Hand a whole answer on byte for byte, unless it has to be changed; return it."""
     value = answered.value
     if isinstance(value, ValueError):
         raise not_json(upstream.name, str(value))
@@ -82,19 +92,21 @@ async def _pass_text(request: Request, upstream: Upstream, answered: PassedAnswe
     request.outcome.usage = read_usage(chunk_usage(value))
     body = answered.body if told is value and answered.body is not None else dumps(told)
     await _send_whole(request, upstream, answered.response, body)
+    return told
 
 
 async def _pass_stream(
-    desk: Desk, request: Request, upstream: Upstream, answer: NetworkAnswer, reply: ReplyMap
+    desk: Desk,
+    request: Request,
+    upstream: Upstream,
+    answer: NetworkAnswer,
+    reply: ReplyMap,
+    keep: Keep | None = None,
 ) -> None:
     reply.redactor = upstream.redactor
-    pump = StreamPump(
-        request,
-        answer,
-        reply,
-        ping_s=desk.settings.ping_seconds,
-        tap=desk.notes.tap(request),
-    )
+    ping_s, tap = desk.settings.ping_seconds, desk.notes.tap(request)
+    pump = KeepingPump(request, answer, reply, ping_s=ping_s, tap=tap)
+    pump.keep = keep
     desk.streams_open += 1
     try:
         await pump.run(answer.fields)
@@ -157,6 +169,28 @@ async def forward_multipart(
     length = request.head.content_length
     response = await upstream.upload(path, _joined(seen, parts), length, kind)
     await _answer(desk, request, upstream, route, response)
+
+
+async def forward_stored(desk: Desk, request: Request, path: str) -> bool:
+    """Hand a request on an answer that the relay does not keep to the main upstream, if that may have it."""
+    upstream = desk.upstreams.main
+    response_id = path.split("/")[2]
+    if (
+        not upstream.passes
+        or not upstream.speaks("responses")
+        or not _SAFE_ID.fullmatch(response_id)
+    ):
+        return False
+    request.outcome.upstream = upstream.name
+    method = "GET" if request.head.method == "HEAD" else request.head.method
+    response = await upstream.forward(method, path)
+    if response.status >= 300:
+        refused = await upstream.refusal(response)
+        if response.status == 404:
+            return False
+        raise await upstream.fault_of(method, path, refused)
+    await _pass_whole(request, upstream, response, upstream.max_answer_bytes)
+    return True
 
 
 async def _joined(seen: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -249,10 +283,6 @@ def _shown_fields(upstream: Upstream, response: Response) -> Fields:
         *redactor.passed(((b"content-type", kind),)),
         *passed_fields(response.head, redactor),
     )
-
-
-def _needs_relay(body: Body) -> bool:
-    return any(body.get(name) is not None for name in _OF_THE_RELAY)
 
 
 def _reply_map(api: str, body: Body, target: Target) -> ReplyMap:

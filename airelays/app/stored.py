@@ -26,6 +26,8 @@ _Found = tuple[dict[str, Any], list[dict[str, Any]]]
 async def single(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET and DELETE /v1/responses/{id}."""
     wanted = kept_id(values["id"])
+    if await _elsewhere(desk, request, wanted, ""):
+        return
     if request.head.method == "DELETE":
         recent = desk.turns.recent.forget(wanted)
         stored = await desk.store.run(conversations.forget, wanted)
@@ -42,6 +44,8 @@ async def single(desk: Desk, request: Request, route: Route, values: dict[str, s
 async def items(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/responses/{id}/input_items: what was asked in that turn."""
     paging = paging_of(query_of(request), default=DEFAULT_PAGE, most=LONGEST_PAGE)
+    if await _elsewhere(desk, request, kept_id(values["id"]), "/input_items"):
+        return
     _, asked = await _find(desk, kept_id(values["id"]))
     listed = [_with_id(item, values["id"], at) for at, item in enumerate(asked)]
     if paging.newest_first:
@@ -59,12 +63,25 @@ async def items(desk: Desk, request: Request, route: Route, values: dict[str, st
 
 async def cancel(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """POST /v1/responses/{id}/cancel: nothing runs in the background here."""
+    if await _elsewhere(desk, request, kept_id(values["id"]), "/cancel"):
+        return
     await _find(desk, kept_id(values["id"]))
     raise ClientFault(
         "only an answer that runs in the background can be cancelled; this one is complete",
         code="invalid_request",
         should_retry=False,
     )
+
+
+async def _elsewhere(desk: Desk, request: Request, wanted: str, rest: str) -> bool:
+    """Whether the upstream answered for an id that the relay does not keep."""
+    if not desk.upstreams.main.passes or desk.turns.recent.find(wanted) is not None:
+        return False
+    if await desk.store.run(conversations.find_answer, wanted) is not None:
+        return False
+    from airelays.app.forwarding import forward_stored
+
+    return await forward_stored(desk, request, f"/responses/{wanted}{rest}")
 
 
 async def _find(desk: Desk, wanted: str) -> _Found:

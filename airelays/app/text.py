@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from airelays.state.turn import Turn
 
 MAX_IGNORED_BYTES = 2048
+# These can need what the relay keeps.
+_OF_THE_RELAY = ("conversation", "previous_response_id", "store")
 _CODEX_FIELDS = (b"x-codex-", b"session-id", b"thread-id", b"session_id", b"x-client-request-id")
 _CODEX_LITE = b"x-openai-internal-codex-responses-lite"
 
@@ -115,10 +117,10 @@ async def _passed(
     """Whether a server that speaks the client's dialect served the request as it is."""
     if not target.upstream.speaks(api, target.model):
         return False
-    if desk.store.in_use:
-        from airelays.state.turn import names_own_file
+    if desk.store.in_use or any(body.get(name) is not None for name in _OF_THE_RELAY):
+        from airelays.state.needs import is_ours, names_own_file
 
-        if names_own_file(body):
+        if names_own_file(body) or await is_ours(desk.store, desk.turns, body):
             return False
     from airelays.app.forwarding import pass_text
 
@@ -222,7 +224,7 @@ async def _stream(
             from airelays.app.streaming import KeepingPump
 
             pump = KeepingPump(request, answer, reply, ping_s=ping_s, tap=tap)
-            pump.keep = desk.turns.keeper(translated)
+            pump.keep = desk.turns.keeper(translated.body["input"])
         else:
             pump = StreamPump(request, answer, reply, ping_s=ping_s, tap=tap)
         desk.streams_open += 1
@@ -252,7 +254,7 @@ async def _whole(
             await turn.commit(result, request.outcome.bytes_in)
         said = dumps(convert(result))
         if turn is None and keep:
-            desk.turns.keeper(translated)(result, len(said))
+            desk.turns.keeper(translated.body["input"])(result, len(said))
         await request.reply(200, said, _disclose(answer, translated, turn))
     finally:
         if turn is not None:

@@ -59,12 +59,14 @@ class Turns:
         self._locks[conversation][0].release()
         self._leave(conversation)
 
-    def keeper(self, translated: Translated) -> Callable[[dict[str, Any], int], None]:
-        """Return what remembers the answer of a request that uses no state, given it and its size in bytes."""
-        asked = translated.body.get("input")
+    def keeper(self, asked: Any) -> Callable[[dict[str, Any], int], None]:
+        """Return what remembers the answer to the input `asked` of a request that uses no state.
+
+        It is given the answer and its size in bytes.
+        """
 
         def keep(response: dict[str, Any], size: int) -> None:
-            items = asked if isinstance(asked, list) else []
+            items = asked if isinstance(asked, list) else input_items(asked, Notes())
             self.recent.keep(Answered(response, items, size + sum(map(_weight, items))))
 
         return keep
@@ -326,23 +328,6 @@ async def fill_files(store: Store, refs: Iterable[FileRef], max_bytes: int) -> N
         made = await asyncio.to_thread(fill, ref, data, row.filename, row.content_type)
         del ref.part["file_id"]
         ref.part.update(made)
-
-
-def names_own_file(body: dict[str, Any]) -> bool:
-    """Whether a request, as the client sent it, names a file by an id of ours: then no server may get it as it is."""
-    from airelays.state.quota import is_file_id
-
-    rest: list[Any] = [body.get("input"), body.get("messages")]
-    while rest:
-        value = rest.pop()
-        if isinstance(value, list):
-            rest += value
-        elif isinstance(value, dict):
-            found = value.get("file_id")
-            if isinstance(found, str) and is_file_id(found):
-                return True
-            rest += (v for v in value.values() if isinstance(v, dict | list))
-    return False
 
 
 def with_ids(items: Items, known: set[str]) -> list[Item]:

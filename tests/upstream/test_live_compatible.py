@@ -398,3 +398,36 @@ def test_a_chat_only_server_gets_what_a_responses_client_asks(tmp_path: Path) ->
     assert sent["max_tokens"] == 5
     assert "x-airelays-ignored-parameters" not in reply.headers
     assert "x-airelays-quirks" not in reply.headers
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("store", [None, True])
+def test_state_works_on_a_server_that_has_its_own_responses(
+    tmp_path: Path, stream: bool, store: bool | None
+) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "input": "one", "stream": stream}
+    asked |= {} if store is None else {"store": store, "metadata": {"a": "b"}}
+    with openai_server("/models", "/responses") as server, relaying(tmp_path, server.url) as relay:
+        reply = relay.send("POST", "/v1/responses", asked)
+        made = reply.events()[-1]["response"] if stream else reply.json()
+        kept = relay.get(f"/v1/responses/{made['id']}")
+        assert kept.status == 200 and kept.json()["output"] == made["output"]
+        if store:
+            assert kept.json()["metadata"] == made["metadata"] == {"a": "b"}
+        listed = relay.get(f"/v1/responses/{made['id']}/input_items").json()["data"]
+        assert listed[0]["content"][0]["text"] == "one"
+        more = {"model": "tiny", "input": "two", "previous_response_id": made["id"]}
+        assert relay.send("POST", "/v1/responses", more).status == 200
+        sent = server.last("/responses").json()
+    assert [item["role"] for item in sent["input"]] == ["user", "assistant", "user"]
+    assert "previous_response_id" not in sent
+
+
+def test_an_answer_that_the_relay_does_not_know_is_the_servers(tmp_path: Path) -> None:
+    with openai_server("/models", "/responses") as server, relaying(tmp_path, server.url) as relay:
+        server.answers["/responses/resp_far"] = (200, "application/json", b'{"id":"resp_far"}')
+        assert relay.get("/v1/responses/resp_far").json() == {"id": "resp_far"}
+        body = {"model": "tiny", "input": "x", "previous_response_id": "resp_far"}
+        assert relay.send("POST", "/v1/responses", body).status == 200
+        assert server.last("/responses").json()["previous_response_id"] == "resp_far"
+        assert relay.get("/v1/responses/resp_none").status == 404
