@@ -169,12 +169,35 @@ _MADE = ("output_tokens", "completion_tokens", "eval_count", "candidatesTokenCou
 _TOTAL = ("total_tokens", "totalTokenCount")
 # DeepSeek, Moonshot, Anthropic through gateways.
 _READ = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+_RESPONSES = {  # all that the Responses API itself sends
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "input_tokens_details",
+    "output_tokens_details",
+}
 
 
 def read_usage(value: Any) -> Usage | None:
     """Return the usage of an answer in any spelling; None, never zeros, when it cannot be read."""
     if not isinstance(value, dict):
         return None
+    spent, made = _count(value.get("input_tokens")), _count(value.get("output_tokens"))
+    read, written = value.get("input_tokens_details"), value.get("output_tokens_details")
+    if spent is None or made is None or not value.keys() <= _RESPONSES:
+        return _any_usage(value)
+    total = _count(value.get("total_tokens"))  # the Responses API, as nearly every answer has it
+    return Usage(
+        input_tokens=spent,
+        output_tokens=made,
+        total_tokens=spent + made if total is None else total,
+        cached_tokens=_detail(read, "cached_tokens"),
+        cache_write_tokens=_detail(read, "cache_write_tokens"),
+        reasoning_tokens=_detail(written, "reasoning_tokens"),
+    )
+
+
+def _any_usage(value: dict[str, Any]) -> Usage | None:
     spent, made, total = (_first(value, names) for names in (_SPENT, _MADE, _TOTAL))
     if total is not None and spent is None and made is not None and total >= made:
         spent = total - made

@@ -89,6 +89,8 @@ def _read_table(text: str) -> tuple[dict[str, dict[str, str]], dict[str, int]]:
 
 COLUMNS, _ORDER = _read_table(_TABLE)
 _LAST = len(_ORDER)
+# Nothing is to be done any more about these.
+_READ = frozenset({"read", "own", "never", "chat"})
 _WHY = {
     "chat": "belongs to /v1/chat/completions; use its counterpart of the Responses API",
     "must": "the upstream cannot honor; leave it out",
@@ -143,21 +145,26 @@ def fit(
 
     `own` are further names that the relay deals with itself. What is left out is named first in `notes.ignored`.
     """
-    column, left = COLUMNS[api], []
+    column, left, has = COLUMNS[api], [], takes.has
     for name, value in body.items():
         what = column.get(name, "pass")
-        if what in ("pass", "help", "must") and name not in own:
-            if name not in made and takes.has(name):
-                made[name] = value
-            elif what == "pass":
+        if what in _READ or name in own:
+            continue
+        if what == "name":
+            if asks(value):
                 left.append(name)
-        elif what == "name" and name not in own and asks(value):
+        elif name not in made and has(name):
+            made[name] = value
+        elif what == "pass":
             left.append(name)
-    for name in [name for name in made if name not in _ALWAYS and not takes.has(name)]:
-        del made[name]
-        left.append(name)
-    left.sort(key=lambda name: (_ORDER.get(name, _LAST), name))
-    notes.ignored[:0] = dict.fromkeys(left)
+    taken = takes.parameters
+    if taken is not None and (takes.refused or not made.keys() <= taken):
+        for name in [name for name in made if name not in _ALWAYS and not has(name)]:
+            del made[name]
+            left.append(name)
+    if left:
+        left.sort(key=lambda name: (_ORDER.get(name, _LAST), name))
+        notes.ignored[:0] = dict.fromkeys(left)
 
 
 # Without these there is no request.
