@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from airelays.dialects.chat.request import to_chat
 from airelays.dialects.chat.stream import ChatStream
 from airelays.dialects.chat_server.events import ChatEvents
+from airelays.dialects.chat_server.messages import unseal
+from airelays.dialects.chat_server.tools import Named
 from airelays.dialects.stream.collect import Collector
 from airelays.dialects.translated import ReplyOptions
 
@@ -96,7 +98,8 @@ def test_a_custom_tool_comes_back_as_one() -> None:
     call = {"index": 0, "id": "c", "function": {"name": "patch", "arguments": '{"input": "*** x"}'}}
     chunk = {"choices": [{"delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]}
     raw = b"data: " + json.dumps(chunk).encode() + b"\n\ndata: [DONE]\n\n"
-    item = events_of(through(raw, custom=frozenset({"patch"})))[-1]["response"]["output"][0]
+    tools = {"patch": Named("patch", custom=True)}
+    item = events_of(through(raw, tools=tools))[-1]["response"]["output"][0]
     assert (item["type"], item["input"]) == ("custom_tool_call", "*** x")
 
 
@@ -211,8 +214,8 @@ def test_a_name_that_comes_later_is_the_name() -> None:
         return delta(tool_calls=[{"index": 0, **more, "function": function}])
 
     raw = sse(call(name="", arguments="{"), call(name="add"), call(arguments="}"), delta("stop"))
-    for custom in (frozenset[str](), frozenset(("add",))):
-        (item,) = final(raw, custom=custom)["output"]
+    for custom in (False, True):
+        (item,) = final(raw, tools={"add": Named("add", custom=custom)})["output"]
         text = item.get("arguments", item.get("input"))
         assert (item["call_id"], item["name"], text) == ("c1", "add", "{}")
     added = [e for e in events_of(through(raw)) if e["type"] == "response.output_item.added"]
@@ -345,3 +348,28 @@ def test_log_probabilities_come_with_their_text() -> None:
     assert b'"logprobs":{"content":[{"token":"Hi"' in out
     whole = to_chat(collected(through(raw)).result(), OPTIONS)
     assert whole["choices"][0]["logprobs"] == {"content": [token], "refusal": None}
+
+
+def test_a_call_of_a_namespace_comes_back_with_both_names() -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "mcp__calc__add", "arguments": "{}"}}
+    tools = {"mcp__calc__add": Named("add", "mcp__calc__")}
+    raw = sse(delta(tool_calls=[call]), delta("tool_calls"))
+    (item,) = final(raw, tools=tools)["output"]
+    assert (item["type"], item["name"], item["namespace"]) == (
+        "function_call",
+        "add",
+        "mcp__calc__",
+    )
+
+
+def test_reasoning_content_can_be_carried_by_the_client_and_by_the_relay() -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    raw = sse(
+        delta(reasoning_content="I see \u00e9."), delta(tool_calls=[call]), delta("tool_calls")
+    )
+    events = ChatEvents(model="m", ids="x", now_s=1.0)
+    thought, _ = events_of(events.feed(raw))[-1]["response"]["output"]
+    assert unseal(thought["encrypted_content"]) == "I see \u00e9."
+    assert events.thoughts == {"c": "I see \u00e9."}
+    other = sse(delta(reasoning="hm"), delta(tool_calls=[call]), delta("tool_calls"))
+    assert "encrypted_content" not in final(other)["output"][0]

@@ -343,3 +343,54 @@ def test_citations_of_a_responses_server_reach_a_chat_client(tmp_path: Path, str
         else:
             found = reply.json()["choices"][0]["message"]["annotations"]
         assert found == [{"type": "url_citation", "url_citation": cited}]
+
+
+def chunks_of(*deltas: dict[str, Any], finish: str = "tool_calls") -> bytes:
+    choices = [{"index": 0, "delta": delta} for delta in deltas]
+    last = {"index": 0, "delta": {}, "finish_reason": finish}
+    lines = [b"data: " + as_json({"choices": [one]}) + b"\n\n" for one in (*choices, last)]
+    return b"".join(lines) + b"data: [DONE]\n\n"
+
+
+CALC = {"type": "function", "name": "add", "parameters": {"type": "object", "properties": {}}}
+
+
+def test_a_tool_of_a_namespace_makes_the_round_trip(tmp_path: Path) -> None:
+    with openai_server(*CHAT_ONLY) as server, relaying(tmp_path, server.url) as relay:
+        function = {"name": "mcp__calc__add", "arguments": "{}"}
+        raw = chunks_of({"tool_calls": [{"index": 0, "id": "c1", "function": function}]})
+        answer(server, "/chat/completions", raw, kind=SSE)
+        tools = [{"type": "namespace", "name": "mcp__calc__", "tools": [CALC]}]
+        body = {"model": "tiny", "stream": True, "tools": tools, "input": "x"}
+        (item,) = relay.send("POST", "/v1/responses", body).events()[-1]["response"]["output"]
+        assert (item["name"], item["namespace"]) == ("add", "mcp__calc__")
+        output = {"type": "function_call_output", "call_id": "c1", "output": "3"}
+        relay.send("POST", "/v1/responses", {**body, "input": [item, output]})
+        sent = server.last("/chat/completions").json()
+        assert sent["tools"][0]["function"]["name"] == "mcp__calc__add"
+        assert sent["messages"][0]["tool_calls"][0]["function"]["name"] == "mcp__calc__add"
+
+
+@pytest.mark.parametrize("carried", [True, False])
+def test_reasoning_goes_back_to_the_server_it_came_from(tmp_path: Path, carried: bool) -> None:
+    with openai_server(*CHAT_ONLY) as server, relaying(tmp_path, server.url) as relay:
+        piece = {"index": 0, "id": "c1", "function": {"name": "add", "arguments": "{}"}}
+        raw = chunks_of({"reasoning_content": "I should add."}, {"tool_calls": [piece]})
+        answer(server, "/chat/completions", raw, kind=SSE)
+        body = {"model": "tiny", "stream": True, "tools": [CALC]}
+        first = relay.send("POST", "/v1/responses", {**body, "input": "x"})
+        items = first.events()[-1]["response"]["output"]
+        output = {"type": "function_call_output", "call_id": "c1", "output": "3"}
+        replayed = items if carried else items[1:]
+        relay.send("POST", "/v1/responses", {**body, "input": [*replayed, output]})
+        messages = server.last("/chat/completions").json()["messages"]
+        assert messages[0]["reasoning_content"] == "I should add."
+
+
+def test_a_server_that_misses_the_reasoning_is_explained(tmp_path: Path) -> None:
+    said_there = "The `reasoning_content` in the thinking mode must be passed back to the API."
+    with openai_server(*CHAT_ONLY) as server, relaying(tmp_path, server.url) as relay:
+        answer(server, "/chat/completions", {"error": {"message": said_there}}, 400)
+        reply = ask(relay, "/responses")
+        assert reply.status == 400 and reply.error["message"].startswith(said_there)
+        assert "begin a new conversation" in reply.error["message"]

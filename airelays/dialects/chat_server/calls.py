@@ -9,18 +9,31 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from airelays.dialects.chat_server.tools import Named
+
 MAX_LOOKS = 16
 
 
 class Call:
     """One tool call while it is being made. `index` is that of its output item, -1 until it is announced."""
 
-    __slots__ = ("_looks", "_patience", "call_id", "index", "item_id", "kind", "name", "pieces")
+    __slots__ = (
+        "_looks",
+        "_patience",
+        "call_id",
+        "index",
+        "item_id",
+        "kind",
+        "name",
+        "pieces",
+        "tool",
+    )
 
     def __init__(self) -> None:
         self._looks = 0
         self._patience = 0
         self.kind = "call"
+        self.tool: Named | None = None
         self.index = -1
         self.item_id = ""
         self.call_id = ""

@@ -9,6 +9,7 @@ stays without an end.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from airelays.dialects.chat_server.calls import Call, Calls
@@ -18,7 +19,8 @@ from airelays.dialects.chat_server.content import (
     logprobs_of,
     pieces_of,
 )
-from airelays.dialects.chat_server.request import CUSTOM_INPUT
+from airelays.dialects.chat_server.messages import seal
+from airelays.dialects.chat_server.tools import CUSTOM_INPUT, Named
 from airelays.dialects.reply import chunk_usage, read_usage
 from airelays.dialects.stream.events import encode
 from airelays.dialects.stream.failure import too_deep
@@ -55,8 +57,8 @@ class _Item:
 class ChatEvents:
     """Feed it the bytes of a chat stream; it gives the bytes of a Responses stream.
 
-    `custom` names the functions that stand for custom tools. `ids` make the item ids: one string, unique
-    for this answer.
+    `tools` are the client's tools by the name of the function that stands for each. `ids` make the item ids: one
+    string, unique for this answer.
     """
 
     def __init__(
@@ -65,14 +67,16 @@ class ChatEvents:
         model: str,
         ids: str,
         now_s: float,
-        custom: frozenset[str] = frozenset(),
+        tools: Mapping[str, Named] | None = None,
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         self._parser = Parser(max_event_bytes)
         self._model = model
         self._ids = ids
         self._created_s = int(now_s)
-        self._custom = custom
+        self._tools = tools or {}
+        # What came as `reasoning_content` goes back with its calls: the server may ask for it.
+        self._returns = False
         self._sequence = 0
         self._out: list[bytes] = []
         self._count = 0
@@ -82,6 +86,9 @@ class ChatEvents:
         self._finish = ""
         self._usage: Usage | None = None
         self._sources: dict[str, Any] = {}
+        self._thoughts: list[str] = []
+        # The reasoning that led to each call of a finished answer, by its id.
+        self.thoughts: dict[str, str] = {}
         self._ends_line = True
         self._begun = False
         self._ended = False
@@ -171,6 +178,8 @@ class ChatEvents:
             self._finish = found or self._finish
 
     def _delta(self, delta: dict[str, Any], logprobs: list[dict[str, Any]]) -> None:
+        if not self._returns and delta.get("reasoning_content"):
+            self._returns = True
         for kind, text in pieces_of(delta):
             self._text(kind, text, logprobs)
         if delta.get("annotations"):
@@ -274,7 +283,8 @@ class ChatEvents:
 
     def _announce(self, call: Call) -> None:
         self._finish_item()
-        call.kind = "custom" if call.name in self._custom else "call"
+        call.tool = self._tools.get(call.name)
+        call.kind = "custom" if call.tool is not None and call.tool.custom else "call"
         call.index = self._count
         self._count += 1
         prefix = "ctc" if call.kind == "custom" else "fc"
@@ -296,6 +306,9 @@ class ChatEvents:
             self._emit("response.reasoning_summary_text.done", **where, summary_index=0, text=text)
             self._emit("response.reasoning_summary_part.done", **where, summary_index=0, part=part)
             whole: dict[str, Any] = {**_begun(item), "summary": [part]}
+            if self._returns:
+                whole["encrypted_content"] = seal(text)
+                self._thoughts.append(text)
         else:
             where["content_index"] = 0
             field = "refusal" if item.kind == "refusal" else "text"
@@ -317,6 +330,8 @@ class ChatEvents:
             arguments = whole["arguments"]
             self._emit("response.function_call_arguments.done", **where, arguments=arguments)
         self._whole(call.index, whole)
+        if self._thoughts:
+            self.thoughts[call.call_id] = "".join(self._thoughts)
 
     def _whole(self, index: int, item: dict[str, Any]) -> None:
         self._done_items.append((index, item))
@@ -392,7 +407,10 @@ def _part(item: _Item) -> dict[str, Any]:
 
 def _call_shape(call: Call, done: bool) -> dict[str, Any]:
     status = "completed" if done else "in_progress"
-    shape = {"id": call.item_id, "status": status, "call_id": call.call_id, "name": call.name}
+    tool = call.tool or Named(call.name)
+    shape = {"id": call.item_id, "status": status, "call_id": call.call_id, "name": tool.name}
+    if tool.namespace:
+        shape["namespace"] = tool.namespace
     if call.kind == "custom":
         text = _custom_input(call.text) if done else ""
         return {**shape, "type": "custom_tool_call", "input": text}

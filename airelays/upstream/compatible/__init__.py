@@ -29,7 +29,8 @@ from airelays.settings.values import Settings, UpstreamSettings
 from airelays.upstream.base import APIS, Check, NetworkAnswer, PassedAnswer, Place, Upstream
 from airelays.upstream.compatible.base_url import BetterBase, doubt
 from airelays.upstream.compatible.lacking import Lacking, scope_of
-from airelays.upstream.compatible.refusal import Refused, passed_fields
+from airelays.upstream.compatible.recall import Recall
+from airelays.upstream.compatible.refusal import Refused, explained, passed_fields
 from airelays.upstream.compatible.whole import (
     OFF_LOOP_BYTES,
     claims_json,
@@ -57,12 +58,13 @@ def make(
 class ChatAnswer(NetworkAnswer):
     """The answer of a server that speaks chat only, as Responses events."""
 
-    __slots__ = ("_answered", "_events")
+    __slots__ = ("_answered", "_events", "_recall")
 
     def __init__(
-        self, answered: PassedAnswer, events: ChatEvents, ignored: tuple[str, ...]
+        self, answered: PassedAnswer, events: ChatEvents, ignored: tuple[str, ...], recall: Recall
     ) -> None:
         super().__init__(answered.response, answered.fields, ignored)
+        self._recall = recall
         self._answered = answered
         self._events = events
 
@@ -72,11 +74,15 @@ class ChatAnswer(NetworkAnswer):
 
         def translate(data: bytes) -> None:
             out = events.feed(data)
+            if events.thoughts:
+                self._recall.keep(events.thoughts, time.monotonic())
+                events.thoughts = {}
             if out:
                 feed(out)
 
         await self._answered.pump(translate)
         out = events.end()
+        self._recall.keep(events.thoughts, time.monotonic())
         if out:
             feed(out)
 
@@ -103,6 +109,7 @@ class Compatible(Upstream):
         self._base = settings.base_url.rstrip("/")
         self.client = Client.for_settings([self._base], settings) if client is None else client
         self.lacking = Lacking()
+        self._recall = Recall()
         self._better = BetterBase(self._base, self._ask_at)
         self._models: list[dict[str, Any]] | None = None
         self._models_until_s = 0.0
@@ -130,15 +137,16 @@ class Compatible(Upstream):
         return await self._respond_by_chat(body, model, call)
 
     async def _respond_by_chat(self, body: dict[str, Any], model: str, call: Call) -> NetworkAnswer:
-        chat = chat_request(body)
+        now_s = time.monotonic()
+        chat = chat_request(body, lambda call_id: self._recall.of(call_id, now_s))
         answered = await self.ask("chat", await encode(chat.body), stream=True)
         if not isinstance(answered, PassedAnswer):
             if self.learn("chat", model, answered):
                 raise await self._unserved(model)
-            raise answered.fault(self.name)
+            raise explained(answered.fault(self.name))
         ids = call.request_id.removeprefix("req_")
-        events = ChatEvents(model=model, ids=ids, now_s=time.time(), custom=chat.custom)
-        return ChatAnswer(answered, events, chat.ignored)
+        events = ChatEvents(model=model, ids=ids, now_s=time.time(), tools=chat.tools)
+        return ChatAnswer(answered, events, chat.ignored, self._recall)
 
     async def ask(self, api: str, body: bytes, *, stream: bool) -> PassedAnswer | Refused:
         """Send a request to one of the text APIs; return its 200, unread if that is a stream, or the refusal.

@@ -131,6 +131,16 @@ class Refused:
         )
 
 
+def explained(fault: UpstreamFault) -> UpstreamFault:
+    """Return `fault`; one that asks for the reasoning of a tool call also says why it was not sent."""
+    if fault.status == 400 and "reasoning_content" in fault.message:
+        fault.message += (
+            " (the relay sends it back if the client replays the reasoning items, or within an hour of the call; "
+            "begin a new conversation)"
+        )
+    return fault
+
+
 def _plain(kind: bytes | None, body: bytes, redactor: Redactor) -> str:
     """Return the words of an error body that is not JSON: a text's first line, or the title of a page."""
     word = (kind or b"").partition(b";")[0].strip().lower()
