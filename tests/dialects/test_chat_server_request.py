@@ -104,6 +104,20 @@ def test_what_chat_has_no_word_for_is_left_out_and_named() -> None:
     assert set(made.ignored) == {"input.web_search_call", "input.input_file", "truncation"}
 
 
+def test_verbosity_and_logprobs_are_asked_for() -> None:
+    asked = {
+        "model": "m",
+        "input": "x",
+        "text": {"verbosity": "low"},
+        "include": ["message.output_text.logprobs"],
+        "top_logprobs": 2,
+    }
+    made = chat_request(asked)
+    wanted = {"verbosity": "low", "logprobs": True, "top_logprobs": 2}
+    assert {name: made.body.get(name) for name in wanted} == wanted
+    assert made.ignored == ()
+
+
 def test_sampling_settings_are_kept() -> None:
     made = chat_request({"model": "m", "input": "x", "temperature": 0.2, "top_p": 0.5, "seed": 1})
     assert (made.body["temperature"], made.body["top_p"], made.body["seed"]) == (0.2, 0.5, 1)

@@ -29,6 +29,7 @@ class OpenAIServer:
     """`apis` are the paths below /v1 that exist. `answers` replaces an answer: path -> (status, type, body).
 
     `fields` go out with every answer.
+    `refuses` are members of a chat body with the text that refuses each, with a 400.
     `strict` refuses paths that are not below /v1. `chunk_bytes` sends those of `answers` in chunks, without a length.
     """
 
@@ -37,6 +38,7 @@ class OpenAIServer:
     seen: list[Seen] = field(default_factory=list)
     answers: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
     fields: list[tuple[str, str]] = field(default_factory=list)
+    refuses: dict[str, str] = field(default_factory=dict)
     chunk_bytes: int = 0
     cut_after: int | None = None
     strict: bool = False
@@ -113,6 +115,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, "application/json", json.dumps({"bytes": len(body)}).encode())
 
     def _chat(self, body: dict[str, Any]) -> None:
+        for name in set(self.server_state.refuses) & set(body):
+            error = {"message": self.server_state.refuses[name]}
+            self._send(400, "application/json", json.dumps({"error": error}).encode())
+            return
         text = f"chat {body['model']}: {body['messages'][-1]['content']}"
         if not body.get("stream"):
             message = {"role": "assistant", "content": text}

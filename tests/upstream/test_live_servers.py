@@ -394,3 +394,43 @@ def test_a_server_that_misses_the_reasoning_is_explained(tmp_path: Path) -> None
         reply = ask(relay, "/responses")
         assert reply.status == 400 and reply.error["message"].startswith(said_there)
         assert "begin a new conversation" in reply.error["message"]
+
+
+REFUSES = {
+    "verbosity": "Unrecognized request argument supplied: verbosity",
+    "reasoning_effort": "1 validation error: reasoning_effort: Input should be 'low', 'medium' or 'high'",
+    "stream_options": "Extra inputs are not permitted, field: 'stream_options'",
+}
+
+
+def test_what_a_chat_server_refuses_is_left_out_and_remembered(tmp_path: Path) -> None:
+    with openai_server(*CHAT_ONLY) as server, relaying(tmp_path, server.url) as relay:
+        body = {
+            "model": "tiny",
+            "input": "x",
+            "text": {"verbosity": "low"},
+            "reasoning": {"effort": "xhigh"},
+        }
+        assert relay.send("POST", "/v1/responses", body).status == 200
+        sent = server.last("/chat/completions").json()
+        assert (sent["verbosity"], sent["reasoning_effort"]) == ("low", "xhigh")
+        server.refuses = REFUSES
+        for tries in (4, 1):
+            server.seen.clear()
+            reply = relay.send("POST", "/v1/responses", body)
+            assert reply.status == 200 and not set(REFUSES) & set(
+                server.last("/chat/completions").json()
+            )
+            asked = [one for one in server.seen if one.path == "/chat/completions"]
+            assert len(asked) == tries, "each is left out once, and from then on at once"
+            ignored = reply.headers["x-airelays-ignored-parameters"].replace(" ", "").split(",")
+            assert ignored == ["text.verbosity", "reasoning.effort", "stream_options"]
+
+
+def test_another_refusal_is_not_sent_again(tmp_path: Path) -> None:
+    with openai_server(*CHAT_ONLY) as server, relaying(tmp_path, server.url) as relay:
+        server.refuses = {"messages": "Input should have more effort"}
+        ask(relay, "/responses")
+        server.seen.clear()
+        assert ask(relay, "/responses").status == 400
+        assert len([one for one in server.seen if one.path == "/chat/completions"]) == 1

@@ -56,10 +56,14 @@ def chat_request(body: dict[str, Any], recall: Callable[[str], str] = _nothing) 
 def _settings(body: dict[str, Any], made: dict[str, Any]) -> None:
     if "max_output_tokens" in body:
         made["max_tokens"] = body["max_output_tokens"]
+    if "message.output_text.logprobs" in (body.get("include") or ()):
+        made["logprobs"] = True
     reasoning = body.get("reasoning")
     if isinstance(reasoning, dict) and reasoning.get("effort"):
         made["reasoning_effort"] = reasoning["effort"]
     text = body.get("text")
+    if isinstance(text, dict) and text.get("verbosity"):
+        made["verbosity"] = text["verbosity"]
     form = text.get("format") if isinstance(text, dict) else None
     if isinstance(form, dict) and form.get("type") == "json_schema":
         schema = {k: form[k] for k in ("name", "description", "schema", "strict") if k in form}

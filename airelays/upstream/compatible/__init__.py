@@ -28,7 +28,9 @@ from airelays.net.response import Response
 from airelays.settings.values import Settings, UpstreamSettings
 from airelays.upstream.base import APIS, Check, NetworkAnswer, PassedAnswer, Place, Upstream
 from airelays.upstream.compatible.base_url import BetterBase, doubt
+from airelays.upstream.compatible.chat_answer import ChatAnswer
 from airelays.upstream.compatible.lacking import Lacking, scope_of
+from airelays.upstream.compatible.optional import OptionalParameters
 from airelays.upstream.compatible.recall import Recall
 from airelays.upstream.compatible.refusal import Refused, explained, passed_fields
 from airelays.upstream.compatible.whole import (
@@ -55,41 +57,6 @@ def make(
     return Compatible(own, models_ttl_s=settings.models_cache_ttl_seconds, redactor=redactor)
 
 
-class ChatAnswer(NetworkAnswer):
-    """The answer of a server that speaks chat only, as Responses events."""
-
-    __slots__ = ("_answered", "_events", "_recall")
-
-    def __init__(
-        self, answered: PassedAnswer, events: ChatEvents, ignored: tuple[str, ...], recall: Recall
-    ) -> None:
-        super().__init__(answered.response, answered.fields, ignored)
-        self._recall = recall
-        self._answered = answered
-        self._events = events
-
-    async def pump(self, feed: Callable[[bytes], None]) -> None:
-        """Hand each read to `feed`, translated."""
-        events = self._events
-
-        def translate(data: bytes) -> None:
-            out = events.feed(data)
-            if events.thoughts:
-                self._recall.keep(events.thoughts, time.monotonic())
-                events.thoughts = {}
-            if out:
-                feed(out)
-
-        await self._answered.pump(translate)
-        out = events.end()
-        self._recall.keep(events.thoughts, time.monotonic())
-        if out:
-            feed(out)
-
-    def offer_raw(self, take: Callable[[bytes], bool]) -> None:
-        """Chat chunks are not what `take` knows."""
-
-
 class Compatible(Upstream):
     """One configured server. `env` is where `api_key_env` is looked up."""
 
@@ -110,6 +77,7 @@ class Compatible(Upstream):
         self.client = Client.for_settings([self._base], settings) if client is None else client
         self.lacking = Lacking()
         self._recall = Recall()
+        self._optional = OptionalParameters()
         self._better = BetterBase(self._base, self._ask_at)
         self._models: list[dict[str, Any]] | None = None
         self._models_until_s = 0.0
@@ -139,14 +107,18 @@ class Compatible(Upstream):
     async def _respond_by_chat(self, body: dict[str, Any], model: str, call: Call) -> NetworkAnswer:
         now_s = time.monotonic()
         chat = chat_request(body, lambda call_id: self._recall.of(call_id, now_s))
-        answered = await self.ask("chat", await encode(chat.body), stream=True)
+        sent, left_out = self._optional.strip(chat.body, now_s)
+        answered = await self.ask("chat", await encode(sent), stream=True)
+        while isinstance(answered, Refused) and self._optional.learn(sent, answered, now_s):
+            sent, left_out = self._optional.strip(chat.body, now_s)
+            answered = await self.ask("chat", await encode(sent), stream=True)
         if not isinstance(answered, PassedAnswer):
             if self.learn("chat", model, answered):
                 raise await self._unserved(model)
             raise explained(answered.fault(self.name))
         ids = call.request_id.removeprefix("req_")
         events = ChatEvents(model=model, ids=ids, now_s=time.time(), tools=chat.tools)
-        return ChatAnswer(answered, events, chat.ignored, self._recall)
+        return ChatAnswer(answered, events, (*chat.ignored, *left_out), self._recall)
 
     async def ask(self, api: str, body: bytes, *, stream: bool) -> PassedAnswer | Refused:
         """Send a request to one of the text APIs; return its 200, unread if that is a stream, or the refusal.
