@@ -73,6 +73,21 @@ def test_an_error_chunk_is_the_end() -> None:
     assert reply.failure is not None and reply.failure.message == "broken"
 
 
+@pytest.mark.parametrize("step", [11, 10_000])
+@pytest.mark.parametrize("spaces", [(",", ":"), (", ", ": ")])
+def test_an_error_beside_empty_choices_keeps_its_words(spaces: tuple[str, str], step: int) -> None:
+    said = {"status_code": 1008, "status_msg": "insufficient balance"}
+    text = {"choices": [{"index": 0, "delta": {"content": "a"}}]}
+    chunks = (text, text, {"choices": None, "base_resp": said})
+    raw = b"".join(
+        b"data: " + json.dumps(one, separators=spaces).encode() + b"\n\n" for one in chunks
+    )
+    for stream in (raw, raw + b"data: [DONE]\n\n"):
+        out, reply = through(stream, step)
+        assert reply.failure is not None and "insufficient balance" in reply.failure.message
+        assert b"[DONE]" not in out and out.count(b'"delta"') == 2
+
+
 def test_an_error_as_the_first_chunk_can_still_be_a_status() -> None:
     out, reply = through(frame(error={"message": "m", "code": "rate_limit_exceeded"}), 5)
     assert (out, reply.committed) == (b"", False)

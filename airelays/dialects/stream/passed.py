@@ -26,6 +26,7 @@ from airelays.protocol.sse import MAX_EVENT_BYTES
 # Without the first quote, which would be looked for at every name in the frames.
 _FINISHED = re.compile(rb'finish_reason"\s*:\s*"[^"]')
 _DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
+_SPACED = b'"choices": ['
 _USED = re.compile(rb'"usage"\s*:\s*\{')
 
 
@@ -34,8 +35,8 @@ class PassedChunks:
     names an error or the usage."""
 
     raw = None
-    # What each frame but the last has; one without it may be an error.
-    mark = b'"choices"'
+    # What each frame but the last has, as this server spaces it; one without it may be an error.
+    mark = b'"choices":['
 
     def __init__(
         self, *, model: str, choices: int = 1, max_event_bytes: int = MAX_EVENT_BYTES
@@ -107,6 +108,9 @@ class PassedChunks:
         count = 1 if single else frames.count(b"data:")
         usual = find(b"\r") < 0 if single else is_usual(frames)
         known = find(self.mark) >= 0 if single else frames.count(self.mark) >= count
+        if not known and find(_SPACED) >= 0:
+            self.mark = _SPACED
+            known = frames.count(_SPACED) >= count
         if (
             not (usual and known)
             or find(b'"error"') >= 0

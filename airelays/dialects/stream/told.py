@@ -28,6 +28,7 @@ _FAILURES = ("error", "response.failed")
 _FAILED = frozenset((b"error", b"response.failed"))
 _FIELDS = (b"data", b"event", b"id", b"retry")
 _LINE = re.compile(rb"\r\n|\n|\r")
+_CHOICES = re.compile(rb'"choices"\s*:\s*\[')
 _STARTS = (b"data: {", b"data:{")
 MAX_DEPTH = 32
 
@@ -195,8 +196,10 @@ def _value(data: bytes | None, frame: bytes, name: bytes) -> Any:
     if data is None:
         return None
     named = b'"error"' in frame or b'"usage"' in frame or name in _FAILED
-    # An error without that word in it has no choices, and is short.
-    if not named and (b'"choices"' in frame or data[:1] != b"{" or len(data) > MAX_ERROR_BYTES):
+    # An error without that word in it has no list of choices, and is short.
+    if not named and (
+        _CHOICES.search(frame) is not None or data[:1] != b"{" or len(data) > MAX_ERROR_BYTES
+    ):
         return None
     try:
         return json.loads(data)
