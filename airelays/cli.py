@@ -64,6 +64,7 @@ def _run(words: list[str]) -> int:
     console = Console(env=os.environ)
     try:
         command, args = _parse(words, console)
+        _know_start(args)
         if args.has("--version"):
             console.line(f"airelays {__version__}")
             return 0
@@ -79,6 +80,18 @@ def _run(words: list[str]) -> int:
         console.out.flush()
         console.note(str(error))
         return 2 if isinstance(error, FlagError) else 1
+
+
+def _know_start(args: Arguments) -> None:
+    """Have hints name the program as it was started, with the flags that say which relay is meant."""
+    import os
+
+    from airelays.hints import know_start, quoted
+    from airelays.terminal.start import started_as
+
+    named = [f for f in ("--config", "--data-dir") if f in args.flags]
+    flags = " ".join(f"{name} {quoted(args.flags[name])}" for name in named)
+    know_start(started_as(sys.argv, sys.orig_argv, os.environ.get("PATH", "")), flags)
 
 
 def _parse(words: list[str], console: Console) -> tuple[Command | None, Arguments]:

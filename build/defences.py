@@ -36,6 +36,7 @@ sys.path.insert(0, str(ROOT / "build" / "defences"))
 from bodies import BODIES  # noqa: E402 - the tables' folder is on the path only now
 from caller import CALLER  # noqa: E402
 from change import Stale  # noqa: E402
+from commands import COMMANDS  # noqa: E402
 from connections import CONNECTIONS  # noqa: E402
 from echoes import ECHOES  # noqa: E402
 from entry import Defence  # noqa: E402
@@ -51,6 +52,7 @@ DEFENCES: tuple[Defence, ...] = (
     *WIRE,
     *CONNECTIONS,
     *CALLER,
+    *COMMANDS,
     *LIMITS,
     *BODIES,
     *JOURNAL,

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from airelays.hints import quoted
+
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "test-relay-token-0123456789-abcdefghij"
 DEADLINE_S = 20.0
@@ -38,6 +40,15 @@ def program(form: str = "") -> list[str]:
     if form in ("frozen", "executable"):
         return [str(BUILT["frozen"])]
     return [sys.executable, "-m", "airelays"]
+
+
+def plain(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """Return `done` with every hint naming the program `airelays`, not as the tests have started it."""
+    started = {f"{sys.executable} -m airelays", " ".join(map(quoted, program()))}
+    for words in started:
+        done.stdout = (done.stdout or "").replace(words, "airelays")
+        done.stderr = (done.stderr or "").replace(words, "airelays")
+    return done
 
 
 @dataclass

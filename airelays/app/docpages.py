@@ -64,17 +64,20 @@ async def doc(desk: Desk, request: Request, route: Route, values: dict[str, str]
     await request.reply(200, _page(page_title(name), body), PAGE_FIELDS, _HTML)
 
 
-def closed_page(origin: str) -> bytes:
-    """Return what a browser is shown that opens the documentation without the token: how to read it."""
+def closed_page(origin: str, reveal: str, docs: str) -> bytes:
+    """Return what a browser is shown that opens the documentation without the token: how to read it.
+
+    `reveal` is the command that prints the token, `docs` the one that shows the pages.
+    """
     return _page(
         "Documentation",
         f"""<h1>Documentation</h1>
 <p>These pages need the relay token, and a browser does not send it.</p>
 <p>Read them in a terminal on the machine that runs the relay:</p>
-<pre><code>airelays docs
-airelays docs TOPIC</code></pre>
+<pre><code>{escape(docs)}
+{escape(docs)} TOPIC</code></pre>
 <p>Or fetch them with the token:</p>
-<pre><code>curl -H "Authorization: Bearer $(airelays token show)" {escape(origin)}/docs</code></pre>""",
+<pre><code>curl -H "Authorization: Bearer $({escape(reveal)})" {escape(origin)}/docs</code></pre>""",
     )
 
 

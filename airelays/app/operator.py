@@ -13,6 +13,7 @@ from airelays.app.routes import ROUTES
 from airelays.credentials.token import fingerprint
 from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.network import limiter_key
+from airelays.hints import hint
 from airelays.journal.metrics import CONTENT_TYPE, Sample, render, single
 from airelays.journal.retention import Policy, changed, log_facts, policy_to_change, save_policy
 from airelays.journal.writer import Journal
@@ -29,7 +30,8 @@ async def page(desk: OperatorDesk, request: Request, route: Route, values: dict[
     needs_token = desk.settings.require_bearer_auth
     body = render_page(
         desk.base_url,
-        desk.upstreams.default_model(),
+        desk.upstreams.default_model() or "MODEL",
+        desk.gate.reveal,
         needs_token=needs_token,
         wide=not is_loopback(desk.settings.host),
     )
@@ -52,11 +54,13 @@ async def relay_status(
     if "activity_only=true" in query:
         body: dict[str, Any] = {"requests_total": desk.requests_total}
     else:
-        body = await _status(desk, request)
+        body = await status_facts(desk)
+        body["security"]["client"] = _client(desk, request)
     await request.reply(200, json.dumps(body).encode() + b"\n")
 
 
-async def _status(desk: OperatorDesk, request: Request) -> dict[str, Any]:
+async def status_facts(desk: OperatorDesk) -> dict[str, Any]:
+    """Return everything that is said of a running relay, here and on the control listener."""
     settings = desk.settings
     upstreams = await desk.upstreams.status()
     token = desk.token.current()
@@ -77,7 +81,7 @@ async def _status(desk: OperatorDesk, request: Request) -> dict[str, Any]:
         "upstreams": upstreams,
         "relay": _summary(desk, token),
         "storage": await desk.store.facts(),
-        "security": _security(desk, request, token),
+        "security": _security(desk, token),
         "journal": _journal(desk),
         "supported_routes": sorted({r.path.replace("...", "") for r in ROUTES}),
     }
@@ -90,6 +94,7 @@ def _summary(desk: OperatorDesk, token: bytes | None) -> dict[str, Any]:
         "host": settings.host,
         "port": desk.port,
         "client_base_url": desk.base_url,
+        "default_model": desk.upstreams.default_model() or None,
         "auth_storage_mode": settings.auth_storage,
         "data_dir": settings.data_dir,
         "logs_dir": settings.logs_dir,
@@ -121,10 +126,8 @@ def _limits(desk: OperatorDesk) -> dict[str, Any]:
     }
 
 
-def _security(desk: OperatorDesk, request: Request, token: bytes | None) -> dict[str, Any]:
+def _security(desk: OperatorDesk, token: bytes | None) -> dict[str, Any]:
     gate, now_s = desk.gate, time.monotonic()
-    client = gate.client_of(request.head, request.peer)
-    key = limiter_key(client)
     return {
         "protected_routes": ["/v1/*", "/no-tools/v1/*"],
         "require_bearer_auth": desk.settings.require_bearer_auth,
@@ -134,14 +137,21 @@ def _security(desk: OperatorDesk, request: Request, token: bytes | None) -> dict
         "tracked_clients": len(gate.buckets),
         "blocked_clients": gate.blocklist.blocked(now_s),
         "active_clients": len(gate.leases),
-        "client": {
-            "ip": client,
-            "allowance_remaining": round(gate.buckets.level(key, now_s), 3),
-            "active_requests": gate.leases.in_use(key),
-            "waiting_requests": gate.leases.waiting_for(key),
-            "failed_auth_attempts": gate.blocklist.failures(key, now_s),
-            "blocked_for_seconds": round(gate.blocklist.blocked_for_s(key, now_s), 3),
-        },
+    }
+
+
+def _client(desk: OperatorDesk, request: Request) -> dict[str, Any]:
+    """Return how much the asking address has left."""
+    gate, now_s = desk.gate, time.monotonic()
+    client = gate.client_of(request.head, request.peer)
+    key = limiter_key(client)
+    return {
+        "ip": client,
+        "allowance_remaining": round(gate.buckets.level(key, now_s), 3),
+        "active_requests": gate.leases.in_use(key),
+        "waiting_requests": gate.leases.waiting_for(key),
+        "failed_auth_attempts": gate.blocklist.failures(key, now_s),
+        "blocked_for_seconds": round(gate.blocklist.blocked_for_s(key, now_s), 3),
     }
 
 
@@ -249,7 +259,7 @@ async def relay_logging(
 
 
 def _log_fault(what: str, error: ConfigError) -> RelayError:
-    text = f"the policy of the traffic log cannot be {what}; `airelays logs` says why"
+    text = f"the policy of the traffic log cannot be {what}; `{hint('logs')}` says why"
     return RelayError(text, status=503, code="log_storage_error", local=str(error))
 
 

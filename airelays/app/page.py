@@ -78,26 +78,29 @@ _SNIPPETS: tuple[tuple[str, str], ...] = (
 )
 
 
-def render_page(base_url: str, model: str, *, needs_token: bool, wide: bool = False) -> bytes:
-    """Return the page for clients that connect to `base_url`; `wide`: other machines may come too."""
-    key = "$(airelays token show)" if needs_token else "unused"
+_ELSEWHERE = (
+    "<p>From another machine, use the address that your browser shows, with "
+    "<code>/v1</code> behind it.</p>\n"
+)
+
+
+def render_page(
+    base_url: str, model: str, reveal: str, *, needs_token: bool, wide: bool = False
+) -> bytes:
+    """Return the page for clients of `base_url`; `reveal` prints the token, `wide`: other machines may come too."""
+    key = f"$({reveal})" if needs_token else "unused"
     blocks = "".join(
         f"<h2>{escape(title)}</h2>\n"
         f"<pre><code>{escape(text.format(base=base_url, key=key, model=model))}</code></pre>\n"
         for title, text in _SNIPPETS
     )
     access = (
-        "Clients need the relay token; <code>airelays token show</code> prints it on the machine "
+        f"Clients need the relay token; <code>{escape(reveal)}</code> prints it on the machine "
         "that runs the relay."
         if needs_token
         else "This relay is open: clients on this machine need no token, any placeholder will do."
     )
-    elsewhere = (
-        "<p>From another machine, use the address that your browser shows, with "
-        "<code>/v1</code> behind it.</p>\n"
-        if wide
-        else ""
-    )
+    elsewhere = _ELSEWHERE if wide else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>

@@ -7,7 +7,6 @@ paths. Refuses to know: dialects, files, how an upstream works. Layer: app.
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -20,8 +19,7 @@ from airelays.credentials.token import TokenSource
 from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, Refused, check_length
 from airelays.guard.limits import Lease
-from airelays.guard.network import limiter_key
-from airelays.host import unblock
+from airelays.hints import hint
 from airelays.journal.notes import Recorder
 from airelays.journal.phases import note_bad_head, note_bug, note_ready, note_refused
 from airelays.journal.retention import saved_policy
@@ -41,8 +39,6 @@ Handler = Callable[[OperatorDesk, Request, Route, dict[str, str]], Awaitable[Non
 # Multipart framing beside the file's own bytes.
 UPLOAD_FRAMING_BYTES = 1024 * 1024
 SMALL_BODY_BYTES = 64 * 1024
-# Without SIGUSR1 (Windows) the relay looks for an unblock wish when a blocked client comes.
-HAS_SIGNALS = hasattr(signal, "SIGUSR1")
 
 
 class Relay:
@@ -71,6 +67,7 @@ class Relay:
         )
         self.complain = complain
         self.stopping = False
+        self.reload_problem = ""
         self._queue = Queue(self.desk.gate)
         self._routes = Routes()
         self._handlers: dict[str, Handler] = {}
@@ -80,13 +77,26 @@ class Relay:
     def start(self) -> None:
         """Begin to write the journal, with a record of how the relay is guarded."""
         self.notes.start()
-        self.lift_blocks()  # a wish that waits since before this process is answered: nobody is blocked
         desk = self.desk
         self._token_now = desk.token.current()
         self.notes.know_token(self._token_now)
         note_ready(self.notes, desk.settings, desk.token, desk.gate.scope)
 
-    def reload(self, fresh: Settings) -> None:
+    def reload_from(self, read_again: Callable[[], Settings]) -> tuple[list[str], list[str]]:
+        """Take over what can change while serving; return the names taken over, and those that take a restart.
+
+        Raises ConfigError when the settings cannot be used: then nothing has changed.
+        """
+        try:
+            fresh = read_again()
+        except ConfigError as error:
+            self.reload_problem = str(error)
+            self.complain(f"the settings stay as they are: {error}")
+            raise
+        self.reload_problem = ""
+        return self.reload(fresh)
+
+    def reload(self, fresh: Settings) -> tuple[list[str], list[str]]:
         """Take over what of `fresh` can change while serving; say what takes a restart."""
         desk = self.desk
         taken, left = split_changes(desk.settings, fresh)
@@ -100,6 +110,7 @@ class Relay:
             self.notes.configure(desk.settings)
         self.complain(reload_text(taken, left, saved_policy(desk.settings.logs_dir)))
         self.notes.event("settings_reloaded", "reload", taken=taken, need_restart=left)
+        return taken, left
 
     def begin_to_stop(self, error: RelayError) -> None:
         """Keep no connection alive and let nobody wait for a slot: who does is answered with `error`."""
@@ -197,7 +208,8 @@ class Relay:
         from airelays.app.page import PAGE_FIELDS
 
         request.outcome.error = refused
-        page = closed_page(self.desk.base_url.removesuffix("/v1"))
+        gate = self.desk.gate
+        page = closed_page(self.desk.base_url.removesuffix("/v1"), gate.reveal, gate.docs)
         await request.reply(refused.status, page, PAGE_FIELDS, b"text/html; charset=utf-8")
 
     async def _admitted(
@@ -248,8 +260,6 @@ class Relay:
             raise
 
     def _refused(self, request: Request, refused: Refused) -> None:
-        if refused.reason == "auth_block_active" and not HAS_SIGNALS:
-            self.lift_blocks()
         client = self.desk.gate.client_of(request.head, request.peer)
         block_seconds = self.desk.settings.failed_auth_block_seconds
         note_refused(self.notes, request, refused, client, block_seconds)
@@ -266,26 +276,16 @@ class Relay:
         if token is None:
             self.complain(
                 f"no client is let in: {self.desk.token.lack()}; "
-                "mend that, or make a new token: airelays token rotate"
+                f"repair that, or make a new token: {hint('token rotate')}"
             )
         else:
             self.complain(f"the relay token in {self.desk.token.path} is used again")
 
-    def lift_blocks(self) -> None:
-        """Do what `airelays unblock` has asked for, if it has."""
-        data_dir = self.desk.settings.data_dir
-        try:
-            wish = unblock.take(data_dir)
-            if wish is None:
-                return
-            key = limiter_key(wish.client) if wish.client else None
-            lifted = self.desk.gate.blocklist.lift(key)
-            self.notes.event(
-                "endpoint_unblocked", "operator", client_ip=wish.client or "all", lifted=lifted
-            )
-            unblock.answer(data_dir, wish, lifted)
-        except ConfigError as error:
-            self.complain(str(error))
+    def unblock(self, client: str, key: str | None) -> int:
+        """Lift the block of `key`, or of everybody (None); return how many blocks or counts of failures that were."""
+        lifted = self.desk.gate.blocklist.lift(key)
+        self.notes.event("endpoint_unblocked", "operator", client_ip=client or "all", lifted=lifted)
+        return lifted
 
 
 def _check_method(method: str, route: Route) -> None:

@@ -7,6 +7,7 @@ from airelays.commands.connect.snippets import CLIENTS
 from airelays.commands.service.files import KINDS
 from airelays.commands.table import COMMANDS
 from airelays.errors import FlagError
+from airelays.hints import hint
 from airelays.settings.table import OPTIONS
 from airelays.terminal.arguments import Arguments, Command, Flag
 from airelays.terminal.console import Console
@@ -23,7 +24,7 @@ def run(args: Arguments, console: Console) -> int:
         raise FlagError(
             f"the shell is {shell!r}; expected {', '.join(SHELLS)}"
             if shell
-            else f"name a shell: airelays completion {'|'.join(SHELLS)}"
+            else f"name a shell: {hint('completion')} {'|'.join(SHELLS)}"
         )
     console.out.write(makers[shell]())
     return 0

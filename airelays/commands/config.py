@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airelays.errors import ConfigError
+from airelays.hints import hint
 from airelays.settings.load import Origin, check_listener
 from airelays.settings.table import OPTIONS, Option
 from airelays.terminal.arguments import Arguments
@@ -92,7 +93,7 @@ def _beaten(context: Context) -> dict[str, str]:
         return dict.fromkeys((f"log_{name}" for name in Policy._fields), f"; {error}")
     path = policy_path(settings.logs_dir)
     return {
-        f"log_{name}": f"; not in effect: {path} says {value} (airelays logs --reset forgets it)"
+        f"log_{name}": f"; not in effect: {path} says {value} ({hint('logs --reset')} forgets it)"
         for name, value in found.items()
     }
 

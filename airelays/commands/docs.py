@@ -6,6 +6,7 @@ import re
 
 from airelays.app.pages import MOVED, PAGES, page_text, page_title
 from airelays.errors import FlagError
+from airelays.hints import hint
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 
@@ -19,7 +20,7 @@ def run(args: Arguments, console: Console) -> int:
         console.section("Topics")
         for name in PAGES:
             console.field(name, page_title(name))
-        console.steps(["airelays docs TOPIC"])
+        console.steps([hint("docs TOPIC")])
         return 0
     word = args.words[0].removesuffix(".md")
     name = MOVED.get(word, word)

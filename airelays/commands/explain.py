@@ -8,10 +8,12 @@ from typing import Any
 from airelays.commands.logs import seconds_text, tokens_a_second, when
 from airelays.credentials.as_owner import denied
 from airelays.errors import ConfigError, FlagError
+from airelays.hints import hint
 from airelays.journal.files import check_folders, list_files, parse_line, read_lines
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
+from airelays.terminal.running import logs_dir
 
 MIN_DIGITS = 6
 MAX_RECORDS = 10_000
@@ -25,8 +27,7 @@ def run(args: Arguments, console: Console) -> int:
     """Find the records of a request and tell its story."""
     if not args.words:
         raise FlagError("name a request: its id is in the answer's x-request-id header")
-    settings = find_context(args, console).settings
-    records = _find(settings.logs_dir, args.words[0])
+    records = _find(logs_dir(find_context(args, console)), args.words[0])
     steps, (ended, why) = timeline(records), verdict(records)
     if args.has("--json"):
         told = [{"at_ms": round(at_ms, 3), "what": what} for at_ms, what in steps]
@@ -97,7 +98,7 @@ def _find(logs_dir: str, name: str) -> list[dict[str, Any]]:
     if not ids:
         raise ConfigError(
             f"{logs_dir} has no record of req_{match[1]} in its {len(files)} files; "
-            "it may be older than what is kept (airelays logs), or of another relay"
+            f"it may be older than what is kept ({hint('logs')}), or of another relay"
         )
     if len(ids) > 1:
         raise ConfigError(f"several requests begin so: {', '.join(ids[:5])}; give more digits")

@@ -12,6 +12,7 @@ from airelays.credentials.token import create_token
 from airelays.disk.folder import make_private_dir
 from airelays.disk.outside import find_target, write_outside
 from airelays.errors import ConfigError, FlagError
+from airelays.hints import hint
 from airelays.settings.kinds import KINDS
 from airelays.settings.load import check_listener, parse_toml
 from airelays.settings.parse import is_unicode
@@ -20,6 +21,7 @@ from airelays.settings.write import render_config
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context, find_places
+from airelays.terminal.running import access
 
 LISTENER_FLAGS = ("--host", "--port", "--network-scope")
 WHO = {
@@ -111,13 +113,13 @@ def _facts(
         "relay_token": token,
         "network_scope": settings.network_scope,
         "effective_network_scope": settings.effective_network_scope,
-        "client": client_facts(settings, token),
+        "client": client_facts(access(context, None), token),
         "next_steps": _next_steps(context),
     }
 
 
 def _next_steps(context: Context) -> list[str]:
-    steps = ["airelays login"] if KINDS[context.settings.upstream_kind].signs_in else []
+    steps = [hint("login")] if KINDS[context.settings.upstream_kind].signs_in else []
     return [*steps, serve_command(context)]
 
 
@@ -136,5 +138,5 @@ def _print(console: Console, context: Context, facts: dict[str, Any]) -> None:
         console.field("Bearer auth", "disabled")
     console.field("Who can connect", WHO[settings.effective_network_scope])
     console.field("Client base URL", settings.base_url)
-    print_client(console, settings, facts["relay_token"])
+    print_client(console, access(context, None), facts["relay_token"])
     console.steps(facts["next_steps"])

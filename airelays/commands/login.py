@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from airelays.errors import ConfigError, FlagError, UpstreamFault
+from airelays.hints import hint
 from airelays.net.client import Client
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
@@ -209,7 +210,7 @@ def _report(
     console: Console, context: Context, store: SignInStore, sign_in: SignIn, *, as_json: bool
 ) -> None:
     has_token = context.token.current() is not None or not context.settings.require_bearer_auth
-    steps = ["airelays serve"] if has_token else ["airelays init", "airelays serve"]
+    steps = [hint("serve")] if has_token else [hint("init"), hint("serve")]
     if as_json:
         console.json({**sign_in.describe(), **store.describe(), "next_steps": steps})
         return

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from airelays.errors import FlagError
+from airelays.hints import hint
 from airelays.journal.files import Tail, check_folders, list_files, parse_line
 from airelays.journal.retention import (
     CLEANUP_SECONDS,
@@ -25,6 +26,7 @@ from airelays.settings.values import Settings
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import find_context
+from airelays.terminal.running import logs_dir
 
 POLICY_FLAGS = {
     "--retention-days": "retention_days",
@@ -39,8 +41,9 @@ LOOK_SECONDS = 0.2
 def run(args: Arguments, console: Console) -> int:
     """Show the log's place, size and policy; with policy flags save one; with --follow show it live."""
     if args.has("--lines") and not args.has("--follow"):
-        raise FlagError("--lines is how many to begin with and needs --follow: airelays logs -f")
-    settings = find_context(args, console).settings
+        raise FlagError(f"--lines is how many to begin with and needs --follow: {hint('logs -f')}")
+    context = find_context(args, console)
+    settings = context.settings.replace(logs_dir=logs_dir(context))
     configured = Policy.of(settings)
     changes = {name: _number(args, flag) for flag, name in POLICY_FLAGS.items() if args.has(flag)}
     if changes and args.has("--reset"):
@@ -76,19 +79,20 @@ def _print(console: Console, settings: Settings, facts: dict[str, Any]) -> None:
     console.field("One file", f"{policy['max_file_mb']:,} MiB")
     saved = facts["policy_source"] == "saved"
     console.field("Policy from", facts["policy_path"] if saved else "config")
-    steps = ["airelays logs -f", "airelays explain REQUEST_ID"]
+    steps = [hint("logs -f"), hint("explain REQUEST_ID")]
     if saved:
         configured = Policy.of(settings)
         beaten = overridden(settings.logs_dir, configured)
         said = (f"{name} = {configured.facts()[name]}" for name in beaten)
         console.field("Not in effect", ", ".join(said) or "nothing: the config says the same")
-        steps.append("airelays logs --reset")
+        steps.append(hint("logs --reset"))
     console.steps(steps)
 
 
 def run_prune(args: Arguments, console: Console) -> int:
     """Remove what the policy no longer keeps. The newest file stays: a relay may be writing it."""
-    settings = find_context(args, console).settings
+    context = find_context(args, console)
+    settings = context.settings.replace(logs_dir=logs_dir(context))
     check_folders(settings.logs_dir)
     policy, _ = load_policy(settings.logs_dir, Policy.of(settings))
     files = list_files(settings.logs_dir)
@@ -119,7 +123,7 @@ def _save(console: Console, logs_dir: str, configured: Policy, changes: dict[str
         raise FlagError(f"{error}; nothing was saved") from error
     save_policy(logs_dir, policy)
     console.note(
-        f"saved, and wins over the config file until `airelays logs --reset`; "
+        f"saved, and wins over the config file until `{hint('logs --reset')}`; "
         f"a running relay takes it up within {CLEANUP_SECONDS} s"
     )
 

@@ -10,16 +10,21 @@ from airelays.errors import ConfigError, RelayError
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
+from airelays.terminal.running import find_relay
 from airelays.upstream.choose import Upstreams
+
+# The upstream is given this long; a list that it does not send comes from what is kept of the last one.
+WAIT_S = 60.0
 
 
 def run(args: Arguments, console: Console) -> int:
-    """Print the list of GET /v1/models. Works with and without a running relay."""
+    """Print the list of GET /v1/models: that of the relay that runs, else what the upstreams say now."""
     context = find_context(args, console)
-    try:
-        body = asyncio.run(_ask(context, console))
-    except RelayError as error:
-        raise ConfigError(error.local) from error
+    contact = find_relay(args, context)
+    if contact is not None:
+        body = contact.ask("GET", "/models?refresh=true", within_s=WAIT_S)
+    else:
+        body = _without_relay(context, console)
     if args.has("--json"):
         console.json(body)
         return 0
@@ -34,6 +39,13 @@ def run(args: Arguments, console: Console) -> int:
     if not owners:
         console.line("the upstreams list no models")
     return 0
+
+
+def _without_relay(context: Context, console: Console) -> dict[str, Any]:
+    try:
+        return asyncio.run(_ask(context, console))
+    except RelayError as error:
+        raise ConfigError(error.local) from error
 
 
 def _line(console: Console, model: dict[str, Any]) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 
 from airelays import __version__
-from airelays.commands.connect.facts import ROTATE, program_words
+from airelays.commands.connect.facts import reveal, rotate
 from airelays.commands.weaktoken import check_strength, is_refused, weak_warning
 from airelays.credentials.lock import FileLock, LockUnsupported
 from airelays.credentials.secretfile import sweep_leftovers, write_private
@@ -16,7 +15,7 @@ from airelays.disk.folder import make_private_dir
 from airelays.disk.outside import write_outside
 from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError
-from airelays.host.unblock import hears_unblock
+from airelays.hints import hint, quoted
 from airelays.settings.hosts import is_loopback
 from airelays.settings.kinds import KINDS
 from airelays.settings.load import check_listener
@@ -46,10 +45,6 @@ def run(args: Arguments, console: Console) -> int:
             "stop it, or give this one a folder of its own with --data-dir"
         )
         return IN_USE
-    if hasattr(signal, "SIGUSR1"):
-        # `airelays unblock` may send it as soon as the pid is known; it must not end a relay that starts.
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        lock.note(hears_unblock(os.getpid()))
     try:
         write_private(pid_file, b"%d\n" % os.getpid())
         sweep_leftovers(settings.data_dir)
@@ -78,6 +73,7 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
             context.settings,
             context.token,
             on_ready=on_ready,
+            config_path=context.config_path,
             read_again=lambda: _read_again(args, console),
         )
     finally:
@@ -118,7 +114,7 @@ def needs_new_token(context: Context) -> bool:
         raise ConfigError(token.problem)
     if not (settings.auto_generate_bearer_token or KINDS[settings.upstream_kind].makes_token):
         raise ConfigError(
-            f"there is no relay token in {token.path}; type: airelays init "
+            f"there is no relay token in {token.path}; type: {hint('init')} "
             "(or set AIRELAYS_BEARER_TOKEN, or run with --no-auth)"
         )
     return True
@@ -136,7 +132,7 @@ def _ensure_token(context: Context, console: Console) -> None:
     path = context.settings.bearer_token_file
     context.token.created = create_token(path)
     context.token.weak_is = "refused" if is_refused(context.settings) else "told"
-    console.note(f"made a relay token in {path}; `airelays token show{_where(context)}` shows it")
+    console.note(f"made a relay token in {path}; `{reveal()}{_where(context)}` shows it")
 
 
 def _ready_json(settings: Settings, addresses: list[tuple[str, int]]) -> bytes:
@@ -170,7 +166,7 @@ def _print_banner(console: Console, context: Context, addresses: list[tuple[str,
         console.field("Token source", context.token.source)
         if context.token.source == "file":
             console.field("Token file", settings.bearer_token_file)
-        console.field("Rotate token", ROTATE)
+        console.field("Rotate token", rotate())
     else:
         console.field("Bearer auth", "disabled")
         console.field("Access mode", "open")
@@ -195,17 +191,18 @@ def _reveal(context: Context) -> str:
     """Return the shell words that give the token where this relay has it from."""
     if context.token.source == "env":
         return "$AIRELAYS_BEARER_TOKEN"
-    return f"$({program_words()} token show{_where(context)})"
+    return f"$({reveal()}{_where(context)})"
 
 
 def _where(context: Context) -> str:
     """Return the flag that leads another command to the same token; "" when it finds it by itself."""
     origins = context.loaded.origins
-    if {origins["data_dir"].source, origins["bearer_token_file"].source} == {"default"}:
-        return ""
-    import shlex
-
-    return f" --bearer-token-file {shlex.quote(context.settings.bearer_token_file)}"
+    if (
+        origins["bearer_token_file"].source == "default"
+        and origins["data_dir"].source != "environment"
+    ):
+        return ""  # where it is below the data folder, which the hint names already
+    return f" --bearer-token-file {quoted(context.settings.bearer_token_file)}"
 
 
 def _remove(path: str) -> None:

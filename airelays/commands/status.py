@@ -1,4 +1,7 @@
-"""`status`: options, relay token and sign-in as they are on this machine; nobody is asked. Layer: commands."""
+"""`status`: the relay that runs, asked over its control listener; without one, what it would start with.
+
+No upstream is asked. Layer: commands.
+"""
 
 from __future__ import annotations
 
@@ -7,39 +10,90 @@ import sys
 from typing import Any
 
 from airelays.commands.connect.facts import client_facts, print_client
+from airelays.commands.usage import span
 from airelays.commands.weaktoken import weak_warning
 from airelays.credentials.as_owner import check_readable
 from airelays.credentials.token import fingerprint
 from airelays.errors import ConfigError
+from airelays.hints import hint
 from airelays.settings.kinds import KINDS
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context
+from airelays.terminal.running import NOT_RUNNING, access, find_relay
 from airelays.upstream.chatgpt.login import is_headless
 from airelays.upstream.chatgpt.signin import SignIn
 from airelays.upstream.chatgpt.store import SignInStore
 
 
 def run(args: Arguments, console: Console) -> int:
-    """Show where things stand and what is next; exit 1 when that cannot be seen, or the token not be used."""
+    """Show where things stand and what is next.
+
+    Exit 3 when no relay runs; 1 when that cannot be seen, or the token cannot be used.
+    """
     context = find_context(args, console)
     check_readable(context.settings.data_dir)
+    contact = find_relay(args, context)
+    running = None if contact is None else contact.ask("GET", "/status")
     auth = sign_in_facts(context, console)
     relay = _relay_facts(context)
-    steps = _next_steps(context, console, relay, auth)
+    if running is not None:
+        relay |= running["relay"]
+        auth |= running["auth"]
+    steps = _next_steps(context, console, relay, auth, runs=running is not None)
     if relay["bearer_token_warning"] and context.token.source == "file":
-        steps.insert(0, "airelays token rotate")
+        steps.insert(0, hint("token rotate"))
+    client = access(context, contact, running)
     if args.has("--json"):
-        client = client_facts(context.settings)
-        console.json({"relay": relay, "auth": auth, "client": client, "next_steps": steps})
-        return 1 if relay["bearer_token_problem"] else 0
-    console.title("Status")
-    _print_relay(console, context, relay)
-    if KINDS[context.settings.upstream_kind].signs_in:
-        _print_auth(console, auth)
-    print_client(console, context.settings)
-    console.steps(steps)
+        told = {
+            "relay": relay,
+            "auth": auth,
+            "client": client_facts(client),
+            "running": _told(running),
+        }
+        console.json({**told, "next_steps": steps})
+    else:
+        console.title("Status")
+        _print_running(console, context, running)
+        _print_relay(console, context, relay)
+        if KINDS[relay["upstream_kind"]].signs_in:
+            _print_auth(console, auth)
+        print_client(console, client)
+        console.steps(steps)
+    if running is None:
+        return NOT_RUNNING
     return 1 if relay["bearer_token_problem"] else 0
+
+
+def _told(running: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what the JSON view adds about a relay that runs; the rest of its answer stands beside it."""
+    if running is None:
+        return None
+    apart = ("object", "app_name", "auth", "relay", "supported_routes")
+    return {name: value for name, value in running.items() if name not in apart}
+
+
+def _print_running(console: Console, context: Context, running: dict[str, Any] | None) -> None:
+    console.section("Running")
+    if running is None:
+        console.field("Runs", f"no; nothing of {context.settings.data_dir} is served now")
+        return
+    process = running.get("process", {})
+    ends = ", stopping" if process.get("stopping") else ""
+    pid = f"pid {process['pid']}, " if "pid" in process else ""
+    console.field("Runs", f"yes{ends}; {pid}version {running['version']}")
+    console.field("Since", f"{span(running['uptime_seconds'])} ago")
+    console.field(
+        "Requests", f"{running['requests_total']}, {running['requests_open']} running now"
+    )
+    console.field("Connections", running["connections"])
+    for name, facts in running["upstreams"].items():
+        console.field(f"Upstream {name}", "ready" if facts.get("ready") else "not ready")
+    blocked = running["security"]["blocked_clients"]
+    if blocked:
+        console.field("Blocked", f"{blocked} addresses; lift it: {hint('unblock')}")
+    if process.get("reload_problem"):
+        console.field("Reload failed", process["reload_problem"])
 
 
 def sign_in_facts(context: Context, console: Console) -> dict[str, Any]:
@@ -96,19 +150,17 @@ def _relay_facts(context: Context) -> dict[str, Any]:
 
 
 def _next_steps(
-    context: Context, console: Console, relay: dict[str, Any], auth: dict[str, Any]
+    context: Context, console: Console, relay: dict[str, Any], auth: dict[str, Any], *, runs: bool
 ) -> list[str]:
-    settings = context.settings
-    if settings.require_bearer_auth and not relay["bearer_token_present"]:
-        return ["airelays init"]
-    if KINDS[settings.upstream_kind].signs_in and not auth["ready_for_requests"]:
+    if relay["require_bearer_auth"] and not relay["bearer_token_present"]:
+        return [hint("init")]
+    if KINDS[relay["upstream_kind"]].signs_in and not auth["ready_for_requests"]:
         headless = is_headless(console.env, sys.platform)
-        return ["airelays login --device" if headless else "airelays login"]
-    return ["airelays serve"]
+        return [hint("login --device" if headless else "login")]
+    return [hint("connect CLIENT")] if runs else [hint("serve")]
 
 
 def _print_relay(console: Console, context: Context, relay: dict[str, Any]) -> None:
-    settings = context.settings
     console.section("Relay")
     console.field("Config file", relay["config_path"])
     console.field("Config exists", relay["config_exists"])
@@ -117,18 +169,19 @@ def _print_relay(console: Console, context: Context, relay: dict[str, Any]) -> N
     console.field("Data dir", relay["data_dir"])
     console.field("Logs dir", relay["logs_dir"])
     console.field("Who can connect", relay["effective_network_scope"])
-    console.field("Bearer auth", "enabled" if settings.require_bearer_auth else "disabled")
+    needs_token = relay["require_bearer_auth"]
+    console.field("Bearer auth", "enabled" if needs_token else "disabled")
     present = "present" if relay["bearer_token_present"] else "missing"
     if relay["bearer_token_problem"]:
         present = f"cannot be used: {relay['bearer_token_problem']}"
     elif relay["bearer_token_warning"]:
         present = f"weak: {relay['bearer_token_warning']}"
-    console.field("Relay token", present if settings.require_bearer_auth else "not required")
+    console.field("Relay token", present if needs_token else "not required")
     console.field("Token source", relay["bearer_token_source"])
     console.field("Token file", relay["bearer_token_file"])
-    rate = f"{settings.rate_limit_per_minute}/min + burst {settings.rate_limit_burst}"
+    rate = f"{relay['rate_limit_per_minute']}/min + burst {relay['rate_limit_burst']}"
     console.field("Rate limit", rate)
-    console.field("Concurrent/IP", settings.concurrent_requests_per_ip)
+    console.field("Concurrent/IP", relay["concurrent_requests_per_ip"])
 
 
 def _print_auth(console: Console, auth: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from airelays.credentials.as_owner import check_readable
 from airelays.credentials.lock import FileLock, LockUnsupported
 from airelays.errors import ConfigError, FlagError, RelayError
+from airelays.hints import hint
 from airelays.settings.values import Settings
 from airelays.state.database import State, storage_fault
 from airelays.state.inspection import Check, Use, check, prune, use
@@ -50,7 +51,7 @@ def run_show(args: Arguments, console: Console) -> int:
     kept = f"{found.responses:,} of {settings.max_responses:,}"
     console.field("Answers", kept if settings.store_responses else f"{found.responses:,}, off")
     console.field("On disk", f"{found.disk_bytes:,} bytes")
-    console.steps(["airelays storage check", "airelays storage prune --older-than 30"])
+    console.steps([hint("storage check"), hint("storage prune --older-than 30")])
     return 0
 
 
@@ -79,7 +80,7 @@ def run_check(args: Arguments, console: Console) -> int:
         for problem in found.problems:
             console.line(escaped(f"  {problem}"))
         damaged = any(p.startswith("the database is damaged") for p in found.problems)
-        console.steps(["airelays docs troubleshooting" if damaged else "airelays storage prune"])
+        console.steps([hint("docs troubleshooting" if damaged else "storage prune")])
     return 1 if found.problems else 0
 
 

@@ -16,6 +16,7 @@ JSON = Flag("--json", "Print JSON.")
 
 
 SYSTEM = Flag("--system", "For the whole machine; needs an administrator.")
+URL = Flag("--url", "Ask the relay at this base URL instead, with the relay token.", "URL")
 KIND = Flag("--kind", "systemd, launchd or windows; without it, what this system has.", "KIND")
 PROGRAM = Flag("--program", "Path of the program to name instead of this one.", "PATH")
 
@@ -75,31 +76,34 @@ COMMANDS = (
     ),
     Command(
         "status",
-        "Show options, relay token and sign-in; asks nobody.",
+        "Show the relay that runs, its options, relay token and sign-in; asks no upstream.",
         "status:run",
-        flags=(JSON,),
+        "Exit 3 when no relay runs on the data folder; then what one would start with is shown.",
+        (JSON, URL),
     ),
     Command(
         "models",
         "List the models that clients may ask for.",
         "models:run",
-        "Asks the upstreams, as GET /v1/models of a running relay does.",
-        (JSON,),
+        "Asks the relay that runs. Without one the upstreams are asked from here.",
+        (JSON, URL),
     ),
     Command(
         "usage",
         "Show how much of the subscription's windows is used.",
         "usage:run",
-        flags=(JSON, Flag("--raw", "With --json: add what the upstream sent.")),
+        flags=(JSON, URL, Flag("--raw", "With --json: add what the upstream sent.")),
     ),
     Command(
         "doctor",
         "Check everything between a client and the upstream, and say what to do.",
         "doctor.command:run",
-        "Exit 1 when a check fails.",
+        "A relay that runs checks its upstreams itself. Exit 1 when a check fails.",
         (
             JSON,
-            Flag("--skip-response", "Do not ask for the one tiny answer."),
+            URL,
+            Flag("--ask", "Also ask each upstream for one short answer."),
+            Flag("--skip-response", "Of earlier releases: without --ask nobody is asked anyway."),
             Flag("--self-test", "Check this copy of the program itself, without a network."),
         ),
     ),
@@ -141,6 +145,8 @@ COMMANDS = (
         (
             Flag("--write", "Put the settings into the client's file; the previous one is kept."),
             Flag("--undo", "Take out what --write put in."),
+            Flag("--model", "Name this model, not the one that the relay says.", "NAME"),
+            URL,
         ),
         words="[CLIENT]",
         most=1,
@@ -185,11 +191,26 @@ COMMANDS = (
     Command(
         "unblock",
         "Lift the block of an address after failed attempts, or of all.",
-        "unblock:run",
+        "control:run_unblock",
         "Works on the machine of the relay, also when the operator's own address is the blocked one.",
         (JSON,),
         "[IP]",
         1,
+    ),
+    Command(
+        "reload",
+        "Have the running relay read its settings again.",
+        "control:run_reload",
+        "Nothing running is cut. A file that cannot be used changes nothing, and is the error. Says what was taken "
+        "over and what takes a restart.",
+        (JSON,),
+    ),
+    Command(
+        "stop",
+        "Stop the running relay and wait until it has ended.",
+        "control:run_stop",
+        "Running answers get server.drain_seconds, as after SIGTERM.",
+        (JSON,),
     ),
     Command(
         "storage",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from airelays.commands.connect.facts import client_facts, print_client
 from airelays.credentials.token import generate_token, write_token
 from airelays.errors import ConfigError
+from airelays.hints import hint
+from airelays.host.contact import find
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context
+from airelays.terminal.running import Access, access
 
 ENV_WINS = (
     "AIRELAYS_BEARER_TOKEN is set and wins over the file: relays started with it keep that token"
@@ -19,20 +22,19 @@ def run_show(args: Arguments, console: Console) -> int:
     context = find_context(args, console)
     token = token_text(context)
     if args.has("--json"):
-        settings = context.settings
         console.json(
             {
                 "bearer_token_present": token is not None,
-                "bearer_token_file": settings.bearer_token_file,
+                "bearer_token_file": context.settings.bearer_token_file,
                 "bearer_token_source": context.token.source,
                 "relay_token": token,
-                "client": client_facts(settings, token),
-                "next_steps": [] if token else ["airelays init"],
+                "client": client_facts(_access(context), token),
+                "next_steps": [] if token else [hint("init")],
             }
         )
         return 0 if token else 1
     if token is None:
-        raise ConfigError(f"there is no relay token in {context.token.path}; type: airelays init")
+        raise ConfigError(f"there is no relay token in {context.token.path}; type: {hint('init')}")
     _show(context, console, "Token", token)
     return 0
 
@@ -50,12 +52,20 @@ def run_rotate(args: Arguments, console: Console) -> int:
                 "bearer_token_file": context.settings.bearer_token_file,
                 "bearer_token_source": context.token.source,
                 "relay_token": token,
-                "client": client_facts(context.settings, token),
+                "client": client_facts(_access(context), token),
             }
         )
         return 0
     _show(context, console, "Token Rotate", token)
     return 0
+
+
+def _access(context: Context) -> Access:
+    """Return how clients reach the relay that runs, or would; a relay that cannot be asked is no obstacle here."""
+    try:
+        return access(context, find(context.settings.data_dir))
+    except ConfigError:
+        return access(context, None)
 
 
 def token_text(context: Context) -> str | None:
@@ -75,4 +85,4 @@ def _show(context: Context, console: Console, title: str, token: str) -> None:
     console.field("Relay token", token)
     console.field("Token source", context.token.source)
     console.field("Token file", context.settings.bearer_token_file)
-    print_client(console, context.settings, token)
+    print_client(console, _access(context), token)

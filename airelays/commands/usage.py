@@ -11,16 +11,20 @@ from airelays.errors import ConfigError, RelayError
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
+from airelays.terminal.running import find_relay
 from airelays.upstream.choose import make_upstream
+
+WAIT_S = 60.0
 
 
 def run(args: Arguments, console: Console) -> int:
-    """Print the windows. Works with and without a running relay."""
+    """Print the windows: as the relay that runs is told them, else asked for here."""
     context = find_context(args, console)
-    try:
-        usage = asyncio.run(_ask(context, console, raw=args.has("--raw")))
-    except RelayError as error:
-        raise ConfigError(error.local) from error
+    contact, raw = find_relay(args, context), args.has("--raw")
+    if contact is not None:
+        usage = contact.ask("GET", f"/usage?raw={str(raw).lower()}", within_s=WAIT_S)
+    else:
+        usage = _without_relay(context, console, raw=raw)
     if args.has("--json"):
         account = {"slug": "default", "email": usage["account"]["email"], "status": usage}
         every = {"object": "subscription_status_list", "accounts": [account]}
@@ -33,6 +37,13 @@ def run(args: Arguments, console: Console) -> int:
         console.field("Email", usage["account"]["email"])
     print_windows(console, usage)
     return 0
+
+
+def _without_relay(context: Context, console: Console, *, raw: bool) -> dict[str, Any]:
+    try:
+        return asyncio.run(_ask(context, console, raw=raw))
+    except RelayError as error:
+        raise ConfigError(error.local) from error
 
 
 async def _ask(context: Context, console: Console, *, raw: bool) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import tempfile
 from airelays.commands.release_keys import ALLOWED_SIGNERS, NAMESPACE, SIGNER
 from airelays.disk.regular import open_regular, read_regular
 from airelays.errors import ConfigError
+from airelays.hints import hint
 from airelays.settings.record import Record
 
 SUMS = "SHA256SUMS"
@@ -67,7 +68,7 @@ def check_signature(sums: bytes, signature: str, signers: str | None) -> str:
     if not ALLOWED_SIGNERS.strip():
         raise ConfigError(
             "this copy carries no release key; name a file of allowed signers with --signers FILE, "
-            "see `airelays docs releases`"
+            f"see `{hint('docs releases')}`"
         )
     with tempfile.TemporaryDirectory(prefix="airelays-") as folder:
         kept = os.path.join(folder, "allowed_signers")

@@ -124,33 +124,6 @@ def make_lock(path: str) -> None:
                 os.close(fd)
 
 
-def signal_as_owner(folder: str, pid: int, number: int) -> None:
-    """Signal `pid`, which a file in `folder` has named, with no more rights than the folder's owner. Raises OSError.
-
-    Root asks a child that has become that user: the file could name any process, and the signal ends most of them.
-    """
-    with opened(folder) as their:
-        if their is None:
-            os.kill(pid, number)
-            return
-        child = os.fork()
-        if not child:
-            code = 255
-            try:
-                os.setgroups([])
-                os.setgid(their.gid)
-                os.setuid(their.uid)
-                os.kill(pid, number)
-                code = 0
-            except OSError as error:
-                code = error.errno or 255
-            finally:
-                os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code:
-        raise OSError(code, os.strerror(code))
-
-
 def _check_regular(their: Their, name: str, path: str) -> None:
     try:
         found = os.stat(name, dir_fd=their.fd, follow_symlinks=False)

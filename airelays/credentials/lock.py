@@ -14,7 +14,7 @@ import sys
 import time
 from types import TracebackType
 
-from airelays.disk.regular import check_regular, open_regular
+from airelays.disk.regular import check_regular
 from airelays.errors import ConfigError
 
 _FIRST_WAIT_S = 0.005
@@ -72,14 +72,6 @@ class FileLock:
             _unlock(fd)
             os.close(fd)
 
-    def note(self, text: bytes) -> None:
-        """Write `text` into the file of the held lock, for `read_note`; a full disk leaves it empty."""
-        if self._fd >= 0:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, 0)
-                os.lseek(self._fd, 0, os.SEEK_SET)
-                os.write(self._fd, text)
-
     def held(self, timeout_s: float) -> _Held:
         """Return a context manager that holds the lock; TimeoutError when it cannot be had in time."""
         return _Held(self, timeout_s)
@@ -104,13 +96,21 @@ class FileLock:
             ) from error
 
 
-def read_note(path: str) -> bytes:
-    """Return what the last holder of the lock `path` noted in it. Raises OSError.
+def is_held(path: str) -> bool | None:
+    """Whether some process holds the lock `path`; None when that cannot be told: no file, or no locks there.
 
-    A pipe that somebody has put there is not waited for, and a link is not followed.
+    Makes no file. Raises ConfigError when the file cannot be opened.
     """
-    with open(open_regular(path, follow=False), "rb") as file:
-        return file.read(256)
+    if not os.path.exists(path):
+        return None
+    lock = FileLock(path)
+    try:
+        if not lock.acquire(0.0):
+            return True
+    except LockUnsupported:
+        return None
+    lock.release()
+    return False
 
 
 class _Held:

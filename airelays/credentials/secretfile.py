@@ -34,10 +34,13 @@ _EXTRA = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, 
 Warn = Callable[[str], None]
 
 
-def read_secret(path: str, *, warn: Warn, max_bytes: int = MAX_BYTES) -> bytes | None:
+def read_secret(
+    path: str, *, warn: Warn, max_bytes: int = MAX_BYTES, refuse_open: bool = False
+) -> bytes | None:
     """Return the content of `path`, or None when there is no such file.
 
-    `warn` gets one sentence when the file was readable by others and has been closed to them.
+    `warn` gets one sentence when the file was readable by others and has been closed to them; with `refuse_open`
+    such a file is refused.
     Raises ConfigError, with the command to type, when the file cannot be trusted or read.
     """
     try:
@@ -47,7 +50,7 @@ def read_secret(path: str, *, warn: Warn, max_bytes: int = MAX_BYTES) -> bytes |
     except OSError as error:
         raise ConfigError(_open_failure(path, error)) from error
     try:
-        _check_trusted(fd, path, warn)
+        _check_trusted(fd, path, warn, refuse_open=refuse_open)
         data = _read_all(fd, max_bytes + 1)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
@@ -160,7 +163,7 @@ def _open_failure(path: str, error: OSError) -> str:
     return _denied(path, error, "read")
 
 
-def _check_trusted(fd: int, path: str, warn: Warn) -> None:
+def _check_trusted(fd: int, path: str, warn: Warn, *, refuse_open: bool) -> None:
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
         raise ConfigError(f"{path} is not a regular file; move it away, then try again")
@@ -173,6 +176,10 @@ def _check_trusted(fd: int, path: str, warn: Warn) -> None:
         raise ConfigError(
             f"{path} can be changed by other users (mode {mode:04o}); "
             f"look at its content, then type: chmod 600 {_quoted(path)}"
+        )
+    if mode & 0o077 and refuse_open:
+        raise ConfigError(
+            f"{path} can be read by other users (mode {mode:04o}), so it is not trusted"
         )
     if mode & 0o077:
         _close_to_others(fd, path, mode, warn)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 from airelays.credentials.secretfile import create_private, read_secret, write_private
 from airelays.errors import ConfigError
+from airelays.hints import hint
 
 TOKEN_ENV = ("AIRELAYS_BEARER_TOKEN", "AIRELAY_BEARER_TOKEN")
 MAX_TOKEN_BYTES = 4096
@@ -160,8 +161,8 @@ def weak_sentence(weak: str, where: str) -> str:
 def remedy(where: str) -> str:
     """Return what to type for a better token."""
     if where in TOKEN_ENV:
-        return f"put a better one there, or unset {where} and type: airelays init"
-    return "type: airelays token rotate"
+        return f"put a better one there, or unset {where} and type: {hint('init')}"
+    return f"type: {hint('token rotate')}"
 
 
 def fingerprint(token: bytes) -> str:
@@ -181,7 +182,7 @@ def checked_token(data: bytes, where: str) -> bytes | None:
     if len(token) > MAX_TOKEN_BYTES or any(not 0x21 <= byte <= 0x7E for byte in token):
         raise ConfigError(
             f"{where} does not hold one token; expected one line of visible ASCII characters without spaces, "
-            f"at most {MAX_TOKEN_BYTES:,} bytes; `airelays token rotate` makes a good one"
+            f"at most {MAX_TOKEN_BYTES:,} bytes; `{hint('token rotate')}` makes a good one"
         )
     return token or None
 

@@ -57,6 +57,9 @@ class _Line(NamedTuple):
         )
 
 
+_NOTHING = _Line("", None, "", "", "")
+
+
 class Listing:
     """The models of `sources`, the main upstream's first, then those of the settings, then the others'.
 
@@ -109,6 +112,10 @@ class Listing:
         if line is None:
             raise unknown(model, (one.model for one in self._lines.values()))
         return line.record()
+
+    def first(self) -> str:
+        """Return the id that comes first, "" when there is none."""
+        return next(self._listed(), _NOTHING).model
 
     def _listed(self) -> Iterator[_Line]:
         short = [line for line in self._lines.values() if len(line.model) <= MAX_ID_CHARS]

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from airelays.errors import ClientFault
 from airelays.guard import auth, browser, network
 from airelays.guard.limits import Blocklist, Buckets, Lease, Leases
+from airelays.hints import hint
 from airelays.model import Peer, RequestHead, Route
 from airelays.settings.hosts import is_loopback
 from airelays.settings.values import Settings
@@ -78,6 +79,10 @@ class Gate:
         self._origins = frozenset(o.lower() for o in settings.allowed_origins)
         # On a loopback listener nobody else can come; a wider one follows network_scope.
         self.scope = "loopback" if is_loopback(settings.host) else settings.network_scope
+        # Somebody on the network is not told where this program and its files are.
+        near = self.scope == "loopback"
+        self.reveal = hint("token show") if near else "airelays token show"
+        self.docs = hint("docs") if near else "airelays docs"
         self._trusted: tuple[network.Network, ...] = (
             tuple(ip_network(text, strict=False) for text in settings.trusted_proxies)
             if settings.trust_x_forwarded_for
@@ -188,7 +193,7 @@ class Gate:
         left_s = self.blocklist.blocked_for_s(key, now_s)
         if good and not (left_s and self._block_holds(token or b"")):
             return
-        _check_attempt(head, family)
+        self._check_attempt(head, family)
         if left_s:
             raise Refused(
                 "too many failed attempts to authenticate from this address; "
@@ -201,7 +206,7 @@ class Gate:
         began = self.blocklist.fail(key, now_s)
         raise Refused(
             "the relay token is missing or wrong; send it as Authorization: Bearer TOKEN "
-            "(airelays token show prints it)",
+            f"({self.reveal} prints it)",
             "auth_failed",
             presented=auth.fingerprint(presented[0]) if presented else "",
             blocked=began,
@@ -209,6 +214,31 @@ class Gate:
             code="invalid_api_key",
             headers={"www-authenticate": 'Bearer realm="airelays"'},
         )
+
+    def _check_attempt(self, head: RequestHead, family: str) -> None:
+        """Refuse (404) what asks for a page without any credential: nobody guesses at the token so.
+
+        Browsers look for /favicon.ico, monitors for whatever is there: that must not block the address. One answer
+        for all paths outside the protected families, so that they tell nothing about which of them exist.
+        """
+        if head.method not in ("GET", "HEAD") or not auth.says_nothing(head):
+            return
+        if not family:
+            raise Refused(
+                "there is nothing here for a request without the relay token; the paths of the API begin with /v1/ "
+                f"and need it ({self.reveal} prints it)",
+                "path_without_token",
+                status=404,
+                code="unknown_route",
+            )
+        if family == "/docs" and browser.opens_page(head):
+            raise Refused(
+                "the documentation needs the relay token, which a browser does not send; "
+                f"`{self.docs}` shows it",
+                DOCS_WITHOUT_TOKEN,
+                status=404,
+                code="unknown_route",
+            )
 
     def _block_holds(self, token: bytes) -> bool:
         """Whether a block stops even the right token: it could have been guessed, or the user said so."""
@@ -240,31 +270,6 @@ class Gate:
             status=429,
             code="too_many_concurrent_requests",
             retry_after_s=1.0,
-        )
-
-
-def _check_attempt(head: RequestHead, family: str) -> None:
-    """Refuse (404) what asks for a page without any credential: nobody guesses at the token so.
-
-    Browsers look for /favicon.ico, monitors for whatever is there: that must not block the address. One answer
-    for all paths outside the protected families, so that they tell nothing about which of them exist.
-    """
-    if head.method not in ("GET", "HEAD") or not auth.says_nothing(head):
-        return
-    if not family:
-        raise Refused(
-            "there is nothing here for a request without the relay token; the paths of the API begin with /v1/ "
-            "and need it (airelays token show prints it)",
-            "path_without_token",
-            status=404,
-            code="unknown_route",
-        )
-    if family == "/docs" and browser.opens_page(head):
-        raise Refused(
-            "the documentation needs the relay token, which a browser does not send; `airelays docs` shows it",
-            DOCS_WITHOUT_TOKEN,
-            status=404,
-            code="unknown_route",
         )
 
 

@@ -12,10 +12,12 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from airelays.app.control import MAX_CONNECTIONS as CONTROL_CONNECTIONS
 from airelays.app.pages import keep_code
-from airelays.app.relay import HAS_SIGNALS, Relay
+from airelays.app.relay import Relay
 from airelays.credentials.token import TokenSource
 from airelays.errors import ConfigError, RelayError
+from airelays.host.control import ControlListener
 from airelays.host.looplag import LagWatch
 from airelays.host.onefile import clean_up_after, follow_loader
 from airelays.net.listener import Listener, bind
@@ -34,6 +36,7 @@ def run(
     token: TokenSource,
     *,
     on_ready: Callable[[list[tuple[str, int]]], None],
+    config_path: str = "",
     read_again: Callable[[], Settings] | None = None,
     complain: Callable[[str], None] = lambda text: print(
         f"airelays: {text}", file=sys.stderr, flush=True
@@ -41,12 +44,15 @@ def run(
 ) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code.
 
-    `on_ready` is given the addresses that are listened on. `read_again` reads the settings anew for SIGHUP.
+    `on_ready` is given the addresses that are listened on. `read_again` reads the settings anew, for SIGHUP and
+    `airelays reload`; `config_path` is the file that they come from.
     Raises ConfigError when none of the addresses can be listened on.
     """
     sockets = bind(settings.host, settings.port)
-    _raise_descriptor_limit(settings.max_connections)
-    return asyncio.run(_serve(settings, token, sockets, on_ready, read_again, complain))
+    _raise_descriptor_limit(settings.max_connections + CONTROL_CONNECTIONS)
+    return asyncio.run(
+        _serve(settings, token, sockets, on_ready, config_path, read_again, complain)
+    )
 
 
 async def _serve(
@@ -54,6 +60,7 @@ async def _serve(
     token: TokenSource,
     sockets: list[socket.socket],
     on_ready: Callable[[list[tuple[str, int]]], None],
+    config_path: str,
     read_again: Callable[[], Settings] | None,
     complain: Callable[[str], None],
 ) -> int:
@@ -65,10 +72,13 @@ async def _serve(
         (force if stop.is_set() else stop).set()
 
     relay = Relay(settings, token, complain=complain)
-    _catch_signals(loop, stop_or_force, relay.lift_blocks, lambda: _reload(relay, read_again))
+    _catch_signals(loop, stop_or_force, lambda: _reload(relay, read_again))
     listener = listen(relay, sockets)
     relay.start()
     listener.start()
+    control = ControlListener.open(
+        relay, sockets, config_path, on_stop=stop_or_force, read_again=read_again
+    )
     on_ready([s.getsockname()[:2] for s in sockets])
     tell_manager("READY=1")
     await _settle(relay)
@@ -76,14 +86,23 @@ async def _serve(
     lag = LagWatch(complain)
     await stop.wait()
     lag.close()
+    await _end(relay, listener, control, force)
+    clean_up_after(loader_pid)
+    return 0
+
+
+async def _end(
+    relay: Relay, listener: Listener, control: ControlListener | None, force: asyncio.Event
+) -> None:
+    """Take no further client, let running answers end, close what is open; the commands can ask until last."""
     tell_manager("STOPPING=1")
     relay.begin_to_stop(shutting_down())
     await listener.stop_accepting()
-    await _drain(listener, force, settings.drain_seconds)
+    await _drain(listener, force, relay.desk.settings.drain_seconds)
     await relay.close()
+    if control is not None:
+        await control.close(shutting_down())
     await asyncio.to_thread(relay.notes.close)
-    clean_up_after(loader_pid)
-    return 0
 
 
 async def _settle(relay: Relay) -> None:
@@ -143,22 +162,17 @@ async def _drain(listener: Listener, force: asyncio.Event, seconds: float) -> No
 
 def _reload(relay: Relay, read_again: Callable[[], Settings] | None) -> None:
     """Read the settings again; a file that cannot be used changes nothing."""
-    if read_again is None:
-        return
-    try:
-        relay.reload(read_again())
-    except ConfigError as error:
-        relay.complain(f"the settings stay as they are: {error}")
+    if read_again is not None:
+        with contextlib.suppress(ConfigError):
+            relay.reload_from(read_again)
 
 
 def _catch_signals(
     loop: asyncio.AbstractEventLoop,
     on_stop: Callable[[], None],
-    on_unblock: Callable[[], None],
     on_reload: Callable[[], None],
 ) -> None:
-    if HAS_SIGNALS:
-        loop.add_signal_handler(signal.SIGUSR1, on_unblock)
+    if hasattr(signal, "SIGHUP"):
         loop.add_signal_handler(signal.SIGHUP, on_reload)
     for number in (signal.SIGINT, signal.SIGTERM):
         try:

@@ -59,6 +59,20 @@ def note_refused(
         )
 
 
+def note_control_refused(notes: Recorder, request: Request) -> None:
+    """Note a wrong secret at the control listener. Its fields are left out: one of them is what was tried."""
+    notes.event(
+        "endpoint_auth_failed",
+        request.id,
+        listener="control",
+        method=request.head.method,
+        path=request.head.path,
+        client_ip=request.peer.host,
+        blocked=False,
+        block_seconds=0,
+    )
+
+
 def note_bad_head(notes: Recorder, request: Request, error: RelayError) -> None:
     """Note bytes that are not a request."""
     notes.metrics.reject("malformed_request")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from airelays.credentials.secretfile import read_secret, write_private
 from airelays.errors import ConfigError
+from airelays.hints import hint
 from airelays.journal.files import LogFile, list_files
 from airelays.settings.parse import shown
 from airelays.settings.values import Settings
@@ -89,8 +90,8 @@ def load_policy(logs_dir: str, configured: Policy) -> tuple[Policy, str]:
         return changed(configured, found), "saved"
     except (ValueError, RecursionError) as error:
         raise PolicyDamaged(
-            f"{path} holds no log policy ({error}); type: airelays logs --reset, or save one with "
-            "airelays logs --retention-days N"
+            f"{path} holds no log policy ({error}); type: {hint('logs --reset')}, or save one with "
+            f"{hint('logs --retention-days N')}"
         ) from error
 
 

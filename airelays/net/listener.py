@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 
 from airelays.errors import ConfigError, RelayError
+from airelays.hints import hint
 from airelays.model import Peer
 from airelays.net.connection import Connection
 from airelays.net.session import Session
@@ -84,13 +85,15 @@ def _bind_one(address: str, port: int) -> socket.socket:
 def _bind_error(address: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
-            f"port {port} on {address} is taken by another program; stop that program (often another "
-            "airelays serve), or choose another port with --port, for example --port 0 for any free one"
+            f"port {port} on {address} is taken by another program; stop that program (often another relay: "
+            f"{hint('stop')}), or choose another port, for example: {hint(f'serve --port {port % 65535 + 1}')}"
         )
     if error.errno == errno.EACCES:
         return f"not allowed to listen on port {port}; choose one from 1024 to 65535 with --port"
     if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
-        return f"{address} is no address of this machine; set --host to one, for example 127.0.0.1"
+        return (
+            f"{address} is not an address of this machine; set --host to one, for example 127.0.0.1"
+        )
     return f"cannot listen on {address} port {port}: {error.strerror or error}"
 
 

@@ -12,7 +12,8 @@ class Kind(NamedTuple):
 
     `makes` is "module:name" below `airelays.upstream`; it is called as `upstream.base.Maker` says. `base_url` is
     the default. `signs_in` says that `airelays login` is for it, `has_name` that `[upstreams.NAME]` can be of it;
-    `example_model` stands in examples; `makes_token` says that `serve` makes the relay token if there is none.
+    `example_model` stands in examples ("" where only the server knows one); `makes_token` says that `serve` makes the
+    relay token if there is none.
     """
 
     makes: str
@@ -20,7 +21,7 @@ class Kind(NamedTuple):
     needs_base_url: bool = False
     signs_in: bool = False
     has_name: bool = True
-    example_model: str = "MODEL"
+    example_model: str = ""
     makes_token: bool = False
 
 

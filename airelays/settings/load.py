@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airelays.errors import ConfigError, FlagError
+from airelays.hints import hint
 from airelays.settings.hosts import is_loopback
 from airelays.settings.kinds import KINDS
 from airelays.settings.named import (
@@ -156,7 +157,7 @@ def _unknown_sentence(path: str, key: str, known: set[str]) -> str:
         )
     near = nearest(key, known)
     return f"{path}: {key} is unknown; " + (
-        f"did you mean {near}?" if near else "`airelays docs configuration` lists all keys"
+        f"did you mean {near}?" if near else f"`{hint('docs configuration')}` lists all keys"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airelays.hints import hint
 from airelays.settings.values import Settings
 
 # The policy of the traffic log, while none is saved beside it.
@@ -57,6 +58,6 @@ def reload_text(taken: list[str], left: list[str], saved_policy: str = "") -> st
     beaten = [name for name in taken if name in POLICY] if saved_policy else []
     if beaten:
         parts.append(
-            f"{saved_policy} wins over {', '.join(beaten)} (airelays logs --reset forgets it)"
+            f"{saved_policy} wins over {', '.join(beaten)} ({hint('logs --reset')} forgets it)"
         )
     return "settings read again: " + "; ".join(parts)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from airelays.disk.folder import make_private_dir
 from airelays.disk.regular import NotRegular, check_regular
 from airelays.errors import ConfigError, RelayError
+from airelays.hints import hint
 from airelays.state.quota import is_file_id
 
 SCHEMA_VERSION = 1
@@ -26,8 +27,7 @@ RESERVE_BYTES = 256 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DAMAGED = (
     "the relay's database is damaged; stop the relay, move state.sqlite3* out of its data folder and start it "
-    "again: it makes a new one, without the files, conversations and answers; token, sign-in and logs stay "
-    "(airelays docs troubleshooting)"
+    "again: it makes a new one, without the files, conversations and answers; token, sign-in and logs stay"
 )
 
 _SCHEMA = """
@@ -92,7 +92,7 @@ class State:
         except (OSError, sqlite3.Error) as error:
             raise storage_fault(error) from error
         except ConfigError as error:
-            text = "the relay's data folder cannot be used; `airelays storage check` says why"
+            text = f"the relay's data folder cannot be used; `{hint('storage check')}` says why"
             raise _unusable(text, local=str(error)) from error
         self.seen_version = self.data_version()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airelays.commands.table import ALIASES, COMMANDS, GLOBAL_FLAGS
+from airelays.hints import hint
 from airelays.settings.table import OPTIONS, Option
 from airelays.terminal.arguments import Arguments, Command, Flag
 
@@ -183,7 +184,7 @@ def _overview(group: str) -> str:
             )
         lines += [
             "",
-            "`airelays COMMAND --help` tells more; `airelays docs` lists the documentation.",
+            f"`{hint('COMMAND --help')}` tells more; `{hint('docs')}` lists the documentation.",
         ]
     return "\n".join(lines) + "\n"
 

@@ -210,12 +210,18 @@ class Upstreams:
         )
 
     def default_model(self) -> str:
-        """Return a model name for examples."""
-        return KINDS[self._settings.upstream_kind].example_model
+        """Return a model name for examples, as far as it is known without asking; "" when it is not."""
+        example = KINDS[self._settings.upstream_kind].example_model
+        listing = self._listed[1]
+        return example or ("" if listing is None else listing.first())
+
+    def every(self) -> list[Upstream]:
+        """Return all upstreams, the main one first."""
+        return [self.main, *(self._get(settings) for settings in self._settings.upstreams)]
 
     async def status(self) -> dict[str, Any]:
         """Return the facts of each upstream, by name; no network."""
-        every = [self.main, *(self._get(settings) for settings in self._settings.upstreams)]
+        every = self.every()
         return {upstream.name: await upstream.status() for upstream in every}
 
     def warm(self) -> None:

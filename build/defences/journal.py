@@ -315,7 +315,7 @@ JOURNAL = (
         "L6",
         "what is queued is written at the end",
         "airelays/host/process.py",
-        "_serve",
+        "_end",
         removed("to_thread"),
         ("tests/journal/test_live_journal.py::test_the_last_records_before_a_stop_are_written",),
     ),

@@ -40,7 +40,7 @@ PROCESS = (
         "P1",
         "a stop lets running streams finish",
         RUN,
-        "_serve",
+        "_end",
         expression(ast.Attribute, "drain_seconds", put="0.0"),
         ("tests/net/test_live_wire.py::test_a_drain_finishes_running_streams",),
     ),

@@ -251,16 +251,6 @@ SECRET_FILES = (
     ),
     Defence(
         "U13",
-        "root signals with the rights of the folder's owner",
-        THEIRS,
-        "signal_as_owner",
-        removed("setuid"),
-        (
-            "tests/credentials/test_secretfile.py::test_root_signals_only_what_the_owner_of_the_folder_could",
-        ),
-    ),
-    Defence(
-        "U13",
         "a file that others can read is closed to them",
         SECRETFILE,
         "_close_to_others",

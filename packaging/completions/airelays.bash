@@ -6,7 +6,7 @@ _airelays() {
     if [[ $word == = ]]; then word=""; fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            --auth-storage|--bearer-token-file|--ca-file|--callback-port|--config|--data-dir|--from|--from-config|--host|--kind|--lines|--logs-dir|--max-file-mb|--max-total-mb|--network-scope|--older-than|--port|--program|--ready-file|--retention-days|--signers|--verify|--workspace-id|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
+            --auth-storage|--bearer-token-file|--ca-file|--callback-port|--config|--data-dir|--from|--from-config|--host|--kind|--lines|--logs-dir|--max-file-mb|--max-total-mb|--model|--network-scope|--older-than|--port|--program|--ready-file|--retention-days|--signers|--url|--verify|--workspace-id|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
             -*) ;;
             *) path+=${path:+ }${COMP_WORDS[i]} ;;
         esac
@@ -16,10 +16,10 @@ _airelays() {
         --auth-storage) next="file keyring auto" ;;
         --network-scope) next="loopback private any" ;;
         --kind) next="systemd launchd windows" ;;
-        --callback-port|--host|--lines|--max-file-mb|--max-total-mb|--older-than|--port|--retention-days|--signers|--verify|--workspace-id|-n) ;;
+        --callback-port|--host|--lines|--max-file-mb|--max-total-mb|--model|--older-than|--port|--retention-days|--signers|--url|--verify|--workspace-id|-n) ;;
         *)
             case $path in
-                "") next="serve init login logout status models usage doctor token config connect quirks logs explain unblock storage docs service migrate egress completion manpage version" ;;
+                "") next="serve init login logout status models usage doctor token config connect quirks logs explain unblock reload stop storage docs service migrate egress completion manpage version" ;;
                 "token") next="show rotate" ;;
                 "config") next="show check path" ;;
                 "logs") next="prune" ;;
@@ -45,7 +45,7 @@ _airelays() {
                     "logs prune"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --dry-run --help --json --logs-dir --offline --version" ;;
                     "completion"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "service"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "connect"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --undo --version --write" ;;
+                    "connect"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --model --offline --undo --url --version --write" ;;
                     "explain"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "unblock"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "storage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
@@ -54,17 +54,19 @@ _airelays() {
                     "version"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --digests --help --json --logs-dir --offline --signers --verify --version" ;;
                     "config"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "logout"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "status"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "models"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "doctor"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --self-test --skip-response --version" ;;
+                    "status"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --url --version" ;;
+                    "models"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --url --version" ;;
+                    "doctor"*) next="--ask --auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --self-test --skip-response --url --version" ;;
                     "quirks"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
+                    "reload"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "egress"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "token"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --host --i-know-this-is-open --logs-dir --network-scope --no-auth --offline --port --ready-file --version" ;;
                     "login"*) next="--auth-storage --bearer-token-file --browser --ca-file --callback-port --config --data-dir --device --help --json --logs-dir --no-browser --offline --paste --version --workspace-id" ;;
-                    "usage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --raw --version" ;;
+                    "usage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --raw --url --version" ;;
                     "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --offline --port --show-token --version" ;;
                     "logs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --follow --help --json --lines --logs-dir --max-file-mb --max-total-mb --offline --reset --retention-days --version" ;;
+                    "stop"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "docs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     *) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                 esac

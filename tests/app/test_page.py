@@ -11,6 +11,7 @@ from airelays import __version__
 from airelays.app.page import PAGE_FIELDS, render_page
 
 BASE = "http://127.0.0.1:8080/v1"
+REVEAL = "airelays token show"
 
 
 class Outline(HTMLParser):
@@ -38,7 +39,7 @@ class Outline(HTMLParser):
 def test_the_page_is_whole_and_has_no_script_and_no_outside_parts(
     needs_token: bool, wide: bool
 ) -> None:
-    page = render_page(BASE, "gpt-5.5", needs_token=needs_token, wide=wide).decode()
+    page = render_page(BASE, "gpt-5.5", REVEAL, needs_token=needs_token, wide=wide).decode()
     outline = Outline()
     outline.feed(page)
     assert outline.open == []
@@ -50,16 +51,16 @@ def test_the_page_is_whole_and_has_no_script_and_no_outside_parts(
 
 
 def test_the_page_tells_no_version_no_folder_and_no_state() -> None:
-    page = render_page(BASE, "gpt-5.5", needs_token=True).decode()
+    page = render_page(BASE, "gpt-5.5", REVEAL, needs_token=True).decode()
     assert __version__ not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
     for word in ("/.airelays", "/home", "/root", "pid", "signed in", "Python/"):
         assert word not in page
 
 
 def test_what_is_put_into_the_page_is_escaped() -> None:
-    page = render_page("http://[::1]:1/v1", '<script>"', needs_token=True).decode()
+    page = render_page("http://[::1]:1/v1", '<script>"', REVEAL, needs_token=True).decode()
     assert "<script>" not in page and "&lt;script&gt;" in page
-    assert b"<h>" not in render_page("http://<h>:1/v1", "m", needs_token=True)
+    assert b"<h>" not in render_page("http://<h>:1/v1", "m", REVEAL, needs_token=True)
 
 
 def test_the_page_is_closed_to_scripts_frames_and_forms() -> None:
@@ -70,7 +71,7 @@ def test_the_page_is_closed_to_scripts_frames_and_forms() -> None:
 
 
 def test_the_page_follows_the_colour_scheme_and_fits_a_phone() -> None:
-    page = render_page(BASE, "gpt-5.5", needs_token=True).decode()
+    page = render_page(BASE, "gpt-5.5", REVEAL, needs_token=True).decode()
     assert "prefers-color-scheme: dark" in page
     assert 'name="viewport"' in page
     assert "max-width: 40rem" in page

@@ -18,6 +18,7 @@ MODULES = sorted(str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py"))
 VALUES, RULES, IO, APP, COMMANDS, CLI = range(6)
 LAYER_OF = {
     "errors": VALUES,
+    "hints": VALUES,
     "lookup": VALUES,
     "model": VALUES,
     "settings": VALUES,

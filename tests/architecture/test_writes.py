@@ -61,10 +61,6 @@ PLACES = {
         1,
         "A lock is on a file that stays: O_NOFOLLOW, regular only.",
     ),
-    "credentials/lock.py: note: os.ftruncate": (
-        1,
-        "The note of the lock's holder, in the lock file.",
-    ),
     "journal/files.py: open_log: os.open": (
         1,
         "The log is appended to: O_NOFOLLOW, own file only.",

@@ -22,7 +22,7 @@ from airelays.commands.migrate.retired import retire
 from airelays.commands.table import COMMANDS
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.line import UsageError, flags_of, help_for, parse
-from tests.live import TOKEN
+from tests.live import TOKEN, plain
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 20.0
@@ -50,14 +50,16 @@ class User:
         return [sys.executable, "-m", "airelays", *words]
 
     def run(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*words),
-            cwd=self.home,
-            env=self.env(env),
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=DEADLINE_S,
+        return plain(
+            subprocess.run(
+                self.command(*words),
+                cwd=self.home,
+                env=self.env(env),
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                timeout=DEADLINE_S,
+            )
         )
 
     def out(self, *words: str, **env: str) -> str:
@@ -134,7 +136,9 @@ def test_a_command_loads_only_its_own_modules(user: User) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script], env=user.env(), capture_output=True, text=True, check=True
     )
-    shared = [f"airelays.terminal.{name}" for name in ("arguments", "console", "context", "line")]
+    shared = [
+        f"airelays.terminal.{name}" for name in ("arguments", "console", "context", "line", "start")
+    ]
     expected = ["airelays.commands.config", "airelays.commands.table", *shared]
     assert done.stdout.splitlines()[1] == f"{expected} []"
 
@@ -801,7 +805,7 @@ def test_serve_in_demo_mode_makes_the_token_and_a_second_one_is_told_who_is_ther
         said, code = stop(process)
     assert code == 0
     assert said == (
-        f"airelays: made a relay token in {user.token_file}; `airelays token show` shows it\n"
+        f"airelays: made a relay token in {user.token_file}; `{sys.executable} -m airelays token show` shows it\n"
     )
     assert not (user.home / "ready.json").exists()
     assert not (user.home / ".airelays" / "relay.pid").exists()
@@ -816,7 +820,7 @@ def test_serve_tells_of_a_misspelt_variable_and_where_the_token_is(user: User) -
     assert said == (
         "airelays: environment variable AIRELAYS_PROT is unknown; did you mean AIRELAYS_PORT?\n"
         f"airelays: made a relay token in {folder}/relay-token; "
-        f"`airelays token show --bearer-token-file '{folder}/relay-token'` shows it\n"
+        f"`{sys.executable} -m airelays token show --data-dir '{folder}'` shows it\n"
     )
 
 
@@ -875,7 +879,7 @@ def test_serve_on_a_terminal_prints_lines_to_paste_and_no_token(user: User) -> N
     assert shown.startswith(f"AIRelays {__version__} Serve\n\nListener\n")
     assert token not in shown
     base_url = shown.partition("Base URL:")[2].split()[0]
-    reveal = "$(python3 -m airelays token show)"
+    reveal = f"$({sys.executable} -m airelays token show)"
     assert f'  curl {base_url}/models -H "Authorization: Bearer {reveal}"\n' in shown
     assert f'  export OPENAI_BASE_URL={base_url} OPENAI_API_KEY="{reveal}"\n' in shown
 

@@ -12,13 +12,15 @@ import pytest
 
 from airelays.commands.connect.snippets import CLIENTS
 from airelays.dialects.parameters import QUIRKS
-from tests.live import ROOT, program
+from tests.live import ROOT, plain, program
 
 
 def airelays(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     env = {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [*program(), *words], env=env, capture_output=True, text=True, timeout=30, check=False
+    return plain(
+        subprocess.run(
+            [*program(), *words], env=env, capture_output=True, text=True, timeout=30, check=False
+        )
     )
 
 

@@ -19,6 +19,7 @@ from airelays.errors import RelayError
 from airelays.state.database import State
 from tests import live
 from tests.fakes.secret_tool import put_secret_tool
+from tests.live import plain
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = "file-" + "a1" * 16
@@ -26,13 +27,15 @@ TALK = "conv_" + "b2" * 16
 
 
 def run(home: Path, *words: str, code: int = 0) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-m", "airelays", "migrate", *words],
-        env={"HOME": str(home), "PYTHONPATH": str(ROOT)},
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=60,
+    done = plain(
+        subprocess.run(
+            [sys.executable, "-m", "airelays", "migrate", *words],
+            env={"HOME": str(home), "PYTHONPATH": str(ROOT)},
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
     )
     assert done.returncode == code, done.stdout + done.stderr
     if code:
@@ -222,13 +225,15 @@ models = [
 
 
 def airelays(home: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "airelays", *words],
-        env={"HOME": str(home), "PYTHONPATH": str(ROOT), "PATH": str(home / "no-tools"), **env},
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=60,
+    return plain(
+        subprocess.run(
+            [sys.executable, "-m", "airelays", *words],
+            env={"HOME": str(home), "PYTHONPATH": str(ROOT), "PATH": str(home / "no-tools"), **env},
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
     )
 
 

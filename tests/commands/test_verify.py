@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from airelays.commands.release_keys import ALLOWED_SIGNERS, NAMESPACE, SIGNER
-from tests.live import ROOT, program
+from tests.live import ROOT, plain, program
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="there is no ssh-keygen")
 
@@ -78,12 +78,14 @@ def run(script: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def airelays(home: Path, *words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*program(), *map(str, words)],
-        env={"HOME": str(home), "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], **env},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
+    return plain(
+        subprocess.run(
+            [*program(), *map(str, words)],
+            env={"HOME": str(home), "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], **env},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+        )
     )
 
 
@@ -261,7 +263,7 @@ def test_a_copy_without_a_key_says_how_to_name_one(made: Release) -> None:
     assert (done.returncode, done.stderr) == (
         1,
         "airelays: this copy carries no release key; name a file of allowed signers with --signers FILE, "
-        "see `airelays docs releases`\n",
+        f"see `{' '.join(words)} docs releases`\n",
     )
 
 

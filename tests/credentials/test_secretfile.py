@@ -19,7 +19,6 @@ from airelays.credentials.as_owner import (
     make_their_dir,
     opened,
     put,
-    signal_as_owner,
 )
 from airelays.credentials.lock import FileLock
 from airelays.credentials.secretfile import (
@@ -444,19 +443,6 @@ def test_a_lock_that_root_makes_in_the_folder_of_another_user_is_theirs(theirs: 
     (theirs / "hard").hardlink_to(theirs.parent / "roots")
     with FileLock(str(theirs / "hard")).held(0):
         assert owner(theirs / "hard")[0] == 0
-
-
-@as_root
-def test_root_signals_only_what_the_owner_of_the_folder_could(theirs: Path) -> None:
-    words = ["/bin/sleep", "60"]
-    with subprocess.Popen(words) as roots, subprocess.Popen(words, user=12345) as own:
-        with pytest.raises(PermissionError):
-            signal_as_owner(str(theirs), roots.pid, signal.SIGTERM)
-        signal_as_owner(str(theirs), own.pid, signal.SIGTERM)
-        assert own.wait(10) == -signal.SIGTERM
-        assert roots.poll() is None
-        signal_as_owner(str(theirs.parent), roots.pid, signal.SIGTERM)
-        assert roots.wait(10) == -signal.SIGTERM
 
 
 @posix

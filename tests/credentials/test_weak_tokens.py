@@ -14,6 +14,7 @@ import pytest
 from airelays.credentials.token import TokenSource, generate_token
 from airelays.guard.auth import PUBLISHED, weakness
 from tests import live
+from tests.live import plain
 
 ROOT = Path(__file__).resolve().parents[2]
 STRONG = live.TOKEN
@@ -65,13 +66,21 @@ def test_every_token_in_our_documentation_is_known_as_published() -> None:
 
 def run(home: Path, *words: str, token: str = "", **env: str) -> subprocess.CompletedProcess[str]:
     variables = {"AIRELAYS_BEARER_TOKEN": token} if token else {}
-    return subprocess.run(
-        [sys.executable, "-m", "airelays", *words],
-        env={"HOME": str(home), "PYTHONPATH": str(ROOT), "PATH": os.defpath, **variables, **env},
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=60,
+    return plain(
+        subprocess.run(
+            [sys.executable, "-m", "airelays", *words],
+            env={
+                "HOME": str(home),
+                "PYTHONPATH": str(ROOT),
+                "PATH": os.defpath,
+                **variables,
+                **env,
+            },
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
     )
 
 
@@ -90,7 +99,7 @@ def test_a_relay_on_loopback_warns_at_its_start(tmp_path: Path) -> None:
         said = relay.process.communicate(timeout=live.DEADLINE_S)[1]
     assert said.splitlines()[0] == (
         "airelays: the relay token in AIRELAYS_BEARER_TOKEN is published as an example, so it can be guessed; "
-        "put a better one there, or unset AIRELAYS_BEARER_TOKEN and type: airelays init"
+        f"put a better one there, or unset AIRELAYS_BEARER_TOKEN and type: {sys.executable} -m airelays init"
     )
     assert "changeme" not in said
 
@@ -150,7 +159,7 @@ def test_status_says_so(tmp_path: Path) -> None:
         f"the relay token in {path} has fewer than 8 different characters, so it can be guessed; "
         "type: airelays token rotate"
     )
-    assert f"weak: {sentence}" in done.stdout and done.returncode == 0
+    assert f"weak: {sentence}" in done.stdout and done.returncode == 3
     facts = json.loads(run(tmp_path, "status", "--json").stdout)
     assert facts["relay"]["bearer_token_warning"] == sentence
     assert facts["next_steps"][0] == "airelays token rotate"

@@ -588,15 +588,15 @@ def test_status_asks_nobody_and_shows_no_secret(home: Path, backend: FakeBackend
     before = len(backend.requests)
     code, out, err = command(home, backend, "status", "--json")
     facts = json.loads(out)
-    assert code == 0 and len(backend.requests) == before
+    assert code == 3 and len(backend.requests) == before
     assert facts["auth"]["ready_for_requests"] is True and facts["auth"]["plan_type"] == "plus"
-    assert facts["relay"]["bearer_token_present"] is False and facts["next_steps"] == [
+    assert facts["relay"]["bearer_token_present"] is False and facts["next_steps"][0].endswith(
         "airelays init"
-    ]
+    )
     tokens = json.loads(path.read_bytes())["tokens"]
     assert not any(tokens[n] in out + err for n in ("access_token", "refresh_token", "id_token"))
     code, out, _ = command(home, backend, "status")
-    assert code == 0 and "someone@example.test" in out
+    assert code == 3 and "someone@example.test" in out
 
 
 def test_usage_json_and_its_errors(home: Path, backend: FakeBackend) -> None:
@@ -626,7 +626,7 @@ def test_doctor_walks_to_one_answer_over_tls(home: Path, tmp_path: Path) -> None
     with FakeBackend(tls=authority.server_context("127.0.0.1")) as backend:
         sign_in(home, backend)
         extra = {"AIRELAYS_BEARER_TOKEN": "t" * 40, "AIRELAYS_CA_FILE": authority.ca_file}
-        code, checks, report, err = doctor(home, backend, **extra)
+        code, checks, report, err = doctor(home, backend, "--ask", **extra)
     assert code == 0, (report, err)
     wanted = {"trust", "proxy", "dns", "tls", "openai_auth", "openai_models", "openai_response"}
     assert {name for name in wanted if checks[name]["status"] == "pass"} == wanted
@@ -638,10 +638,10 @@ def test_doctor_walks_to_one_answer_over_tls(home: Path, tmp_path: Path) -> None
 def test_doctor_says_what_is_wrong(home: Path, backend: FakeBackend) -> None:
     code, checks, report, _ = doctor(home, backend)
     assert code == 1 and checks["openai_auth"]["status"] == "fail"
-    assert report["next_steps"] == ["airelays init", "airelays login"]
+    assert [step.rpartition(" ")[2] for step in report["next_steps"]] == ["init", "login", "serve"]
     sign_in(home, backend)
     backend.cut_after_events = 3
-    code, checks, _, _ = doctor(home, backend, AIRELAYS_BEARER_TOKEN="t" * 40)
+    code, checks, _, _ = doctor(home, backend, "--ask", AIRELAYS_BEARER_TOKEN="t" * 40)
     assert code == 1 and checks["openai_response"]["data"] == {
         "hop": "stream",
         "code": "incomplete_stream",
@@ -669,5 +669,5 @@ def test_doctor_with_the_demo_asks_nobody(home: Path, backend: FakeBackend) -> N
     }
     started_s = time.monotonic()
     code, checks, _, _ = doctor(home, backend, **extra)
-    assert code == 0 and set(checks) == {"config", "data_dir", "relay_token"}
+    assert code == 0 and set(checks) == {"config", "data_dir", "relay_token", "relay"}
     assert backend.requests == [] and time.monotonic() - started_s < 10

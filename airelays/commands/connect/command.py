@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import os
 
-from airelays.commands.connect.facts import REVEAL
+from airelays.commands.connect.facts import reveal
 from airelays.commands.connect.file import PASTE, has_already, refuse_broken, refuse_clash
 from airelays.commands.connect.snippets import CLIENTS, Client
 from airelays.disk.outside import find_target, remove_outside, write_outside
 from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError, FlagError
-from airelays.settings.kinds import KINDS
-from airelays.settings.values import Settings
+from airelays.hints import hint
+from airelays.host.contact import Contact
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
+from airelays.terminal.running import access, find_relay
 
 BEGIN = "# >>> airelays connect >>>"
 END = "# <<< airelays connect <<<"
@@ -30,8 +31,7 @@ def run(args: Arguments, console: Console) -> int:
     if len(ways) > 1:
         raise FlagError("--write and --undo are opposites; give one of them")
     if ways and not args.words:
-        raise FlagError(f"{ways[0]} needs a client: airelays connect CLIENT {ways[0]}")
-    settings = find_context(args, console).settings
+        raise FlagError(f"{ways[0]} needs a client: {hint(f'connect CLIENT {ways[0]}')}")
     if not args.words:
         _list(console)
         return 0
@@ -41,36 +41,51 @@ def run(args: Arguments, console: Console) -> int:
         raise FlagError(f'there is no client "{name}"; known are {", ".join(CLIENTS)}')
     if args.has("--undo"):
         return _undo(client, console)
-    text = _filled(client.text, settings)
+    values = _values(args, console)
+    text, note = client.text.format(**values), client.note.format(**values)
     if args.has("--write"):
-        return _write(client, text, _filled(client.note, settings), console)
+        return _write(client, text, note, console)
     console.title(client.title)
     if client.path:
-        console.line(f"Into ~/{client.path} (or: airelays connect {name} --write):")
+        console.line(f"Into ~/{client.path} (or: {hint(f'connect {name} --write')}):")
     console.line()
     console.line(text.rstrip("\n"))
-    if client.note:
+    if note:
         console.line()
-        console.line(_filled(client.note, settings))
+        console.line(note)
     return 0
 
 
 def _list(console: Console) -> None:
     console.title("Connect")
-    console.line("airelays connect CLIENT prints its settings. Known clients:")
+    console.line(f"{hint('connect CLIENT')} prints its settings. Known clients:")
     for name, client in CLIENTS.items():
         console.field(name, client.title)
 
 
-def _filled(text: str, settings: Settings) -> str:
-    needs_token = settings.require_bearer_auth
-    model = KINDS[settings.upstream_kind].example_model
-    return text.format(
-        base=settings.base_url,
-        key=f"$({REVEAL})" if needs_token else "unused",
-        key_command=REVEAL if needs_token else "any word",
-        model=model,
-    )
+def _values(args: Arguments, console: Console) -> dict[str, str]:
+    """Return what the settings of a client are filled with: where the relay is, its token's command, a model."""
+    context = find_context(args, console)
+    contact = find_relay(args, context)
+    found = access(context, contact)
+    return {
+        "base": found.base_url,
+        "key": f"$({reveal()})" if found.needs_token else "unused",
+        "key_command": reveal() if found.needs_token else "any word",
+        "model": args.get("--model") or found.model or _first_model(contact),
+    }
+
+
+def _first_model(contact: Contact | None) -> str:
+    """Return a model that the relay lists. Raises ConfigError when nobody knows one."""
+    if contact is None:
+        raise ConfigError(
+            f"which models there are is known when the relay runs: start it ({hint('serve')}), or add --model NAME"
+        )
+    models = contact.ask("GET", "/models", within_s=60.0)["data"]
+    if not models:
+        raise ConfigError("the upstream lists no models; add --model NAME")
+    return str(models[0]["id"])
 
 
 def _path(client: Client) -> str:

@@ -4,40 +4,49 @@ from __future__ import annotations
 
 from typing import Any
 
-from airelays.settings.values import Settings
+from airelays.hints import hint
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context
+from airelays.terminal.running import Access
 
-REVEAL = "airelays token show"
-ROTATE = "airelays token rotate"
 PLACEHOLDER_NOTE = "No key is checked; a library that insists on one may be given any text."
 
 
-def client_facts(settings: Settings, token: str | None = None) -> dict[str, Any]:
+def reveal() -> str:
+    """Return the command that shows the relay token."""
+    return hint("token show")
+
+
+def rotate() -> str:
+    """Return the command that makes a new relay token."""
+    return hint("token rotate")
+
+
+def client_facts(access: Access, token: str | None = None) -> dict[str, Any]:
     """Return the `client` object of the JSON views. `token` is included only when it may be shown."""
     facts: dict[str, Any] = {
-        "base_url": settings.base_url,
-        "models_url": f"{settings.base_url}/models",
-        "requires_bearer_auth": settings.require_bearer_auth,
+        "base_url": access.base_url,
+        "models_url": f"{access.base_url}/models",
+        "requires_bearer_auth": access.needs_token,
     }
-    if not settings.require_bearer_auth:
+    if not access.needs_token:
         return {**facts, "api_key_note": PLACEHOLDER_NOTE}
     facts |= {
         "authorization_header": "Authorization: Bearer <relay token>",
-        "token_file": settings.bearer_token_file,
-        "reveal_token_command": REVEAL,
-        "rotate_token_command": ROTATE,
+        "token_file": access.token_file,
+        "reveal_token_command": reveal(),
+        "rotate_token_command": rotate(),
     }
     return {**facts, "relay_token": token} if token is not None else facts
 
 
-def print_client(console: Console, settings: Settings, token: str | None = None) -> None:
+def print_client(console: Console, access: Access, token: str | None = None) -> None:
     """Print the Client Setup section."""
-    facts = client_facts(settings, token)
+    facts = client_facts(access, token)
     console.section("Client Setup")
     console.field("Base URL", facts["base_url"])
     console.field("Models URL", facts["models_url"])
-    if not settings.require_bearer_auth:
+    if not access.needs_token:
         console.field("Bearer auth", "disabled")
         console.field("Access mode", "open")
         console.field("Client key", "optional placeholder only")
@@ -49,46 +58,17 @@ def print_client(console: Console, settings: Settings, token: str | None = None)
     if token is not None:
         console.field("Relay token", token)
     else:
-        console.field("Reveal token", REVEAL)
-    console.field("Rotate token", ROTATE)
-
-
-def program_words() -> str:
-    """Return how this program was started, as words that can be pasted into a shell.
-
-    "airelays" when it is installed; `python3 airelays.py` or `python3 -m airelays` otherwise.
-    """
-    import os
-    import shlex
-    import sys
-
-    started = sys.argv[0]
-    name = os.path.basename(started)
-    if name == "__main__.py":
-        return "python3 -m airelays"
-    if name.endswith(".py"):
-        return f"python3 {shlex.quote(started)}"
-    return (
-        "airelays"
-        if name.removesuffix(".exe") == "airelays" and _on_path(started)
-        else shlex.quote(started)
-    )
-
-
-def _on_path(started: str) -> bool:
-    import shutil
-
-    found = shutil.which("airelays")
-    return found is not None and found == shutil.which(started)
+        console.field("Reveal token", reveal())
+    console.field("Rotate token", rotate())
 
 
 def serve_command(context: Context) -> str:
     """Return the command that runs the relay with these options."""
-    words = ["airelays serve"]
+    words = ["serve"]
     flags = {"host": "--host", "port": "--port", "network_scope": "--network-scope"}
     for attribute, flag in flags.items():
         if context.loaded.origins[attribute].source == "flag":
             words.append(f"{flag} {getattr(context.settings, attribute)}")
     if context.loaded.origins["require_bearer_auth"].source == "flag":
         words.append("--no-auth")
-    return " ".join(words)
+    return hint(" ".join(words))

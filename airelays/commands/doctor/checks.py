@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from airelays.commands.weaktoken import check_strength, weak_warning
 from airelays.errors import ConfigError
+from airelays.hints import hint
+from airelays.host.contact import Contact
 from airelays.settings.load import check_listener
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context
+from airelays.terminal.running import no_relay
 from airelays.upstream.base import Check
 from airelays.upstream.choose import make_upstream
 
+# With --ask each upstream may think before its short answer.
+CHECKS_S = 300.0
 
-def local_checks(context: Context) -> Iterator[Check]:
-    """Config, folder and relay token: nobody is asked."""
+
+def local_checks(context: Context, facts: dict[str, Any] | None) -> Iterator[Check]:
+    """Config, folder, relay token and relay; `facts` is the answer to /status of the relay that runs."""
     yield _config(context)
     yield _data_dir(context.settings.data_dir)
-    yield _relay_token(context)
+    if facts is None:
+        yield _relay_token(context)
+        return
+    yield _its_token(facts["relay"])
+    yield _relay(facts)
 
 
 def _config(context: Context) -> Check:
@@ -28,7 +40,7 @@ def _config(context: Context) -> Check:
         return Check("config", "fail", str(error))
     if context.config_text is None:
         text = f"there is no {context.config_path}; everything not given otherwise is default"
-        return Check("config", "warn", text, ("airelays init",))
+        return Check("config", "warn", text, (hint("init"),))
     notes = list(context.loaded.notes)
     if notes:
         return Check("config", "warn", notes[0], data={"notes": notes})
@@ -75,11 +87,23 @@ def _relay_token(context: Context) -> Check:
     if context.token.current() is not None:
         return _strength(context)
     text = context.token.problem or f"there is none in {context.settings.bearer_token_file}"
-    return Check("relay_token", "fail", text, ("airelays init",))
+    return Check("relay_token", "fail", text, (hint("init"),))
+
+
+def _its_token(relay: dict[str, Any]) -> Check:
+    """Whether the relay that runs has a token to let clients in with."""
+    if not relay["require_bearer_auth"]:
+        return Check("relay_token", "skip", "open mode: clients need no token")
+    if relay["bearer_token_present"]:
+        return Check(
+            "relay_token", "pass", f"there is one, from the {relay['bearer_token_source']}"
+        )
+    text = f"there is none in {relay['bearer_token_file']}"
+    return Check("relay_token", "fail", text, (hint("init"),))
 
 
 def _strength(context: Context) -> Check:
-    steps = ("airelays token rotate",) if context.token.source == "file" else ()
+    steps = (hint("token rotate"),) if context.token.source == "file" else ()
     try:
         check_strength(context)
     except ConfigError as error:
@@ -90,8 +114,36 @@ def _strength(context: Context) -> Check:
     return Check("relay_token", "pass", f"there is one, from the {context.token.source}")
 
 
-async def upstream_checks(context: Context, console: Console, *, ask: bool) -> AsyncIterator[Check]:
-    """Everything that leads to each upstream; with `ask` each is asked for one short answer."""
+def missing_relay(context: Context) -> Check:
+    """Say that no relay runs; the last of the checks, since all others are about its start."""
+    return Check("relay", "warn", no_relay(context), (hint("serve"),))
+
+
+def _relay(facts: dict[str, Any]) -> Check:
+    """Which relay runs, and whether it has the settings that its file says."""
+    process = facts.get("process", {})
+    pid = f" (pid {process['pid']})" if "pid" in process else ""
+    text = f"version {facts['version']} runs{pid} on {facts['relay']['client_base_url']}"
+    problem = process.get("reload_problem")
+    if problem:
+        return Check("relay", "warn", f"{text}; its settings could not be read again: {problem}")
+    return Check("relay", "pass", text)
+
+
+async def upstream_checks(
+    context: Context, console: Console, contact: Contact | None, *, ask: bool
+) -> AsyncIterator[Check]:
+    """Everything that leads to each upstream; with `ask` each is asked for one short answer.
+
+    A relay that runs makes them itself: its settings, environment and sign-in are what counts.
+    """
+    if contact is not None and contact.running is not None:
+        path = f"/checks?ask={str(ask).lower()}"
+        found = await asyncio.to_thread(contact.ask, "GET", path, within_s=CHECKS_S)
+        for one in found["checks"]:
+            steps = tuple(one.get("next_steps", ()))
+            yield Check(one["name"], one["status"], one["message"], steps, one.get("data", {}))
+        return
     settings = context.settings
     for own in (settings.main_upstream, *settings.upstreams):
         try:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from airelays.commands.doctor.checks import local_checks, upstream_checks
+from airelays.commands.doctor.checks import local_checks, missing_relay, upstream_checks
+from airelays.host.contact import Contact
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
+from airelays.terminal.running import find_relay
 from airelays.upstream.base import Check
 
 _MARKS = {
@@ -29,6 +31,8 @@ def run(args: Arguments, console: Console) -> int:
     counts = {status: sum(c.status == status for c in checks) for status in _MARKS}
     steps = list(dict.fromkeys(step for check in checks for step in check.next_steps))
     ok = not counts["fail"]
+    # A program that only says that all is well would be believed; without a relay no client gets an answer.
+    ready = ok and not any(c.name == "relay" and c.status == "warn" for c in checks)
     if as_json:
         summary = {
             "passed": counts["pass"],
@@ -37,10 +41,12 @@ def run(args: Arguments, console: Console) -> int:
             "skipped": counts["skip"],
         }
         shown = [check.as_json() for check in checks]
-        console.json({"ok": ok, "summary": summary, "checks": shown, "next_steps": steps})
+        console.json(
+            {"ok": ok, "ready": ready, "summary": summary, "checks": shown, "next_steps": steps}
+        )
         return 0 if ok else 1
     console.section("Summary")
-    console.field("Ready", ok)
+    console.field("Ready", ready)
     console.field("Passed", counts["pass"])
     console.field("Warnings", counts["warn"])
     console.field("Failed", counts["fail"])
@@ -55,7 +61,8 @@ def _chosen(args: Arguments, console: Console) -> AsyncIterator[Check]:
         from airelays.commands.doctor.selftest import self_test
 
         return self_test()
-    return _all(find_context(args, console), console, args.has("--skip-response"))
+    context = find_context(args, console)
+    return _all(context, console, find_relay(args, context), ask=args.has("--ask"))
 
 
 async def _run_all(checks: AsyncIterator[Check], console: Console, *, quiet: bool) -> list[Check]:
@@ -67,11 +74,16 @@ async def _run_all(checks: AsyncIterator[Check], console: Console, *, quiet: boo
     return done
 
 
-async def _all(context: Context, console: Console, skip_response: bool) -> AsyncIterator[Check]:
-    for check in local_checks(context):
+async def _all(
+    context: Context, console: Console, contact: Contact | None, *, ask: bool
+) -> AsyncIterator[Check]:
+    facts = None if contact is None else await asyncio.to_thread(contact.ask, "GET", "/status")
+    for check in local_checks(context, facts):
         yield check
-    async for check in upstream_checks(context, console, ask=not skip_response):
+    async for check in upstream_checks(context, console, contact, ask=ask):
         yield check
+    if facts is None:
+        yield missing_relay(context)
 
 
 def _print(console: Console, check: Check) -> None:

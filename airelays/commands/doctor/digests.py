@@ -17,6 +17,7 @@ from typing import Any
 import airelays
 import airelays.protocol.http1
 from airelays import __version__
+from airelays.hints import hint
 from airelays.host.form import program_form
 from airelays.host.onefile import unpacked_folder
 from airelays.net.trust import Trust
@@ -48,7 +49,7 @@ def run(args: Arguments, console: Console) -> int:
     console.section("Certificates in use")
     for label, name in (("Source", "source"), ("Path", "path"), ("Date", "date")):
         console.field(label, facts["trust"][name])
-    console.steps(["airelays version --digests --json", "airelays version --verify FILE"])
+    console.steps([hint("version --digests --json"), hint("version --verify FILE")])
     return 0
 
 

@@ -30,6 +30,7 @@ from airelays.credentials.token import checked_token
 from airelays.disk.folder import make_private_dir
 from airelays.disk.outside import remove_outside, write_outside
 from airelays.errors import ConfigError, RelayError
+from airelays.hints import hint
 from airelays.journal.retention import Policy, load_policy, policy_path, save_policy
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
@@ -166,7 +167,7 @@ def _take_secret(
     if found is None:
         return Step(name, NOTHING, old)
     if check is not None and not check(found, old):
-        raise ConfigError(f"{old} is empty; `airelays init` makes a token")
+        raise ConfigError(f"{old} is empty; `{hint('init')}` makes a token")
     if not plan.dry:
         create_private(new, found)
     return Step(name, TAKEN, f"{old} to {new}")
@@ -239,5 +240,5 @@ def _close(steps: list[Step], plan: Plan, console: Console) -> None:
             "  Do not start the earlier program again: both would use up the same sign-in."
         )
     if not plan.dry and results["state"] != FAILED:
-        login = ["airelays login"] if results["sign-in"] == FAILED else []
-        console.steps([*login, "airelays status", "airelays serve"])
+        login = [hint("login")] if results["sign-in"] == FAILED else []
+        console.steps([*login, hint("status"), hint("serve")])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from airelays.hints import program
 from airelays.terminal.line import UsageError
 
 _ONE = "AIRelays works with one sign-in, your own"
 COMMANDS = {
     "accounts": f"{_ONE}: `airelays status` shows it, `airelays login` replaces it, `airelays logout` removes it",
     "balance": f"{_ONE}, so there is nothing to balance between",
-    "claude": "a Claude subscription is no upstream; any OpenAI-compatible server is: `airelays docs upstreams`",
+    "claude": "a Claude subscription cannot be an upstream; any compatible server can: `airelays docs upstreams`",
 }
 # Flag -> its command, whether a value follows, why leaving it out changes nothing.
 FLAGS = {
@@ -27,7 +28,8 @@ def retire(words: list[str], note: Callable[[str], None]) -> list[str]:
     """
     gone = next((word for word in words if not word.startswith("-")), "")
     if gone in COMMANDS:
-        raise UsageError(f"`airelays {gone}` is of releases before 1.0; {COMMANDS[gone]}")
+        why = COMMANDS[gone].replace("`airelays", f"`{program()}")
+        raise UsageError(f"`airelays {gone}` is of releases before 1.0; {why}")
     left: list[str] = []
     rest = iter(words)
     for word in rest:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from airelays.commands.migrate.plan import FAILED, KEPT, NOTHING, TAKEN, Plan, Step
 from airelays.errors import ConfigError
+from airelays.hints import hint
 from airelays.journal.files import list_files
 from airelays.terminal.console import Console
 from airelays.upstream.chatgpt.signin import SignIn
@@ -86,7 +87,7 @@ def _stale(plan: Plan, here: SignInStore) -> str:
     return (
         f'auth.storage is "{here.mode}", so the relay uses the sign-in in the keyring, not the one in '
         f"{here.path}, which the earlier AIRelays has used; {FILE_INSTEAD.format(config=plan.config)} "
-        "to use the file's, or run: airelays login"
+        f"to use the file's, or run: {hint('login')}"
     )
 
 
@@ -119,7 +120,7 @@ def _find_old(plan: Plan, console: Console) -> tuple[SignIn | None, str, str]:
         None,
         there.path,
         f"there are {len(usable):,} and AIRelays works with one: {names}; "
-        "sign in with the one to use: airelays login",
+        f"sign in with the one to use: {hint('login')}",
     )
 
 
@@ -152,7 +153,7 @@ def find_left(plan: Plan, console: Console) -> list[Left]:
     mine = _identities(plan, console)
     for account in _accounts(plan, console):
         if account.sign_in is None or _identity(account.sign_in) not in mine:
-            why = "AIRelays works with one sign-in; airelays login changes it"
+            why = f"AIRelays works with one sign-in; {hint('login')} changes it"
             left.append(Left(account.name(), why))
     claude = os.path.join(plan.old_data, "claude-token")
     for path in dict.fromkeys((_claude_token(plan, claude), os.path.join(plan.old_data, "claude"))):

@@ -16,6 +16,7 @@ from airelays.commands.service.words import check_words, left_behind, words_for
 from airelays.disk.outside import find_target, remove_outside, write_outside
 from airelays.disk.regular import kind_of, read_regular
 from airelays.errors import ConfigError, FlagError
+from airelays.hints import hint
 from airelays.host.form import program_argv
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
@@ -71,7 +72,7 @@ def run_install(args: Arguments, console: Console) -> int:
         return 0
     console.line("The relay runs, and starts again by itself.")
     if place.kind == "systemd" and not args.has("--system"):
-        console.steps(["loginctl enable-linger", "airelays service status"])
+        console.steps(["loginctl enable-linger", hint("service status")])
     return 0
 
 
@@ -188,7 +189,7 @@ def run_status(args: Arguments, console: Console) -> int:
     if said and code != 0:
         console.field("Manager says", said.splitlines()[-1])
     if masked:
-        console.steps([_unmask(place), "airelays service install"])
+        console.steps([_unmask(place), hint("service install")])
     return 0 if code == 0 else 1
 
 

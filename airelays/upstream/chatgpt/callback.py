@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from urllib.parse import parse_qs
 
 from airelays.errors import ConfigError
+from airelays.hints import hint
 from airelays.protocol.http1 import (
     ProtocolFault,
     check_partial_head,
@@ -75,7 +76,7 @@ class CallbackServer:
         tried = " and ".join(str(port) for port in self._ports)
         raise ConfigError(
             f"the sign-in needs port {tried} on this machine, and none is free; end the other sign-in that"
-            " uses it, or run: airelays login --device"
+            f" uses it, or run: {hint('login --device')}"
         )
 
     async def code(self) -> str:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from airelays.errors import UpstreamFault
+from airelays.hints import hint
 from airelays.model import Call
 from airelays.net.address import split_url
 from airelays.net.response import Response
@@ -149,7 +150,7 @@ async def _account(
     lack, model = "", ""
     if not facts["authenticated"]:
         text = facts.get("problem") or "no ChatGPT sign-in is stored"
-        yield Check("openai_auth", "fail", text, ("airelays login",))
+        yield Check("openai_auth", "fail", text, (hint("login"),))
         lack = "the sign-in is not ready"
     elif not reached:
         lack = "the upstream was not reached"
@@ -175,7 +176,7 @@ async def _sign_in(upstream: ChatGPTUpstream) -> Check:
     try:
         sign_in = await upstream.tokens.current()
     except UpstreamFault as fault:
-        return Check("openai_auth", "fail", fault.local, ("airelays login",))
+        return Check("openai_auth", "fail", fault.local, (hint("login"),))
     who = sign_in.email or sign_in.account_id or "an account without a name"
     plan = f", plan {sign_in.plan_type}" if sign_in.plan_type else ""
     return Check("openai_auth", "pass", f"signed in as {who}{plan}")

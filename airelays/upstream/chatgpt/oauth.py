@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from airelays.errors import UpstreamFault
+from airelays.hints import hint
 from airelays.model import Fields
 from airelays.net.client import Client
 from airelays.settings.record import Record
@@ -178,7 +179,7 @@ class Issuer:
         if code in ("access_denied", "authorization_declined"):
             raise TokenRefused("the sign-in was declined in the browser", status=status, code=code)
         if code in ("expired_token", "code_expired", "device_code_expired"):
-            text = "the device code has expired; run: airelays login --device"
+            text = f"the device code has expired; run: {hint('login --device')}"
             raise TokenRefused(text, status=status, code=code)
         if code == "slow_down":
             raise SlowDown

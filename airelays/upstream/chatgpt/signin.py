@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from airelays.errors import ConfigError, UpstreamFault
+from airelays.hints import hint
 from airelays.settings.record import Record
 
 # Each is an error code, `upstream_auth_...`, with a row in airelays/docs/errors.md (tests/commands/test_docs.py).
@@ -116,7 +117,7 @@ class SignIn(Record, hidden=("access_token", "refresh_token", "id_token", "docum
             document = None
         if not isinstance(document, dict):
             raise ConfigError(
-                f"{path} is not a stored sign-in (no JSON object); run: airelays login"
+                f"{path} is not a stored sign-in (no JSON object); run: {hint('login')}"
             )
         return cls.from_document(document)
 

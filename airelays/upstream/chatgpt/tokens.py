@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from airelays.errors import ConfigError, RelayError, UpstreamFault
+from airelays.hints import hint
 from airelays.settings.record import Record
 from airelays.upstream.chatgpt.oauth import TokenRefused
 from airelays.upstream.chatgpt.signin import SignIn, SignInProblem, sign_in_fault
@@ -29,9 +30,7 @@ _LASTING: dict[str, SignInProblem] = {
     "upstream_auth_missing": "missing",
     "upstream_auth_incomplete": "incomplete",
 }
-_SIGN_IN_AGAIN = "sign in again: airelays login"
 # What a client is told of a file; the path and the reason are in the log and on the terminal.
-UNREADABLE = "the stored sign-in cannot be used; `airelays status` says why, and `airelays login` makes a new one"
 
 AskIssuer = Callable[[str, str], Awaitable[dict[str, Any]]]
 
@@ -177,13 +176,13 @@ class Tokens:
                 self._adopt(await asyncio.to_thread(self._load), stamp)
         sign_in = self._sign_in
         if sign_in is None:
-            raise sign_in_fault("missing", "no ChatGPT sign-in is stored; run: airelays login")
+            raise sign_in_fault("missing", f"no ChatGPT sign-in is stored; run: {hint('login')}")
         if not (sign_in.access_token or sign_in.refresh_token):
-            text = f"the stored sign-in holds no token; {_SIGN_IN_AGAIN}"
-            local = f"the stored sign-in {self.store.path} holds no token; {_SIGN_IN_AGAIN}"
+            text = f"the stored sign-in holds no token; {_again()}"
+            local = f"the stored sign-in {self.store.path} holds no token; {_again()}"
             raise sign_in_fault("incomplete", text, local=local)
         if sign_in.bound_account_id and not sign_in.account_bound:
-            text = f"the stored tokens belong to another account than the one that signed in; {_SIGN_IN_AGAIN}"
+            text = f"the stored tokens belong to another account than the one that signed in; {_again()}"
             raise sign_in_fault("account_mismatch", text)
         return sign_in
 
@@ -191,7 +190,7 @@ class Tokens:
         try:
             return self.store.load()
         except ConfigError as error:
-            raise sign_in_fault("error", UNREADABLE, local=str(error)) from error
+            raise sign_in_fault("error", unreadable(), local=str(error)) from error
 
     def _adopt(self, sign_in: SignIn | None, stamp: Stamp | None) -> None:
         self._sign_in, self._stamp = sign_in, stamp
@@ -200,7 +199,7 @@ class Tokens:
     def _without_refresh(self, sign_in: SignIn, now_s: float) -> SignIn:
         if not sign_in.has_expired(now_s):
             return sign_in
-        text = f"the access token has expired and no refresh token is stored; {_SIGN_IN_AGAIN}"
+        text = f"the access token has expired and no refresh token is stored; {_again()}"
         raise sign_in_fault("incomplete", text)
 
     # --- refreshing ------------------------------------------------------------------------------------
@@ -248,7 +247,7 @@ class Tokens:
             stored = self.store.recover() or self.store.load()
             if stored is None:
                 raise sign_in_fault(
-                    "missing", "the sign-in was removed meanwhile; run: airelays login"
+                    "missing", f"the sign-in was removed meanwhile; run: {hint('login')}"
                 )
             if not stored.same_tokens(stale) and self._clock() < stored.due_s():
                 return stored
@@ -289,11 +288,11 @@ async def _await(call: Awaitable[dict[str, Any]]) -> dict[str, Any]:
 
 def rejected() -> UpstreamFault:
     """Return the fault of a sign-in that the upstream still refuses after a refresh."""
-    return sign_in_fault("rejected", f"ChatGPT refuses the stored sign-in; {_SIGN_IN_AGAIN}")
+    return sign_in_fault("rejected", f"ChatGPT refuses the stored sign-in; {_again()}")
 
 
 def _explain(sign_in: SignIn, refused: TokenRefused) -> _Failure:
-    advice = _SIGN_IN_AGAIN if refused.permanent else "try again in a moment"
+    advice = _again() if refused.permanent else "try again in a moment"
     message = f"the sign-in could not be refreshed: {refused.message}; {advice}"
     return _Failure(sign_in, message, refused.permanent, "refresh_failed", time.monotonic())
 
@@ -304,8 +303,17 @@ def _explain_passing(sign_in: SignIn, error: Exception) -> _Failure:
         kind = _LASTING[error.code]
         return _Failure(sign_in, error.message, True, kind, now_s, error.local)
     # What is no RelayError comes from the disk: a lock that is held, a file that cannot be used.
-    said, local = UNREADABLE, str(error)
+    said, local = unreadable(), str(error)
     if isinstance(error, RelayError):
         said, local = error.message, error.local
     text = "the sign-in could not be refreshed now: "
     return _Failure(sign_in, text + said, False, "refresh_failed", now_s, text + local)
+
+
+def _again() -> str:
+    return f"sign in again: {hint('login')}"
+
+
+def unreadable() -> str:
+    """Return the sentence on a stored sign-in that cannot be read, for clients: no file is named."""
+    return f"the stored sign-in cannot be used; `{hint('status')}` says why, and `{hint('login')}` makes a new one"

@@ -1,0 +1,75 @@
+"""What each control request does; `control.py` has let it in. Layer: app."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+from airelays.app.operator import status_facts
+from airelays.errors import ClientFault, ConfigError
+from airelays.guard.network import limiter_key
+from airelays.upstream.base import Check
+
+if TYPE_CHECKING:
+    from airelays.app.control import Body, Control
+
+
+async def status(control: Control, body: Body) -> Body:
+    """GET /status: the facts of GET /v1/relay/status, and of the process."""
+    relay = control.relay
+    return {
+        **await status_facts(relay.desk),
+        "process": {
+            "pid": control.about.pid,
+            "form": control.about.form,
+            "config_path": control.about.config_path,
+            "stopping": relay.stopping,
+            "reload_problem": relay.reload_problem or None,
+        },
+    }
+
+
+async def models(control: Control, body: Body) -> Body:
+    """GET /models?refresh=true: the body of GET /v1/models."""
+    listing = await control.relay.desk.upstreams.listing(refresh=body.get("refresh") == "true")
+    found: dict[str, Any] = json.loads(listing.body)
+    return found
+
+
+async def usage(control: Control, body: Body) -> Body:
+    """GET /usage?raw=true: the windows of the main upstream's subscription."""
+    return await control.relay.desk.upstreams.main.usage(raw=body.get("raw") == "true")
+
+
+async def checks(control: Control, body: Body) -> Body:
+    """GET /checks?ask=true: each upstream looked at from inside this process; `ask` costs a short answer."""
+    found: list[Check] = []
+    for upstream in control.relay.desk.upstreams.every():
+        found += [check async for check in upstream.checks(ask=body.get("ask") == "true")]
+    return {"checks": [check.as_json() for check in found]}
+
+
+async def unblock(control: Control, body: Body) -> Body:
+    """POST /unblock {"client": IP or ""}: lift one block, or all; {"lifted": how many}."""
+    client = body.get("client", "")
+    try:
+        key = limiter_key(str(ip_address(client))) if client else None
+    except ValueError:
+        raise ClientFault("client is not an IP address", code="invalid_value") from None
+    return {"lifted": control.relay.unblock(client, key)}
+
+
+async def reload(control: Control, body: Body) -> Body:
+    """POST /reload: read the settings again; what was taken over, and what takes a restart."""
+    if control.read_again is None:
+        raise ConfigError("this relay has no settings to read again")
+    taken, left = control.relay.reload_from(control.read_again)
+    return {"taken": taken, "need_restart": left}
+
+
+async def stop(control: Control, body: Body) -> Body:
+    """POST /stop: end in an orderly way, as by SIGTERM; `drain_seconds` is how long running answers may take."""
+    asyncio.get_running_loop().call_soon(control.on_stop)
+    return {"drain_seconds": control.relay.desk.settings.drain_seconds}

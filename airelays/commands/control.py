@@ -1,0 +1,82 @@
+"""`unblock [IP]`, `reload`, `stop`: done by the relay that runs, over its control listener. Layer: commands."""
+
+from __future__ import annotations
+
+import time
+from ipaddress import ip_address
+
+from airelays.errors import ConfigError, FlagError
+from airelays.host.contact import Contact, find
+from airelays.settings.reload import reload_text
+from airelays.terminal.arguments import Arguments
+from airelays.terminal.console import Console
+from airelays.terminal.context import find_context
+from airelays.terminal.running import need_relay
+
+LOOK_S = 0.05
+# What a relay does after the last answer has ended: it closes its upstreams, its store and its log.
+AFTER_DRAIN_S = 10.0
+
+
+def run_unblock(args: Arguments, console: Console) -> int:
+    """Lift the failed-auth block of one address, or of all; exit 1 when no relay runs."""
+    client = _address(args.words[0]) if args.words else ""
+    lifted = need_relay(args, find_context(args, console)).ask(
+        "POST", "/unblock", {"client": client}
+    )
+    count = int(lifted["lifted"])
+    if args.has("--json"):
+        console.json({"client": client or None, "lifted": count})
+    elif not count:
+        console.line(f"{client or 'nobody'} was not blocked")
+    else:
+        console.line(f"lifted: {client or f'{count} blocks or counts of failures'}")
+    return 0
+
+
+def run_reload(args: Arguments, console: Console) -> int:
+    """Have the relay read its settings again; exit 1, and nothing has changed, when they cannot be used."""
+    found = need_relay(args, find_context(args, console)).ask("POST", "/reload", {})
+    if args.has("--json"):
+        console.json(found)
+    else:
+        console.line(reload_text(found["taken"], found["need_restart"]))
+    return 0
+
+
+def run_stop(args: Arguments, console: Console) -> int:
+    """Stop the relay and wait for its end; running answers get server.drain_seconds."""
+    settings = find_context(args, console).settings
+    contact = need_relay(args, find_context(args, console))
+    drain_s = float(contact.ask("POST", "/stop", {})["drain_seconds"])
+    pid = contact.running.pid if contact.running is not None else 0
+    _wait(settings.data_dir, contact, drain_s + AFTER_DRAIN_S)
+    if args.has("--json"):
+        console.json({"stopped": True, "pid": pid})
+    else:
+        console.line(f"the relay (pid {pid}) has stopped")
+    return 0
+
+
+def _wait(data_dir: str, before: Contact, seconds: float) -> None:
+    """Wait until the process that `before` reaches is gone; another one may have begun by then."""
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        try:
+            now = find(data_dir)
+        except ConfigError:  # it ends just now: its lock is held, and it answers no more
+            time.sleep(LOOK_S)
+            continue
+        if now is None or now.running != before.running:
+            return
+        time.sleep(LOOK_S)
+    raise ConfigError(f"the relay was told to stop and still runs after {seconds:g} s")
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text.strip("[]")))
+    except ValueError as error:
+        raise FlagError(
+            f"{text[:80]!r} is not an IP address; give one such as 192.168.1.7, or none for all"
+        ) from error
