@@ -126,7 +126,7 @@ def test_a_browser_is_told_how_to_read_the_documentation(relay: Relay) -> None:
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in page.headers["content-security-policy"]
     text = page.body.decode()
-    assert "<pre><code>airelays docs" in text and "airelays token show" in text
+    assert "airelays docs TOPIC</code>" in text and "airelays token show" in text
     assert f"http://127.0.0.1:{relay.port}/docs" in text
     assert relay.token not in text
     assert relay.send("GET", "/docs", headers=NAVIGATE).status == 200
