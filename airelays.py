@@ -92,6 +92,9 @@ def run_privately(here):
         raise Failed("%s is damaged; remove it, then try again" % folder)
     command = [python_of(folder), os.path.join(here, "airelays.py")] + sys.argv[1:]
     sys.stderr.flush()
+    # What the program tells people to type is what they have typed, not this detour.
+    typed = len(sys.orig_argv) - len(sys.argv) + 1
+    os.environ["AIRELAYS_STARTED_AS"] = "\n".join(sys.orig_argv[:typed])
     if os.name == "nt":
         # There execv would end this process while the new one still runs on the same console.
         import subprocess

@@ -91,7 +91,7 @@ def _know_start(args: Arguments) -> None:
 
     named = [f for f in ("--config", "--data-dir") if f in args.flags]
     flags = " ".join(f"{name} {quoted(args.flags[name])}" for name in named)
-    know_start(started_as(sys.argv, sys.orig_argv, os.environ.get("PATH", "")), flags)
+    know_start(started_as(sys.argv, sys.orig_argv, os.environ), flags)
 
 
 def _parse(words: list[str], console: Console) -> tuple[Command | None, Arguments]:

@@ -16,7 +16,7 @@ from airelays.app.preflight import answer_preflight, grant_origin
 from airelays.app.queue import Queue
 from airelays.app.routes import KNOWN_METHODS, Routes, absent_api, family_of
 from airelays.credentials.token import TokenSource
-from airelays.errors import ClientFault, ConfigError, RelayError
+from airelays.errors import ClientFault, ConfigError, RelayError, UpstreamFault
 from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, Refused, check_length
 from airelays.guard.limits import Lease
 from airelays.hints import hint
@@ -33,6 +33,7 @@ from airelays.settings.reload import reload_text, split_changes
 from airelays.settings.values import Settings
 from airelays.state.thread import Store
 from airelays.upstream.choose import Upstreams
+from airelays.upstream.hops import arrive
 
 Handler = Callable[[OperatorDesk, Request, Route, dict[str, str]], Awaitable[None]]
 
@@ -68,6 +69,7 @@ class Relay:
         self.complain = complain
         self.stopping = False
         self.reload_problem = ""
+        self._sign_in_problem = ""
         self._queue = Queue(self.desk.gate)
         self._routes = Routes()
         self._handlers: dict[str, Handler] = {}
@@ -139,9 +141,20 @@ class Relay:
             limits,
             heads=self._heads,
             on_refused=partial(note_bad_head, self.notes),
-            on_done=self.notes.finish,
+            on_done=self._done,
             on_bug=self.note_bug,
         )
+
+    def _done(self, request: Request) -> None:
+        """Note the end of a request; say at the terminal, once, that the sign-in is what requests fail for."""
+        self.notes.finish(request)
+        error = request.outcome.error
+        if isinstance(error, UpstreamFault) and error.hop == "sign_in":
+            if error.code != self._sign_in_problem:
+                self.complain(f"requests fail: {error.local}")
+            self._sign_in_problem = error.code or ""
+        elif self._sign_in_problem and request.outcome.usage is not None:
+            self._sign_in_problem = ""
 
     def _keep_alive_s(self) -> float:
         """Seconds that an idle connection is kept: fewer when clients may need its place."""
@@ -218,6 +231,7 @@ class Relay:
         head = request.head
         if route is None:
             raise self._no_route(head.path)
+        arrive(request.head)
         _refuse_upgrade(request, route)
         _check_method(head.method, route)
         if route.body == "multipart" and head.has_body:

@@ -10,15 +10,19 @@ import os
 import sys
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from airelays.errors import ConfigError, FlagError, UpstreamFault
 from airelays.hints import hint
 from airelays.net.client import Client
+from airelays.settings.kinds import KINDS
+from airelays.settings.values import Settings
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
 from airelays.terminal.progress import wait_visibly
+from airelays.terminal.question import can_ask
 from airelays.upstream.chatgpt.callback import PORTS
 from airelays.upstream.chatgpt.calls import USER_AGENT
 from airelays.upstream.chatgpt.login import (
@@ -34,6 +38,8 @@ from airelays.upstream.chatgpt.store import SignInStore
 
 INTERRUPTED = 130
 MAX_PASTE_CHARS = 16 * 1024
+PASTES = 3
+WAITING_FOR_CODE = "waiting for the code to be typed"
 
 
 def run(args: Arguments, console: Console) -> int:
@@ -43,6 +49,8 @@ def run(args: Arguments, console: Console) -> int:
         raise FlagError(f"{' and '.join(ways)} are different ways to sign in; choose one")
     context = find_context(args, console)
     settings = context.settings
+    if not KINDS[settings.upstream_kind].signs_in:
+        return _needs_none(settings, console, as_json=args.has("--json"))
     store = SignInStore(settings.data_dir, settings.auth_storage, warn=console.note)
     workspace_id = args.get("--workspace-id") or ""
     try:
@@ -58,6 +66,19 @@ def run(args: Arguments, console: Console) -> int:
     if replaced:
         console.note(f"the sign-in of {replaced} was stored here and is replaced")
     _report(console, context, store, sign_in, as_json=args.has("--json"))
+    return 0
+
+
+def _needs_none(settings: Settings, console: Console, *, as_json: bool) -> int:
+    """Say that this upstream has no sign-in; nobody is connected to."""
+    steps = [hint("serve")]
+    if as_json:
+        facts = {"needs_sign_in": False, "upstream_kind": settings.upstream_kind}
+        console.json({**facts, "next_steps": steps})
+        return 0
+    where = settings.upstream_base_url or settings.upstream_kind
+    console.line(escaped(f"the upstream {where} needs no sign-in; nothing was done"))
+    console.steps(steps)
     return 0
 
 
@@ -79,33 +100,53 @@ def _sign_in(
     if way == "paste":
         pasted = PastedLogin(settings.issuer_base_url, settings.client_id, workspace_id)
         _show_address(console, pasted.url)
-        text = _ask_for_address(console, timeout_s)
-        return asyncio.run(_with_issuer(context, lambda issuer: pasted.finish(issuer, text)))
+        return _by_paste(context, console, pasted)
     if way == "device":
 
         async def by_device(issuer: Issuer) -> dict[str, Any]:
+            shown = asyncio.Event()
+
             def show(device: DeviceCode) -> None:
                 _show_code(console, device)
+                shown.set()
 
             work = device_login(issuer, show=show, timeout_s=timeout_s)
-            return await wait_visibly(console, "waiting for the code to be typed", work, timeout_s)
+            return await wait_visibly(console, WAITING_FOR_CODE, work, timeout_s, after=shown)
 
         return asyncio.run(_with_issuer(context, by_device))
     opens = settings.browser_open and not args.has("--no-browser")
     ports = _ports(args.get("--callback-port"))
 
     async def by_browser(issuer: Issuer) -> dict[str, Any]:
+        shown = asyncio.Event()
+
         def show(url: str) -> None:
             _show_address(console, url)
+            shown.set()
             if opens:
                 _open_browser(console, url)
 
         work = browser_login(
             issuer, show=show, timeout_s=timeout_s, workspace_id=workspace_id, ports=ports
         )
-        return await wait_visibly(console, "waiting for the browser", work, timeout_s)
+        return await wait_visibly(console, "waiting for the browser", work, timeout_s, after=shown)
 
     return asyncio.run(_with_issuer(context, by_browser))
+
+
+def _by_paste(context: Context, console: Console, pasted: PastedLogin) -> dict[str, Any]:
+    """Return the tokens of a pasted address; one that is not usable can be pasted again."""
+    left = PASTES if can_ask(console) else 1
+    while True:
+        text = _ask_for_address(console, context.settings.login_timeout_seconds)
+        finish = partial(pasted.finish, pasted=text)
+        try:
+            return asyncio.run(_with_issuer(context, finish))
+        except ConfigError as error:
+            left -= 1
+            if not left:
+                raise
+            console.note(f"{error}; paste the address again")
 
 
 async def _with_issuer(context: Context, use: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from airelays.settings.values import Settings, client_base_url, is_wildcard_host
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
+from airelays.terminal.question import agrees
 
 IN_USE = 75  # EX_TEMPFAIL of sysexits.h
 # A relay that is being replaced needs a moment to go; whoever runs two on one folder need not wait long.
@@ -49,6 +50,7 @@ def run(args: Arguments, console: Console) -> int:
         write_private(pid_file, b"%d\n" % os.getpid())
         sweep_leftovers(settings.data_dir)
         _ensure_token(context, console)
+        _tell_missing_sign_in(context, console)
         return _serve(context, console, args)
     finally:
         _remove(pid_file)
@@ -112,7 +114,9 @@ def needs_new_token(context: Context) -> bool:
         return False
     if token.problem:
         raise ConfigError(token.problem)
-    if not (settings.auto_generate_bearer_token or KINDS[settings.upstream_kind].makes_token):
+    flagged = context.loaded.origins["upstream_base_url"].source == "flag"
+    makes = flagged or KINDS[settings.upstream_kind].makes_token
+    if not (settings.auto_generate_bearer_token or makes):
         raise ConfigError(
             f"there is no relay token in {token.path}; type: {hint('init')} "
             "(or set AIRELAYS_BEARER_TOKEN, or run with --no-auth)"
@@ -120,9 +124,34 @@ def needs_new_token(context: Context) -> bool:
     return True
 
 
+def _makes_token(context: Context, console: Console) -> bool:
+    """Whether a token is to be made, as `needs_new_token`; on a terminal the missing one is offered."""
+    try:
+        return needs_new_token(context)
+    except ConfigError:
+        offered = not context.token.problem and agrees(
+            console, f"There is no relay token in {context.token.path} yet. Make one?"
+        )
+        if not offered:
+            raise
+        return True
+
+
+def _tell_missing_sign_in(context: Context, console: Console) -> None:
+    """Say before anything else that requests will fail, where that can be seen from here."""
+    settings = context.settings
+    if not KINDS[settings.upstream_kind].signs_in:
+        return
+    from airelays.upstream.choose import make_upstream
+
+    problem = make_upstream(settings, settings.main_upstream).problem()
+    if problem:
+        console.note(f"requests will fail: {problem}")
+
+
 def _ensure_token(context: Context, console: Console) -> None:
     """Make a token where that was asked for, or refuse to start without one, or with one that can be guessed."""
-    if not needs_new_token(context):
+    if not _makes_token(context, console):
         check_strength(context)
         warning = weak_warning(context)
         if warning:

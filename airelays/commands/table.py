@@ -37,6 +37,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        "ask",
+        "Ask one question and print the answer as it comes.",
+        "ask:run",
+        "Asks the relay that runs; with --demo or --upstream this process does it, and nothing is kept. What standard "
+        "input holds is added to the question. Exit 1 with the error when there is no answer, or not the whole.",
+        (Flag("--model", "Ask this model; without it the first of the relay.", "MODEL", "-m"), URL),
+        "[QUESTION ...]",
+        1000,
+    ),
+    Command(
         "init",
         "Write the config file and make the relay token.",
         "init:run",
@@ -145,7 +155,7 @@ COMMANDS = (
         (
             Flag("--write", "Put the settings into the client's file; the previous one is kept."),
             Flag("--undo", "Take out what --write put in."),
-            Flag("--model", "Name this model, not the one that the relay says.", "NAME"),
+            Flag("--model", "Name this model, not the one that the relay says.", "MODEL", "-m"),
             URL,
         ),
         words="[CLIENT]",

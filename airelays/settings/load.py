@@ -14,7 +14,7 @@ from typing import Any
 from airelays.errors import ConfigError, FlagError
 from airelays.hints import hint
 from airelays.settings.hosts import is_loopback
-from airelays.settings.kinds import KINDS
+from airelays.settings.kinds import KINDS, NAMED_KIND
 from airelays.settings.named import (
     KNOWN_TABLES,
     check_offline,
@@ -84,6 +84,8 @@ def load(
         origins[name] = origin
         if origin.source != "default":
             found[name] = value
+    if origins["upstream_base_url"].source == "flag":
+        _take_flagged_upstream(found, origins)
     found["aliases"] = read_aliases(tree, path)
     settings = Settings(**found)
     if "upstreams" in tree:
@@ -91,6 +93,22 @@ def load(
         settings = Settings(**found, upstreams=upstreams)
     _check_together(settings, origins, path)
     return Loaded(settings, origins, (*notes, *_unknown_variables(env)))
+
+
+# What belongs to the server that the file or the environment names: another server is not sent it.
+_OF_THE_SERVER = ("api_key_env", "api_key_file", "upstream_headers", "upstream_models")
+
+
+def _take_flagged_upstream(found: dict[str, Any], origins: dict[str, Origin]) -> None:
+    """Have `--upstream URL` mean a compatible server, with nothing that was meant for another one."""
+    if origins["upstream_kind"].source == "flag":
+        raise FlagError("--demo and --upstream are different upstreams; give one of them")
+    found["upstream_kind"] = NAMED_KIND
+    origins["upstream_kind"] = origins["upstream_base_url"]
+    for name in _OF_THE_SERVER:
+        if origins[name].source != "flag":
+            found.pop(name, None)
+            origins[name] = Origin("default")
 
 
 def parse_toml(text: str, path: str) -> dict[str, Any]:

@@ -88,6 +88,8 @@ _ALLOWED = {
 }
 
 _SERVE = ("serve", "init")
+# The commands that lead to a first answer.
+_FIRST = ("serve", "init", "ask")
 _UNIT = 1024**3
 _NAMED_KINDS = tuple(name for name, kind in KINDS.items() if kind.has_name)
 
@@ -142,16 +144,19 @@ _TABLE = (
     Option("upstream.kind", "What the relay talks to.", attribute="upstream_kind",
            choices=tuple(KINDS), env=("UPSTREAM_KIND",), flag="--demo",
            flag_value="demo", flag_help="Answer from the embedded demo: no sign-in, no network.",
-           commands=("serve",)),
+           commands=("serve", "ask")),
     Option("upstream.base_url", "Base URL of the upstream; set for chatgpt, needed for compatible.",
-           kind="url", attribute="upstream_base_url", env=("UPSTREAM_BASE_URL",), oldest_env=True),
+           kind="url", attribute="upstream_base_url", env=("UPSTREAM_BASE_URL",), oldest_env=True,
+           flag="--upstream", flag_help="Base URL of an OpenAI-compatible server to use as the upstream.",
+           commands=_FIRST),
     Option("upstream.issuer_base_url", "Base URL of the sign-in service.", kind="url",
            oldest_env=True),
     Option("upstream.client_id", "Client id that the sign-in uses.", oldest_env=True),
     Option("upstream.client_version",
            'Version told to the model catalogue; "auto" is our own constant.', oldest_env=True),
     Option("upstream.api_key_env",
-           "Environment variable that holds the key of a compatible upstream.", kind="env_name"),
+           "Environment variable that holds the key of a compatible upstream.", kind="env_name",
+           flag="--upstream-key-env", commands=_FIRST),
     Option("upstream.api_key_file", "File that holds the key of a compatible upstream.",
            kind="path"),
     Option("upstream.headers", "Extra header fields sent to a compatible upstream.",

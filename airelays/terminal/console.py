@@ -6,6 +6,7 @@ outside is printed with its control characters escaped.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
@@ -40,6 +41,18 @@ class Console:
             or self.env.get("CLICOLOR") == "0"
             or self.env.get("TERM") == "dumb"
         )
+
+    @property
+    def columns(self) -> int:
+        """Width of the terminal, from 40 up; 80 where there is none."""
+        for stream in (self.out, self.err):
+            try:
+                found = os.get_terminal_size(stream.fileno()).columns
+            except (OSError, ValueError, AttributeError):
+                continue
+            if found:
+                return max(40, found)
+        return 80
 
     def style(self, text: str, codes: str) -> str:
         """Return `text` in the SGR `codes` ("1;36"), or as it is when there are no colours."""

@@ -190,7 +190,7 @@ def _overview(group: str) -> str:
 
 
 def _option_help(option: Option) -> str:
-    if option.flag_value:
+    if option.flag_help:
         return option.flag_help
     if option.kind == "path" or option.default in ("", ()):
         return option.help
@@ -201,9 +201,13 @@ def _option_help(option: Option) -> str:
 def _value_name(option: Option) -> str:
     if option.flag_value:
         return ""
-    return {"path": "PATH", "int": "NUMBER", "float": "SECONDS", "url": "URL"}.get(
-        option.kind, option.flag.lstrip("-").rpartition("-")[2].upper()
-    )
+    return {
+        "path": "PATH",
+        "int": "NUMBER",
+        "float": "SECONDS",
+        "url": "URL",
+        "env_name": "NAME",
+    }.get(option.kind, option.flag.lstrip("-").rpartition("-")[2].upper())
 
 
 def _two_columns(left: str, right: str) -> list[str]:

@@ -19,13 +19,20 @@ _T = TypeVar("_T")
 
 
 async def wait_visibly(
-    console: Console, text: str, work: Coroutine[Any, Any, _T], timeout_s: float
+    console: Console,
+    text: str,
+    work: Coroutine[Any, Any, _T],
+    timeout_s: float,
+    *,
+    after: asyncio.Event,
 ) -> _T:
-    """Return what `work` returns, showing `text` and the time left of `timeout_s` meanwhile.
+    """Return what `work` returns, showing `text` and the time left of `timeout_s` from `after` on.
 
+    What the user has to read is printed before `after` is set: a line that redraws itself would write over it.
     The line is gone from a terminal when this returns, raises or is interrupted.
     """
-    shown = asyncio.create_task(_show(console, text, time.monotonic() + timeout_s), name="progress")
+    deadline_s = time.monotonic() + timeout_s
+    shown = asyncio.create_task(_show(console, text, deadline_s, after), name="progress")
     try:
         return await work
     finally:
@@ -33,7 +40,8 @@ async def wait_visibly(
         await asyncio.wait([shown])
 
 
-async def _show(console: Console, text: str, deadline_s: float) -> None:
+async def _show(console: Console, text: str, deadline_s: float, after: asyncio.Event) -> None:
+    await after.wait()
     err = console.err
     live = err.isatty() and console.env.get("TERM") != "dumb"
     turn = 0
@@ -41,7 +49,9 @@ async def _show(console: Console, text: str, deadline_s: float) -> None:
         while True:
             left = _clock(deadline_s - time.monotonic())
             if live:
-                err.write(f"\r{_FRAMES[turn % len(_FRAMES)]} {text}, {left} left\x1b[K")
+                line = f"{_FRAMES[turn % len(_FRAMES)]} {text}, {left} left"
+                # A line that wraps could not be drawn over.
+                err.write(f"\r{line[: console.columns - 1]}\x1b[K")
             elif turn:
                 err.write(f"airelays: {text}, {left} left\n")
             err.flush()

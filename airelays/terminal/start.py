@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
 
 from airelays.hints import quoted
 
+# Set by the launcher of a checkout that goes on in a Python of its own: what was typed, a word per line.
+STARTED_AS = "AIRELAYS_STARTED_AS"
 
-def started_as(argv: list[str], orig_argv: list[str], path: str) -> str:
+
+def started_as(argv: list[str], orig_argv: list[str], env: MutableMapping[str, str]) -> str:
     """Return the words that started the program, from Python's two records of its command line.
 
-    `path` is the PATH of the shell: where that finds the same `airelays`, the word alone will do.
+    Takes STARTED_AS out of `env`. Where PATH leads to the same `airelays`, the word alone will do.
     """
+    typed, path = env.pop(STARTED_AS, ""), env.get("PATH", "")
+    if typed:
+        return " ".join(quoted(word) for word in typed.split("\n"))
     name = os.path.basename(argv[0]) if argv else ""
     if name.lower().removesuffix(".exe") == "airelays":
         # Without a folder in it, the word was looked up in PATH.

@@ -6,7 +6,7 @@ _airelays() {
     if [[ $word == = ]]; then word=""; fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            --auth-storage|--bearer-token-file|--ca-file|--callback-port|--config|--data-dir|--from|--from-config|--host|--kind|--lines|--logs-dir|--max-file-mb|--max-total-mb|--model|--network-scope|--older-than|--port|--program|--ready-file|--retention-days|--signers|--url|--verify|--workspace-id|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
+            --auth-storage|--bearer-token-file|--ca-file|--callback-port|--config|--data-dir|--from|--from-config|--host|--kind|--lines|--logs-dir|--max-file-mb|--max-total-mb|--model|--network-scope|--older-than|--port|--program|--ready-file|--retention-days|--signers|--upstream|--upstream-key-env|--url|--verify|--workspace-id|-m|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
             -*) ;;
             *) path+=${path:+ }${COMP_WORDS[i]} ;;
         esac
@@ -16,10 +16,10 @@ _airelays() {
         --auth-storage) next="file keyring auto" ;;
         --network-scope) next="loopback private any" ;;
         --kind) next="systemd launchd windows" ;;
-        --callback-port|--host|--lines|--max-file-mb|--max-total-mb|--model|--older-than|--port|--retention-days|--signers|--url|--verify|--workspace-id|-n) ;;
+        --callback-port|--host|--lines|--max-file-mb|--max-total-mb|--model|--older-than|--port|--retention-days|--signers|--upstream|--upstream-key-env|--url|--verify|--workspace-id|-m|-n) ;;
         *)
             case $path in
-                "") next="serve init login logout status models usage doctor token config connect quirks logs explain unblock reload stop storage docs service migrate egress completion manpage version" ;;
+                "") next="serve ask init login logout status models usage doctor token config connect quirks logs explain unblock reload stop storage docs service migrate egress completion manpage version" ;;
                 "token") next="show rotate" ;;
                 "config") next="show check path" ;;
                 "logs") next="prune" ;;
@@ -61,13 +61,14 @@ _airelays() {
                     "reload"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "egress"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "token"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --host --i-know-this-is-open --logs-dir --network-scope --no-auth --offline --port --ready-file --version" ;;
+                    "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --host --i-know-this-is-open --logs-dir --network-scope --no-auth --offline --port --ready-file --upstream --upstream-key-env --version" ;;
                     "login"*) next="--auth-storage --bearer-token-file --browser --ca-file --callback-port --config --data-dir --device --help --json --logs-dir --no-browser --offline --paste --version --workspace-id" ;;
                     "usage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --raw --url --version" ;;
-                    "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --offline --port --show-token --version" ;;
+                    "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --offline --port --show-token --upstream --upstream-key-env --version" ;;
                     "logs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --follow --help --json --lines --logs-dir --max-file-mb --max-total-mb --offline --reset --retention-days --version" ;;
                     "stop"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "docs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
+                    "ask"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --logs-dir --model --offline --upstream --upstream-key-env --url --version" ;;
                     *) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                 esac
             fi ;;

@@ -9,7 +9,7 @@ function __airelays_words
             continue
         end
         switch $word
-            case --auth-storage --bearer-token-file --ca-file --callback-port --config --data-dir --from --from-config --host --kind --lines --logs-dir --max-file-mb --max-total-mb --model --network-scope --older-than --port --program --ready-file --retention-days --signers --url --verify --workspace-id -n
+            case --auth-storage --bearer-token-file --ca-file --callback-port --config --data-dir --from --from-config --host --kind --lines --logs-dir --max-file-mb --max-total-mb --model --network-scope --older-than --port --program --ready-file --retention-days --signers --upstream --upstream-key-env --url --verify --workspace-id -m -n
                 set is_value 1
             case '-*'
             case '*'
@@ -28,6 +28,7 @@ function __airelays_in
 end
 complete -c airelays -f
 complete -c airelays -n '__airelays_at' -a serve -d 'Run the relay.'
+complete -c airelays -n '__airelays_at' -a ask -d 'Ask one question and print the answer as it comes.'
 complete -c airelays -n '__airelays_at' -a init -d 'Write the config file and make the relay token.'
 complete -c airelays -n '__airelays_at' -a login -d 'Sign in to ChatGPT.'
 complete -c airelays -n '__airelays_at' -a logout -d 'Revoke the sign-in and remove it from this machine.'
@@ -150,7 +151,23 @@ complete -c airelays -n '__airelays_in serve' -l no-auth -d 'Open mode: clients 
 complete -c airelays -n '__airelays_in serve' -l offline -d 'Connect to loopback and private addresses only.'
 complete -c airelays -n '__airelays_in serve' -l port -r -d 'Port to listen on; 0 takes any free one. Default 8080.'
 complete -c airelays -n '__airelays_in serve' -l ready-file -r -F -d 'Write pid, port and url there as JSON once the relay listens.'
+complete -c airelays -n '__airelays_in serve' -l upstream -r -d 'Base URL of an OpenAI-compatible server to use as the upstream.'
+complete -c airelays -n '__airelays_in serve' -l upstream-key-env -r -d 'Environment variable that holds the key of a compatible upstream.'
 complete -c airelays -n '__airelays_in serve' -l version -d 'Print the version and exit.'
+complete -c airelays -n '__airelays_in ask' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
+complete -c airelays -n '__airelays_in ask' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
+complete -c airelays -n '__airelays_in ask' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'
+complete -c airelays -n '__airelays_in ask' -l config -r -F -d 'Config file to read or write.'
+complete -c airelays -n '__airelays_in ask' -l data-dir -r -F -d 'Folder for the relay\'s own files; `~/.airelays` if unset.'
+complete -c airelays -n '__airelays_in ask' -l demo -d 'Answer from the embedded demo: no sign-in, no network.'
+complete -c airelays -n '__airelays_in ask' -l help -d 'Show help and exit.'
+complete -c airelays -n '__airelays_in ask' -l logs-dir -r -F -d 'Folder for the traffic log; `logs` below data_dir if unset.'
+complete -c airelays -n '__airelays_in ask' -l model -r -d 'Ask this model; without it the first of the relay.'
+complete -c airelays -n '__airelays_in ask' -l offline -d 'Connect to loopback and private addresses only.'
+complete -c airelays -n '__airelays_in ask' -l upstream -r -d 'Base URL of an OpenAI-compatible server to use as the upstream.'
+complete -c airelays -n '__airelays_in ask' -l upstream-key-env -r -d 'Environment variable that holds the key of a compatible upstream.'
+complete -c airelays -n '__airelays_in ask' -l url -r -d 'Ask the relay at this base URL instead, with the relay token.'
+complete -c airelays -n '__airelays_in ask' -l version -d 'Print the version and exit.'
 complete -c airelays -n '__airelays_in init' -l allow-weak-token -d 'Accept a weak relay token beyond loopback, with --i-know-this-is-open.'
 complete -c airelays -n '__airelays_in init' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
 complete -c airelays -n '__airelays_in init' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
@@ -168,6 +185,8 @@ complete -c airelays -n '__airelays_in init' -l no-auth -d 'Open mode: clients n
 complete -c airelays -n '__airelays_in init' -l offline -d 'Connect to loopback and private addresses only.'
 complete -c airelays -n '__airelays_in init' -l port -r -d 'Port to listen on; 0 takes any free one. Default 8080.'
 complete -c airelays -n '__airelays_in init' -l show-token -d 'Show the token although it was there before.'
+complete -c airelays -n '__airelays_in init' -l upstream -r -d 'Base URL of an OpenAI-compatible server to use as the upstream.'
+complete -c airelays -n '__airelays_in init' -l upstream-key-env -r -d 'Environment variable that holds the key of a compatible upstream.'
 complete -c airelays -n '__airelays_in init' -l version -d 'Print the version and exit.'
 complete -c airelays -n '__airelays_in login' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
 complete -c airelays -n '__airelays_in login' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'

@@ -2,7 +2,7 @@
 Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
     param($word, $tree, $cursor)
     $next = @{
-        '' = @('serve', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'quirks', 'logs', 'explain', 'unblock', 'reload', 'stop', 'storage', 'docs', 'service', 'migrate', 'egress', 'completion', 'manpage', 'version')
+        '' = @('serve', 'ask', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'quirks', 'logs', 'explain', 'unblock', 'reload', 'stop', 'storage', 'docs', 'service', 'migrate', 'egress', 'completion', 'manpage', 'version')
         'token' = @('show', 'rotate')
         'config' = @('show', 'check', 'path')
         'logs' = @('prune')
@@ -17,8 +17,9 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'token' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'config' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'service' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
-        'serve' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--help', '--host', '--i-know-this-is-open', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--ready-file', '--version')
-        'init' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--force', '--help', '--host', '--i-know-this-is-open', '--json', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--show-token', '--version')
+        'serve' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--help', '--host', '--i-know-this-is-open', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--ready-file', '--upstream', '--upstream-key-env', '--version')
+        'ask' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--help', '--logs-dir', '--model', '--offline', '--upstream', '--upstream-key-env', '--url', '--version')
+        'init' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--force', '--help', '--host', '--i-know-this-is-open', '--json', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--show-token', '--upstream', '--upstream-key-env', '--version')
         'login' = @('--auth-storage', '--bearer-token-file', '--browser', '--ca-file', '--callback-port', '--config', '--data-dir', '--device', '--help', '--json', '--logs-dir', '--no-browser', '--offline', '--paste', '--version', '--workspace-id')
         'logout' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'status' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--url', '--version')
@@ -57,7 +58,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         '--network-scope' = @('loopback', 'private', 'any')
         '--kind' = @('systemd', 'launchd', 'windows')
     }
-    $valued = @('--auth-storage', '--bearer-token-file', '--ca-file', '--callback-port', '--config', '--data-dir', '--from', '--from-config', '--host', '--kind', '--lines', '--logs-dir', '--max-file-mb', '--max-total-mb', '--model', '--network-scope', '--older-than', '--port', '--program', '--ready-file', '--retention-days', '--signers', '--url', '--verify', '--workspace-id', '-n')
+    $valued = @('--auth-storage', '--bearer-token-file', '--ca-file', '--callback-port', '--config', '--data-dir', '--from', '--from-config', '--host', '--kind', '--lines', '--logs-dir', '--max-file-mb', '--max-total-mb', '--model', '--network-scope', '--older-than', '--port', '--program', '--ready-file', '--retention-days', '--signers', '--upstream', '--upstream-key-env', '--url', '--verify', '--workspace-id', '-m', '-n')
     $said = @($tree.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
     if ($word -ne '' -and $said.Count -gt 0) { $said = @($said | Select-Object -SkipLast 1) }
     $words = @()

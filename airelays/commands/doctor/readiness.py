@@ -72,7 +72,9 @@ def _fault_of(settings: Settings, upstream: UpstreamSettings) -> Iterator[str]:
     doubt = ""
     try:
         made = make_upstream(settings, upstream)
-        reason, doubt = made.problem(), made.doubt()
+        # A sign-in is not a matter of the config: `status`, `doctor` and `serve` tell of it.
+        reason = "" if KINDS[upstream.kind].signs_in else made.problem()
+        doubt = made.doubt()
     except ConfigError as error:
         reason = str(error)
     if reason:

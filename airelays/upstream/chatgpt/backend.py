@@ -18,8 +18,9 @@ from typing import Any
 
 from airelays.dialects.responses.request import DEFAULT_INSTRUCTIONS
 from airelays.dialects.takes import Takes
-from airelays.errors import UpstreamFault
+from airelays.errors import ConfigError, UpstreamFault
 from airelays.guard.redact import Redactor
+from airelays.hints import hint
 from airelays.model import Call, Fields, ResponseHead
 from airelays.net.client import Client
 from airelays.net.response import Response
@@ -193,6 +194,17 @@ class ChatGPTUpstream(Upstream):
             if self._base.startswith("https:"):
                 await self.client.trust.context()
             await self.tokens.current()
+
+    def problem(self) -> str:
+        """Return why requests will fail when no sign-in is stored; a keyring is not asked, which may ask the user."""
+        if self.settings.auth_storage != "file":
+            return ""
+        try:
+            if self.tokens.store.load() is None:
+                return f"no ChatGPT sign-in is stored; sign in: {hint('login')}"
+        except ConfigError as error:
+            return str(error)
+        return ""
 
     def places(self) -> list[Place]:
         """Return the backend and the sign-in service."""

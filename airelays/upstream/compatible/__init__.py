@@ -40,6 +40,7 @@ from airelays.upstream.compatible.whole import (
     read_body,
 )
 from airelays.upstream.encoding import encode
+from airelays.upstream.hops import hop
 
 MODELS_SECONDS = 3.0
 MODELS_CALM_SECONDS = 30.0
@@ -282,7 +283,7 @@ class Compatible(Upstream):
             method=method,
             url=self._base + path,
             fields=(*self._fields(), *kind),
-            extra=extra,
+            extra=(*extra, *hop()),
             body=body,
         )
 
@@ -290,7 +291,7 @@ class Compatible(Upstream):
         self, path: str, parts: AsyncIterator[bytes], length: int | None, content_type: bytes
     ) -> Response:
         """Send a request whose body comes in parts, with constant memory."""
-        extra = ((b"content-type", content_type),)
+        extra = ((b"content-type", content_type), *hop())
         return await self.client.upload(
             method="POST",
             url=self._base + path,

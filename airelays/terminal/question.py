@@ -1,0 +1,33 @@
+"""Questions to the person at the terminal. Without one, every question has its default. Layer: commands."""
+
+from __future__ import annotations
+
+import sys
+
+from airelays.terminal.console import Console
+
+
+def can_ask(console: Console) -> bool:
+    """Whether somebody sits there who sees the question and can answer it."""
+    return console.terminal and sys.stdin is not None and sys.stdin.isatty()
+
+
+def ask(console: Console, question: str, default: str = "") -> str:
+    """Return what was typed, `default` for nothing, the end of input or Ctrl-C. Asked on stderr."""
+    console.out.flush()
+    console.err.write(f"{question} ")
+    console.err.flush()
+    try:
+        line = sys.stdin.readline(1024)
+    except KeyboardInterrupt:
+        line = ""
+    if not line.endswith("\n"):
+        console.err.write("\n")
+    return line.strip() or default
+
+
+def agrees(console: Console, question: str) -> bool:
+    """Whether the answer to a question of yes or no is yes; Enter alone is."""
+    if not can_ask(console):
+        return False
+    return ask(console, f"{question} [Y/n]", "y").lower() in ("y", "yes")
