@@ -18,6 +18,8 @@ HIDDEN = "***"
 def run_show(args: Arguments, console: Console) -> int:
     """Print each option as it is in effect."""
     context = find_context(args, console)
+    if args.has("--all"):
+        return _show_file(context, console)
     if args.has("--json"):
         console.json(_as_json(context, args.has("--origin")))
         return 0
@@ -31,6 +33,20 @@ def run_show(args: Arguments, console: Console) -> int:
         console.line(line)
     for name, rows in _named(context).items():
         console.line(f"{name:<{width}} = {escaped(_json(rows))}")
+    return 0
+
+
+def _show_file(context: Context, console: Console) -> int:
+    """Print a config file with every option: those of the file as they are, the others as comments."""
+    from airelays.settings.load import parse_toml
+    from airelays.settings.write import render_config
+
+    tree = parse_toml(context.config_text or "", context.config_path)
+    for option in OPTIONS:
+        table, _, name = option.key.rpartition(".")
+        if option.secret and isinstance(tree.get(table), dict) and name in tree[table]:
+            del tree[table][name]
+    console.out.write(render_config(tree))
     return 0
 
 

@@ -17,7 +17,7 @@ from airelays.settings.kinds import KINDS
 from airelays.settings.load import check_listener, parse_toml
 from airelays.settings.parse import is_unicode
 from airelays.settings.table import OPTIONS
-from airelays.settings.write import render_config
+from airelays.settings.write import render_short
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context, find_places
@@ -82,7 +82,12 @@ def _write_config(context: Context, console: Console) -> None:
                     "name another path, or leave it out here and give it to each command"
                 )
             tree.setdefault(table, {})[name] = value
-    text = render_config(tree)
+    text = render_short(
+        tree,
+        check=hint("config check"),
+        show=hint("config show --all"),
+        docs=hint("docs configuration"),
+    )
     path, home = context.config_path, find_places(console.env).home
     if context.config_text is not None:
         target = find_target(path, home)

@@ -136,7 +136,27 @@ COMMANDS = (
         "Show every option as it is in effect.",
         "config:run_show",
         "Values that may hold a secret are shown as ***.",
-        (JSON, Flag("--origin", "Say where each value comes from.")),
+        (
+            JSON,
+            Flag("--origin", "Say where each value comes from."),
+            Flag("--all", "Print a config file that has every option, with help and default."),
+        ),
+    ),
+    Command(
+        "config set",
+        "Set one option in the config file.",
+        "configure:run_set",
+        "The rest of the file stays as it is. Nothing is written unless the file can be used afterwards. A list is "
+        "written with commas: one,two.",
+        words="KEY VALUE",
+        most=2,
+    ),
+    Command(
+        "config edit",
+        "Open the config file in an editor and check it before it counts.",
+        "configure:run_edit",
+        "The editor is the one in VISUAL or EDITOR. What was typed is kept beside "
+        "the file when it cannot be used.",
     ),
     Command(
         "config check",

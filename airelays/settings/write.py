@@ -7,6 +7,12 @@ from typing import Any
 
 from airelays.settings.table import OPTIONS, Option
 
+# What `init` leaves: few lines, and no table, so that any example can be added at the end.
+SHORT_HEAD = """\
+# AIRelays. Add what you want to change below; `{check}` tests this file.
+# All options with their defaults: {show}
+# What they mean: {docs}
+"""
 HEAD = """\
 # AIRelays. `airelays docs configuration` explains every option, `airelays config check` tests this file.
 # Lines that begin with "# " show the default; take the mark away to change one.
@@ -30,6 +36,13 @@ def render_config(tree: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def render_short(tree: Mapping[str, Any], *, check: str, show: str, docs: str) -> str:
+    """Return TOML with the values of `tree` and nothing else; the three commands are named at its head."""
+    parts = [SHORT_HEAD.format(check=check, show=show, docs=docs)]
+    parts += [_table(name, values) for name, values in tree.items() if values]
+    return "\n".join(parts)
+
+
 def _option_lines(option: Option, name: str, values: dict[str, Any]) -> list[str]:
     comment = f"# {option.help}"
     if name in values:
@@ -38,8 +51,10 @@ def _option_lines(option: Option, name: str, values: dict[str, Any]) -> list[str
     return [comment, f"# {name} = {toml_value(default)}"]
 
 
-def _table(name: str, values: Mapping[str, Any]) -> str:
+def _table(name: str, values: object) -> str:
     """A table of the user's own names: sub-tables get a head of their own, the rest stands inline."""
+    if not isinstance(values, Mapping):
+        return f"{toml_key(name)} = {toml_value(values)}\n"
     plain = {k: v for k, v in values.items() if not isinstance(v, Mapping)}
     deep = {k: v for k, v in values.items() if isinstance(v, Mapping)}
     lines = [f"[{name}]", *(f"{toml_key(k)} = {toml_value(v)}" for k, v in plain.items())]
