@@ -36,7 +36,7 @@ PAGE = ROOT / "airelays" / "docs" / "upstreams.md"
 COLUMNS = (
     "chat", "Responses", "completions", "tools", "parallel tools", "schema", "stream", "state", "cut", "overload",
 )  # fmt: skip
-TOKEN = "test-of-servers-0123456789-abcdefghijkl"
+TOKEN = "sk-test-of-servers-0123456789-abcdefghijkl"
 START_SECONDS = 120
 MARKS = ("<!-- table: made by build/servers.py --write -->", "<!-- end of the table -->")
 QUIET = {
@@ -86,6 +86,7 @@ def start_litellm(stack: ExitStack, cache: Path, work: Path, far: str) -> Runnin
         "model_list:\n  - model_name: tiny\n    litellm_params:\n      model: hosted_vllm/tiny\n"
         f"      api_base: {far}\n      api_key: none\n      max_retries: 0\n"
         "litellm_settings:\n  num_retries: 0\n"
+        f"general_settings:\n  master_key: {TOKEN}\n"
         "router_settings:\n  num_retries: 0\n  disable_cooldowns: true\n"
     )
     port = free_port()
@@ -228,7 +229,7 @@ def row_for(stack: ExitStack, name: str, cache: Path, work: Path) -> Row:
     if server.scripted:
         script = stack.enter_context(openai_server("/chat/completions", "/models"))
     running = server.start(stack, cache, work, script.url if script else "")
-    port, _ = relay_for(stack, work / "relay", running.url, key=name == "airelays")
+    port, _ = relay_for(stack, work / "relay", running.url, key=name in ("airelays", "litellm"))
     return Row(port, TOKEN, running.model, script, running.kill)
 
 
