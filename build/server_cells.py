@@ -111,12 +111,12 @@ def read_rest(reply: http.client.HTTPResponse, headers: dict[str, str], first: b
 
 def body_for(row: Row, path: str, prompt: str, tokens: int = 32, **more: Any) -> dict[str, Any]:
     """Return a request body of that route."""
-    asked: dict[str, Any] = {
+    routes: dict[str, dict[str, Any]] = {
         CHAT: {"messages": [{"role": "user", "content": prompt}]},
         RESPONSES: {"input": prompt},
         COMPLETIONS: {"prompt": prompt},
-    }[path]
-    return {"model": row.model, TOKENS[path]: tokens, "temperature": 0, **asked, **more}
+    }
+    return {"model": row.model, TOKENS[path]: tokens, "temperature": 0, **routes[path], **more}
 
 
 def text_of(path: str, answer: Any) -> str:
@@ -229,7 +229,7 @@ def parallel_tools(row: Row) -> None:
 def schema(row: Row) -> None:
     """An answer in a JSON schema is JSON of that schema, by Responses and by chat."""
     form = {"name": "person", "schema": SCHEMA, "strict": True}
-    asked = {
+    asked: dict[str, dict[str, Any]] = {
         RESPONSES: {"text": {"format": {"type": "json_schema", **form}}},
         CHAT: {"response_format": {"type": "json_schema", "json_schema": form}},
     }
