@@ -59,6 +59,7 @@ async def pass_text(
         if upstream.learn(api, target.model, answered):
             return False
         raise answered.fault(upstream.name)
+    answered.watch = upstream.watch(api, target.model, body)
     if stream or answered.body is None:
         options = body.get("stream_options")
         answered.usage = isinstance(options, dict) and options.get("include_usage") is True
@@ -66,6 +67,8 @@ async def pass_text(
         await _pass_stream(desk, request, upstream, answered, reply, _keep_of(desk, api, body))
     else:
         value = await _pass_text(request, upstream, answered)
+        if value is None:
+            return False
         keep = _keep_of(desk, api, body)
         if keep is not None:
             keep(value, len(answered.body or b""))
@@ -81,14 +84,22 @@ def _keep_of(desk: Desk, api: str, body: Body) -> Keep | None:
 
 async def _pass_text(
     request: Request, upstream: Upstream, answered: PassedAnswer
-) -> dict[str, Any]:
-    """Hand a whole answer on byte for byte, unless it has to be changed; return it."""
+) -> dict[str, Any] | None:
+    """Hand a whole answer on byte for byte, unless it has to be changed; return it.
+
+    One that does not keep the format it was asked for is not handed on.
+    """
     value = answered.value
     if isinstance(value, ValueError):
         raise not_json(upstream.name, str(value))
     if not isinstance(value, dict):
         raise not_json(upstream.name, "it is not a JSON object")
     told = check_answer(value, upstream.redactor())
+    watch = answered.watch
+    if watch is not None:
+        told = {**told} if watch.ended(told) else told
+        if not watch.keeps_format(told):
+            return None
     request.outcome.usage = read_usage(chunk_usage(value))
     body = answered.body if told is value and answered.body is not None else dumps(told)
     await _send_whole(request, upstream, answered.response, body)

@@ -434,3 +434,82 @@ def test_another_refusal_is_not_sent_again(tmp_path: Path) -> None:
         server.seen.clear()
         assert ask(relay, "/responses").status == 400
         assert len([one for one in server.seen if one.path == "/chat/completions"]) == 1
+
+
+# What llama.cpp says to a Responses request, whatever was asked: no `incomplete_details`, no `text`.
+def plain(text: str, tokens: int = 8) -> dict[str, Any]:
+    part = {"type": "output_text", "text": text, "annotations": []}
+    item = {"id": "m", "type": "message", "role": "assistant", "status": "completed"}
+    usage = {"input_tokens": 1, "output_tokens": tokens, "total_tokens": tokens + 1}
+    output = [{**item, "content": [part]}]
+    return {"id": "resp_1", "status": "completed", "output": output, "usage": usage}
+
+
+FORM = {"type": "json_schema", "name": "p", "schema": {"type": "object"}}
+
+
+def event_stream(response: dict[str, Any]) -> bytes:
+    from airelays.dialects.stream.whole import stream_of_answer
+
+    return stream_of_answer(response, include_usage=True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("conversation", [False, True])
+def test_a_responses_api_that_ignores_the_schema_is_left_for_chat(
+    tmp_path: Path, server: OpenAIServer, stream: bool, conversation: bool
+) -> None:
+    raw = event_stream(plain("How long?"))
+    streams = stream or conversation
+    answer(
+        server, "/responses", raw if streams else plain("How long?"), kind=SSE if streams else JSON
+    )
+    server.messages = [{"content": '{"age":7}'}] * 2
+    with relaying(tmp_path, server.url) as relay:
+        body = {"model": "tiny", "stream": stream, "input": "x", "text": {"format": FORM}}
+        if conversation:
+            body["conversation"] = relay.send("POST", "/v1/conversations", {}).json()["id"]
+        for _ in range(2):
+            reply = relay.send("POST", "/v1/responses", body)
+            assert reply.status == 200
+            text = reply.body.decode()
+            assert '\\"age\\":7' in text and "How long" not in text
+        asked = [one.path for one in server.seen if one.path != "/models"]
+        assert asked == ["/responses", "/chat/completions", "/chat/completions"]
+        lacks = relay.get("/v1/relay/status").json()["upstreams"]["compatible"]["lacks"]
+    assert lacks == ["responses.format (tiny)"]
+
+
+def test_without_chat_a_format_that_is_ignored_is_passed_on(tmp_path: Path) -> None:
+    with openai_server("/models", "/responses") as server, relaying(tmp_path, server.url) as relay:
+        answer(server, "/responses", event_stream(plain("How long?")), kind=SSE)
+        body = {"model": "tiny", "stream": True, "input": "x", "text": {"format": FORM}}
+        for _ in range(2):
+            reply = relay.send("POST", "/v1/responses", body)
+            assert said("/responses", reply) == ("How long?", True)
+
+
+@pytest.mark.parametrize("apis", [ALL, ("/models", "/responses")])
+def test_an_answer_that_was_cut_at_its_limit_is_not_complete(
+    tmp_path: Path, apis: tuple[str, ...]
+) -> None:
+    limits = {"/responses": "max_output_tokens", "/chat/completions": "max_tokens"}
+    with openai_server(*apis) as server, relaying(tmp_path, server.url) as relay:
+        for path, limit in limits.items():
+            if "/chat/completions" in apis and path == "/chat/completions":
+                continue
+            for stream in (True, False):
+                streams = stream or path != "/responses"
+                raw = event_stream(plain("one two")) if streams else plain("one two")
+                answer(server, "/responses", raw, kind=SSE if streams else JSON)
+                body = {"model": f"m{stream}{path}", "stream": stream, limit: 8, **ASKED[path]}
+                text = relay.send("POST", f"/v1{path}", body).body.decode()
+                if path == "/chat/completions":
+                    assert '"finish_reason":"length"' in text
+                else:
+                    assert '"reason":"max_output_tokens"' in text
+                    assert "response.completed" not in text
+        if apis is ALL:
+            server.seen.clear()
+            ask(relay, "/responses", model="mTrue/responses")
+            assert [one.path for one in server.seen] == ["/chat/completions"]

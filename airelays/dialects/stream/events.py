@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NoReturn
 from airelays.dialects.reply import read_usage
 from airelays.dialects.stream.failure import classify, in_band, incomplete_stream, too_deep
 from airelays.dialects.stream.framing import Framing
+from airelays.dialects.stream.promises import Watch
 from airelays.dialects.stream.told import holds_error, tell
 from airelays.errors import RelayError, UpstreamFault
 from airelays.guard.redact import Redactor
@@ -174,6 +175,7 @@ class EventMap:
         "stopped",
         "terminal",
         "usage",
+        "watch",
     )  # fmt: skip
 
     def __init__(
@@ -185,6 +187,8 @@ class EventMap:
         self.stopped = False
         self.done = False
         self.usage: Usage | None = None
+        # What the answer has to keep; it looks at the last event only.
+        self.watch: Watch | None = None
         self.model = model
         self.redactor: Callable[[], Redactor] = Redactor
         self.response_id = reply_id
@@ -366,6 +370,9 @@ class EventMap:
         response = event.get("response")
         if not isinstance(response, dict):
             response = {"status": kind.removeprefix("response.")}
+        elif kind == "response.completed" and self.watch is not None and self.watch.ended(response):
+            name = kind = event["type"] = "response.incomplete"
+            data = encode(event)
         self.terminal = kind.removeprefix("response.")
         self.done = True
         self.usage = read_usage(response.get("usage"))

@@ -133,3 +133,28 @@ class Lacking:
             for (api, model), entry in self._entries.items()
             if now_s < entry.until_s
         )
+
+
+class Doubts:
+    """What the Responses API of a server does not keep for a model: "format", "limit". For a day, as what it lacks."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, tuple[float, str]] = {}
+
+    def note(self, model: str, what: str, now_s: float) -> None:
+        """Remember that `what` is not kept for `model`."""
+        while len(self._entries) >= MAX_ENTRIES:
+            self._entries.pop(next(iter(self._entries)))
+        self._entries[model] = (now_s + REMEMBERED_S, what)
+
+    def has(self, model: str, now_s: float) -> bool:
+        """Whether anything is in doubt for `model`."""
+        return bool(self._entries) and now_s < self._entries.get(model, (0.0, ""))[0]
+
+    def names(self, now_s: float) -> list[str]:
+        """Return what is not kept, in order, with the model."""
+        return sorted(
+            f"responses.{what} ({model})"
+            for model, (until_s, what) in self._entries.items()
+            if now_s < until_s
+        )
