@@ -12,15 +12,19 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from airelays.app.bodies import refuse
+from airelays.app.gathering import gather
 from airelays.app.streaming import Keep, KeepingPump
 from airelays.app.targets import Body, try_targets
+from airelays.dialects.chat_server.messages import without_sealed
 from airelays.dialects.parameters import refuse_tools
 from airelays.dialects.reply import ReplyMap, chunk_usage, read_usage
 from airelays.dialects.responses.stream import ResponsesStream
+from airelays.dialects.stream.gathered import is_stream
 from airelays.dialects.stream.passed import PassedChunks, PassedEvents
 from airelays.dialects.stream.told import tell_answer
 from airelays.dialects.stream.whole import check_answer
 from airelays.dialects.translated import ReplyOptions
+from airelays.errors import UpstreamFault
 from airelays.model import Fields, Route
 from airelays.net.request import Request
 from airelays.net.response import Response
@@ -53,25 +57,33 @@ async def pass_text(
     if route.no_tools:
         refuse_tools(body)
     stream = body.get("stream") is True
-    sent = await encode({**body, "model": target.model})
-    answered = await upstream.ask(api, sent, stream=stream)
+    sent, without = without_sealed({**body, "model": target.model})
+    answered = await upstream.ask(api, await encode(sent), stream=stream)
     if not isinstance(answered, PassedAnswer):
         if upstream.learn(api, target.model, answered):
             return False
         raise answered.fault(upstream.name)
+    if without:
+        request.fields.append((b"x-airelays-ignored-parameters", without.encode()))
     answered.watch = upstream.watch(api, target.model, body)
-    if stream or answered.body is None:
+    keep = _keep_of(desk, api, body)
+    if stream:
         options = body.get("stream_options")
         answered.usage = isinstance(options, dict) and options.get("include_usage") is True
         reply = _reply_map(api, body, target)
-        await _pass_stream(desk, request, upstream, answered, reply, _keep_of(desk, api, body))
+        await _pass_stream(desk, request, upstream, answered, reply, keep)
+        return True
+    if answered.body is None or is_stream(answered.body):
+        whole = await gather(request, upstream, answered, _reply_map(api, body, target), api)
+        said = dumps(whole)
+        await request.reply(200, said, answered.fields)
     else:
-        value = await _pass_text(request, upstream, answered)
-        if value is None:
+        said, told = answered.body, await _pass_text(request, upstream, answered)
+        if told is None:
             return False
-        keep = _keep_of(desk, api, body)
-        if keep is not None:
-            keep(value, len(answered.body or b""))
+        whole = told
+    if keep is not None:
+        keep(whole, len(said))
     return True
 
 
@@ -151,7 +163,17 @@ async def _forward_body(
         return
     sent = {**body, "model": target.model} if target.model else body
     path = route.path.removeprefix("/v1")
+    sent, _ = without_sealed(sent)
     response = await upstream.forward("POST", path, await encode(sent))
+    streams = body.get("stream") is True or body.get("stream_format") == "sse"
+    if response.status < 300 and _is_stream(response) and not streams:
+        response.abort()
+        raise UpstreamFault(
+            f"the upstream {upstream.name} answered {path} with an event stream, which the request did not ask for; "
+            "say stream: true, or look at the server's settings",
+            code="upstream_malformed",
+            type="upstream_error",
+        )
     await _answer(desk, request, upstream, route, response)
 
 

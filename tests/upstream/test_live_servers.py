@@ -513,3 +513,84 @@ def test_an_answer_that_was_cut_at_its_limit_is_not_complete(
             server.seen.clear()
             ask(relay, "/responses", model="mTrue/responses")
             assert [one.path for one in server.seen] == ["/chat/completions"]
+
+
+def chunks(*deltas: dict[str, Any], end: bool = True) -> bytes:
+    frames: list[dict[str, Any]] = [
+        {"id": "c1", "object": "chat.completion.chunk", "model": "tiny", "choices": [choice]}
+        for delta in deltas
+        for choice in ({"index": 0, "delta": delta, "text": delta.get("content") or ""},)
+    ]
+    if end:
+        last = {"index": 0, "delta": {}, "text": "", "finish_reason": "stop"}
+        frames += [{"choices": [last]}, {"choices": [], "usage": COMPLETION["usage"]}]
+    return b"".join(b"data: " + as_json(frame) + b"\n\n" for frame in frames)
+
+
+@pytest.mark.parametrize("kind", [SSE, JSON, "text/plain"])
+@pytest.mark.parametrize("apis", [ALL, CHAT_ONLY, ("/models", "/responses")])
+def test_a_stream_that_nobody_asked_for_becomes_the_whole_answer(
+    tmp_path: Path, kind: str, apis: tuple[str, ...]
+) -> None:
+    with openai_server(*apis) as server, relaying(tmp_path, server.url) as relay:
+        raw = chunks({"role": "assistant", "content": "who"}, {"content": "le"})
+        for path in apis[1:]:
+            one = event_stream(RESPONSE) if path == "/responses" else raw
+            answer(server, path, one, kind=kind)
+        for path in ASKED:
+            reply = ask(relay, path, stream=False)
+            assert reply.headers["content-type"].startswith(JSON), path
+            found = reply.json()
+            if path == "/responses":
+                assert found["output"][0]["content"][0]["text"] == "whole"
+                assert relay.get(f"/v1/responses/{found['id']}").status == 200
+            elif path == "/chat/completions":
+                assert found["object"] == "chat.completion"
+                assert found["choices"][0]["message"]["content"] == "whole"
+            else:
+                assert found["choices"][0]["text"] == "whole"
+
+
+@pytest.mark.parametrize("path", ASKED)
+def test_one_that_is_cut_or_fails_is_an_error(
+    tmp_path: Path, server: OpenAIServer, path: str
+) -> None:
+    with relaying(tmp_path, server.url) as relay:
+        broken = chunks({"content": "who"}, end=False)
+        if path == "/responses":
+            broken = event_stream(RESPONSE).partition(b"event: response.completed")[0]
+        answer(server, path, broken, kind=SSE)
+        reply = ask(relay, path, stream=False)
+        assert (reply.status, reply.error["code"]) == (502, "incomplete_stream")
+        answer(server, path, b'data: {"error": {"message": "died"}}\n\n', kind=SSE)
+        assert ask(relay, path, stream=False).error["message"] == "died"
+
+
+def test_other_apis_refuse_a_stream_that_nobody_asked_for(tmp_path: Path) -> None:
+    with openai_server("/images/generations") as server, relaying(tmp_path, server.url) as relay:
+        answer(server, "/images/generations", b"data: {}\n\n", kind=SSE)
+        body = {"model": "tiny", "prompt": "x"}
+        reply = relay.send("POST", "/v1/images/generations", body)
+        assert (reply.status, reply.error["code"]) == (502, "upstream_malformed")
+        assert relay.send("POST", "/v1/images/generations", {**body, "stream": True}).status == 200
+
+
+def test_reasoning_that_the_relay_carries_goes_to_no_responses_server(
+    tmp_path: Path, server: OpenAIServer
+) -> None:
+    from airelays.dialects.chat_server.messages import seal
+
+    thought = {"type": "reasoning", "id": "rs_1", "summary": []}
+    items = [
+        {**thought, "encrypted_content": seal("hm")},
+        {**thought, "encrypted_content": "gAAA"},
+        {"role": "user", "content": "x"},
+    ]
+    with relaying(tmp_path, server.url) as relay:
+        talk = relay.send("POST", "/v1/conversations", {}).json()["id"]
+        for more in ({}, {"conversation": talk}):
+            reply = relay.send("POST", "/v1/responses", {"model": "tiny", "input": items, **more})
+            assert reply.status == 200
+            assert reply.headers["x-airelays-ignored-parameters"] == "input.reasoning"
+            sent = server.last("/responses").json()["input"]
+            assert [i["encrypted_content"] for i in sent if "encrypted_content" in i] == ["gAAA"]

@@ -17,6 +17,7 @@ from typing import Any
 from airelays import __version__
 from airelays.credentials.secretfile import read_secret
 from airelays.dialects.chat_server.events import ChatEvents
+from airelays.dialects.chat_server.messages import without_sealed
 from airelays.dialects.chat_server.request import chat_request
 from airelays.dialects.stream.promises import Watch, watch_of
 from airelays.dialects.stream.server_error import is_failure
@@ -97,8 +98,10 @@ class Compatible(Upstream):
         """Send one Responses request, to the server's own API or translated to chat."""
         model = str(body.get("model") or "")
         if self.speaks("responses", model):
-            answered = await self.ask("responses", await encode(body), stream=True)
+            sent, without = without_sealed(body)
+            answered = await self.ask("responses", await encode(sent), stream=True)
             if isinstance(answered, PassedAnswer):
+                answered.ignored = (without,) if without else ()
                 answered.watch = self.watch("responses", model, body)
                 return answered
             if not self.learn("responses", model, answered):
