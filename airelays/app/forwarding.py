@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airelays.app.bodies import refuse
 from airelays.app.gathering import gather
+from airelays.app.query import query_of
 from airelays.app.streaming import Keep, KeepingPump
 from airelays.app.targets import Body, try_targets
 from airelays.dialects.chat_server.messages import without_sealed
@@ -24,7 +25,7 @@ from airelays.dialects.stream.passed import PassedChunks, PassedEvents
 from airelays.dialects.stream.told import tell_answer
 from airelays.dialects.stream.whole import check_answer
 from airelays.dialects.translated import ReplyOptions
-from airelays.errors import UpstreamFault
+from airelays.errors import ClientFault, UpstreamFault
 from airelays.model import Fields, Route
 from airelays.net.request import Request
 from airelays.net.response import Response
@@ -66,7 +67,7 @@ async def pass_text(
     if without:
         request.fields.append((b"x-airelays-ignored-parameters", without.encode()))
     answered.watch = upstream.watch(api, target.model, body)
-    keep = _keep_of(desk, api, body)
+    keep = _keep_of(desk, api, body, upstream)
     if stream:
         options = body.get("stream_options")
         answered.usage = isinstance(options, dict) and options.get("include_usage") is True
@@ -87,11 +88,34 @@ async def pass_text(
     return True
 
 
-def _keep_of(desk: Desk, api: str, body: Body) -> Keep | None:
+def _keep_of(desk: Desk, api: str, body: Body, upstream: Upstream) -> Keep | None:
     """Return what remembers a server's own answer, so that it can be looked at and continued as any other."""
-    if api != "responses" or body.get("store") is False or not desk.settings.store_responses:
+    if api != "responses" or body.get("store") is False:
         return None
-    return desk.turns.keeper(body.get("input"))
+    # What goes on from an answer that only the server has is not all of its history.
+    whole = desk.settings.store_responses and body.get("previous_response_id") is None
+    keeper = desk.turns.keeper(body.get("input")) if whole else None
+
+    def keep(response: dict[str, Any], size: int) -> None:
+        desk.turns.makers.note(response, upstream.name)
+        if keeper is not None:
+            keeper(response, size)
+
+    return keep
+
+
+def check_maker(desk: Desk, body: Body, target: Target) -> None:
+    """Raise ClientFault when a request goes on from an answer that another upstream keeps than the one it goes to."""
+    previous = body.get("previous_response_id")
+    maker = desk.turns.makers.of(previous) if isinstance(previous, str) else ""
+    if maker and maker != target.upstream.name:
+        raise ClientFault(
+            f"the answer {previous} is kept by the upstream {maker}, and {body.get('model')} is a model of the "
+            f"upstream {target.upstream.name}; name a model of {maker}, or send the whole history instead",
+            status=404,
+            param="previous_response_id",
+            code="previous_response_not_found",
+        )
 
 
 async def _pass_text(
@@ -204,10 +228,22 @@ async def forward_multipart(
     await _answer(desk, request, upstream, route, response)
 
 
+def keeper_of(desk: Desk, request: Request, response_id: str) -> Upstream:
+    """Return the upstream that is asked for an answer."""
+    made = desk.upstreams.named(desk.turns.makers.of(response_id))
+    if made is not None:
+        return made
+    model = query_of(request).get("model")
+    return desk.upstreams.owner(model) if model else desk.upstreams.main
+
+
 async def forward_stored(desk: Desk, request: Request, path: str) -> bool:
-    """Hand a request on an answer that the relay does not keep to the main upstream, if that may have it."""
-    upstream = desk.upstreams.main
+    """Hand a request on an answer that the relay does not keep to the upstream that may have it.
+
+    That is the one that made it, else the one of the model in the query, else the main one.
+    """
     response_id = path.split("/")[2]
+    upstream = keeper_of(desk, request, response_id)
     if (
         not upstream.passes
         or not upstream.speaks("responses")
