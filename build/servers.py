@@ -35,6 +35,7 @@ from tests.fakes.openai_server import OpenAIServer, openai_server  # noqa: E402
 PAGE = ROOT / "airelays" / "docs" / "upstreams.md"
 COLUMNS = (
     "chat", "Responses", "completions", "tools", "parallel tools", "schema", "stream", "state", "cut", "overload",
+    "Codex",
 )  # fmt: skip
 TOKEN = "sk-test-of-servers-0123456789-abcdefghijkl"
 START_SECONDS = 120
@@ -230,7 +231,17 @@ def row_for(stack: ExitStack, name: str, cache: Path, work: Path) -> Row:
         script = stack.enter_context(openai_server("/chat/completions", "/models"))
     running = server.start(stack, cache, work, script.url if script else "")
     port, _ = relay_for(stack, work / "relay", running.url, key=name in ("airelays", "litellm"))
-    return Row(port, TOKEN, running.model, script, running.kill)
+    return Row(port, TOKEN, running.model, script, running.kill, codex_of(cache.parent))
+
+
+def codex_of(cache: Path) -> Path | None:
+    """Install the Codex CLI once; return its program, None where that cannot be done."""
+    client = Client("Codex CLI", ("@openai/codex",), "")
+    problem = install(client, cache / "codex")
+    if problem:
+        say(f"no Codex: {problem}")
+        return None
+    return cache / "codex" / "node_modules" / ".bin" / "codex"
 
 
 def played(name: str, row: Row, columns: list[str]) -> Iterator[tuple[str, str]]:

@@ -45,7 +45,7 @@ def main() -> None:
     params.model_alias = ["gemma"]
     params.hostnames = ["127.0.0.1"]
     params.port = 0
-    params.n_ctx = 4096
+    params.n_ctx = 32768  # the Codex CLI says a lot before its prompt
     params.n_parallel = 2
     params.cpuparams.n_threads = 2
     params.use_jinja = True
