@@ -396,8 +396,9 @@ def run_codex(row: Row, program: Path, folder: Path) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-# `cut` is last: it ends the server.
+# `Codex` is first: it asks a relay that has learned nothing yet. `cut` is last: it ends the server.
 CELLS: dict[str, Callable[[Row], None]] = {
+    "Codex": codex,
     "chat": whole(CHAT),
     "Responses": whole(RESPONSES),
     "completions": whole(COMPLETIONS),
@@ -407,7 +408,6 @@ CELLS: dict[str, Callable[[Row], None]] = {
     "stream": stream,
     "state": state,
     "overload": overload,
-    "Codex": codex,
     "cut": cut,
 }
 

