@@ -91,11 +91,13 @@ class UpstreamFault(RelayError):
     `hop` says where: "proxy", "dns", "tcp", "tls", "challenge", "sign_in", "upstream" or "stream".
     `sent` is False when no byte of the request can have reached the upstream, so that one more try
     cannot do the work twice. `tried_twice` is True when the network client has used up that try.
+    `again` says that the upstream has learned from it: the same request can succeed at the same upstream.
     `step_s` is how long the step that `hop` names took until it failed, None where nobody measured it.
     """
 
     default_status = 502
     tried_twice = False
+    again = False
     step_s: float | None = None
 
     def __init__(

@@ -12,15 +12,20 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from airelays.app.bodies import refuse
+from airelays.app.gathering import gather
+from airelays.app.query import query_of
 from airelays.app.streaming import Keep, KeepingPump
 from airelays.app.targets import Body, try_targets
+from airelays.dialects.chat_server.messages import without_sealed
 from airelays.dialects.parameters import refuse_tools
 from airelays.dialects.reply import ReplyMap, chunk_usage, read_usage
 from airelays.dialects.responses.stream import ResponsesStream
+from airelays.dialects.stream.gathered import is_stream
 from airelays.dialects.stream.passed import PassedChunks, PassedEvents
 from airelays.dialects.stream.told import tell_answer
 from airelays.dialects.stream.whole import check_answer
 from airelays.dialects.translated import ReplyOptions
+from airelays.errors import ClientFault, UpstreamFault
 from airelays.model import Fields, Route
 from airelays.net.request import Request
 from airelays.net.response import Response
@@ -53,42 +58,84 @@ async def pass_text(
     if route.no_tools:
         refuse_tools(body)
     stream = body.get("stream") is True
-    sent = await encode({**body, "model": target.model})
-    answered = await upstream.ask(api, sent, stream=stream)
+    sent, without = without_sealed({**body, "model": target.model})
+    answered = await upstream.ask(api, await encode(sent), stream=stream)
     if not isinstance(answered, PassedAnswer):
         if upstream.learn(api, target.model, answered):
             return False
         raise answered.fault(upstream.name)
-    if stream or answered.body is None:
+    if without:
+        request.fields.append((b"x-airelays-ignored-parameters", without.encode()))
+    answered.watch = upstream.watch(api, target.model, body)
+    keep = _keep_of(desk, api, body, upstream)
+    if stream:
         options = body.get("stream_options")
         answered.usage = isinstance(options, dict) and options.get("include_usage") is True
         reply = _reply_map(api, body, target)
-        await _pass_stream(desk, request, upstream, answered, reply, _keep_of(desk, api, body))
+        await _pass_stream(desk, request, upstream, answered, reply, keep)
+        return True
+    if answered.body is None or is_stream(answered.body):
+        whole = await gather(request, upstream, answered, _reply_map(api, body, target), api)
+        said = dumps(whole)
+        await request.reply(200, said, answered.fields)
     else:
-        value = await _pass_text(request, upstream, answered)
-        keep = _keep_of(desk, api, body)
-        if keep is not None:
-            keep(value, len(answered.body or b""))
+        said, told = answered.body, await _pass_text(request, upstream, answered)
+        if told is None:
+            return False
+        whole = told
+    if keep is not None:
+        keep(whole, len(said))
     return True
 
 
-def _keep_of(desk: Desk, api: str, body: Body) -> Keep | None:
+def _keep_of(desk: Desk, api: str, body: Body, upstream: Upstream) -> Keep | None:
     """Return what remembers a server's own answer, so that it can be looked at and continued as any other."""
-    if api != "responses" or body.get("store") is False or not desk.settings.store_responses:
+    if api != "responses" or body.get("store") is False:
         return None
-    return desk.turns.keeper(body.get("input"))
+    # What goes on from an answer that only the server has is not all of its history.
+    whole = desk.settings.store_responses and body.get("previous_response_id") is None
+    keeper = desk.turns.keeper(body.get("input")) if whole else None
+
+    def keep(response: dict[str, Any], size: int) -> None:
+        desk.turns.makers.note(response, upstream.name)
+        if keeper is not None:
+            keeper(response, size)
+
+    return keep
+
+
+def check_maker(desk: Desk, body: Body, target: Target) -> None:
+    """Raise ClientFault when a request goes on from an answer that another upstream keeps than the one it goes to."""
+    previous = body.get("previous_response_id")
+    maker = desk.turns.makers.of(previous) if isinstance(previous, str) else ""
+    if maker and maker != target.upstream.name:
+        raise ClientFault(
+            f"the answer {previous} is kept by the upstream {maker}, and {body.get('model')} is a model of the "
+            f"upstream {target.upstream.name}; name a model of {maker}, or send the whole history instead",
+            status=404,
+            param="previous_response_id",
+            code="previous_response_not_found",
+        )
 
 
 async def _pass_text(
     request: Request, upstream: Upstream, answered: PassedAnswer
-) -> dict[str, Any]:
-    """Hand a whole answer on byte for byte, unless it has to be changed; return it."""
+) -> dict[str, Any] | None:
+    """Hand a whole answer on byte for byte, unless it has to be changed; return it.
+
+    One that does not keep the format it was asked for is not handed on.
+    """
     value = answered.value
     if isinstance(value, ValueError):
         raise not_json(upstream.name, str(value))
     if not isinstance(value, dict):
         raise not_json(upstream.name, "it is not a JSON object")
     told = check_answer(value, upstream.redactor())
+    watch = answered.watch
+    if watch is not None:
+        told = {**told} if watch.ended(told) else told
+        if not watch.keeps_format(told):
+            return None
     request.outcome.usage = read_usage(chunk_usage(value))
     body = answered.body if told is value and answered.body is not None else dumps(told)
     await _send_whole(request, upstream, answered.response, body)
@@ -140,7 +187,17 @@ async def _forward_body(
         return
     sent = {**body, "model": target.model} if target.model else body
     path = route.path.removeprefix("/v1")
+    sent, _ = without_sealed(sent)
     response = await upstream.forward("POST", path, await encode(sent))
+    streams = body.get("stream") is True or body.get("stream_format") == "sse"
+    if response.status < 300 and _is_stream(response) and not streams:
+        response.abort()
+        raise UpstreamFault(
+            f"the upstream {upstream.name} answered {path} with an event stream, which the request did not ask for; "
+            "say stream: true, or look at the server's settings",
+            code="upstream_malformed",
+            type="upstream_error",
+        )
     await _answer(desk, request, upstream, route, response)
 
 
@@ -171,10 +228,22 @@ async def forward_multipart(
     await _answer(desk, request, upstream, route, response)
 
 
+def keeper_of(desk: Desk, request: Request, response_id: str) -> Upstream:
+    """Return the upstream that is asked for an answer."""
+    made = desk.upstreams.named(desk.turns.makers.of(response_id))
+    if made is not None:
+        return made
+    model = query_of(request).get("model")
+    return desk.upstreams.owner(model) if model else desk.upstreams.main
+
+
 async def forward_stored(desk: Desk, request: Request, path: str) -> bool:
-    """Hand a request on an answer that the relay does not keep to the main upstream, if that may have it."""
-    upstream = desk.upstreams.main
+    """Hand a request on an answer that the relay does not keep to the upstream that may have it.
+
+    That is the one that made it, else the one of the model in the query, else the main one.
+    """
     response_id = path.split("/")[2]
+    upstream = keeper_of(desk, request, response_id)
     if (
         not upstream.passes
         or not upstream.speaks("responses")

@@ -29,6 +29,7 @@ async def single(desk: Desk, request: Request, route: Route, values: dict[str, s
     if await _elsewhere(desk, request, wanted, ""):
         return
     if request.head.method == "DELETE":
+        await _delete_there(desk, wanted)
         recent = desk.turns.recent.forget(wanted)
         stored = await desk.store.run(conversations.forget, wanted)
         if not recent and not stored:
@@ -75,13 +76,28 @@ async def cancel(desk: Desk, request: Request, route: Route, values: dict[str, s
 
 async def _elsewhere(desk: Desk, request: Request, wanted: str, rest: str) -> bool:
     """Whether the upstream answered for an id that the relay does not keep."""
-    if not desk.upstreams.main.passes or desk.turns.recent.find(wanted) is not None:
+    if desk.turns.recent.find(wanted) is not None:
         return False
     if await desk.store.run(conversations.find_answer, wanted) is not None:
         return False
     from airelays.app.forwarding import forward_stored
 
     return await forward_stored(desk, request, f"/responses/{wanted}{rest}")
+
+
+async def _delete_there(desk: Desk, wanted: str) -> None:
+    """Have the upstream delete its own copy of an answer that is kept here, too; it may have none (any more)."""
+    upstream = desk.upstreams.named(desk.turns.makers.of(wanted))
+    if upstream is None or not upstream.passes:
+        return
+    path = f"/responses/{wanted}"
+    response = await upstream.forward("DELETE", path)
+    if response.status < 300:
+        response.abort()
+        return
+    refused = await upstream.refusal(response)
+    if response.status not in (404, 405, 501):
+        raise await upstream.fault_of("DELETE", path, refused)
 
 
 async def _find(desk: Desk, wanted: str) -> _Found:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airelays.dialects.reply import ReplyMap
 from airelays.dialects.responses.stream import ResponsesStream
 from airelays.dialects.stream.collect import Collector
+from airelays.dialects.stream.events import EventMap
 from airelays.errors import RelayError, UpstreamFault
 from airelays.journal.notes import Pace
 from airelays.net.request import ClientGone, Request
@@ -58,6 +59,8 @@ class StreamPump:
         self._lost = False
         self._pace = Pace()
         self._tap = tap
+        if answer.watch is not None and isinstance(reply, EventMap):
+            reply.watch = answer.watch
 
     async def run(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Stream until the terminal event.
@@ -198,6 +201,7 @@ async def collect(
 ) -> None:
     """Read `answer` to its terminal event. Raises the fault that the client gets as a status."""
     pace = Pace()
+    collector.watch = answer.watch
 
     def feed(data: bytes) -> None:
         if not collector.done:

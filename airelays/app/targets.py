@@ -38,7 +38,7 @@ async def try_targets(desk: Desk, request: Request, route: Route, body: Body, se
         try:
             if target.fault is not None:
                 raise target.fault
-            await serve(desk, request, route, body, target)
+            await _serve(desk, request, route, body, target, serve)
             return
         except UpstreamFault as fault:
             cause = cause_of(fault)
@@ -46,6 +46,19 @@ async def try_targets(desk: Desk, request: Request, route: Route, body: Body, se
                 raise
             _disclose_fallback(desk, request, target, targets[number], cause)
             forget_frames(fault)
+
+
+async def _serve(
+    desk: Desk, request: Request, route: Route, body: Body, target: Target, serve: Serve
+) -> None:
+    """Let a target serve, once more where it has learned from the first try."""
+    try:
+        await serve(desk, request, route, body, target)
+    except UpstreamFault as fault:
+        if not fault.again or request.head_sent:
+            raise
+        forget_frames(fault)
+        await serve(desk, request, route, body, target)
 
 
 def _disclose_fallback(

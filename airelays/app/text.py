@@ -122,8 +122,9 @@ async def _passed(
 
         if names_own_file(body) or await is_ours(desk.store, desk.turns, body):
             return False
-    from airelays.app.forwarding import pass_text
+    from airelays.app.forwarding import check_maker, pass_text
 
+    check_maker(desk, body, target)
     return await pass_text(desk, request, route, body, target, api)
 
 

@@ -22,7 +22,7 @@ async def is_ours(store: Store, turns: Turns, body: dict[str, Any]) -> bool:
         return True
     from airelays.state import conversations
 
-    return store.in_use and await store.run(conversations.find_answer, previous) is not None
+    return store.may_hold and await store.run(conversations.find_answer, previous) is not None
 
 
 def names_own_file(body: dict[str, Any]) -> bool:

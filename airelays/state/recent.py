@@ -13,6 +13,9 @@ from typing import Any
 
 MAX_ANSWERS = 64
 MAX_BYTES = 16 * 1024 * 1024
+# An upstream keeps its answers longer than they are remembered here.
+MAX_MAKERS = 4096
+MAX_ID_CHARS = 128
 
 Items = list[dict[str, Any]]
 
@@ -41,6 +44,28 @@ def output_items(response: dict[str, Any]) -> Items:
     """Return the output items of a Responses object."""
     output = response.get("output")
     return [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
+
+
+class Makers:
+    """Which upstream keeps the answers that it made itself, by response id. The oldest are forgotten."""
+
+    def __init__(self, most: int = MAX_MAKERS) -> None:
+        self._most = most
+        self._names: OrderedDict[str, str] = OrderedDict()
+
+    def note(self, response: dict[str, Any], name: str) -> None:
+        """Remember that the upstream `name` made and keeps this answer."""
+        found = response.get("id")
+        if not isinstance(found, str) or not 0 < len(found) <= MAX_ID_CHARS:
+            return
+        self._names[found] = name
+        self._names.move_to_end(found)
+        while len(self._names) > self._most:
+            self._names.popitem(last=False)
+
+    def of(self, response_id: str) -> str:
+        """Return the name of the upstream that made an answer; "" when that is not known."""
+        return self._names.get(response_id, "")
 
 
 class Recent:

@@ -43,6 +43,11 @@ class Store:
         """Whether anything was asked of it yet."""
         return self._thread is not None
 
+    @property
+    def may_hold(self) -> bool:
+        """Whether anything may be stored, now or by an earlier run."""
+        return self.in_use or _is_there(os.path.join(self.data_dir, "state.sqlite3"))
+
     # ---- work in the thread
 
     async def run(
@@ -99,7 +104,7 @@ class Store:
     async def facts(self) -> dict[str, Any]:
         """Return what is counted for the relay's status; nothing is opened where nothing was ever stored."""
         names = ("file_count", "total_bytes", "conversation_count", "response_count")
-        if self._thread is None and not _is_there(os.path.join(self.data_dir, "state.sqlite3")):
+        if not self.may_hold:
             return dict.fromkeys(names, 0)
         from airelays.state import conversations, files
 

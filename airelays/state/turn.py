@@ -22,7 +22,7 @@ from airelays.dialects.stream.stop import cut
 from airelays.dialects.translated import FileRef, Notes, Translated
 from airelays.errors import ClientFault
 from airelays.protocol.jsonio import dumps
-from airelays.state.recent import Answered, Recent, output_items
+from airelays.state.recent import Answered, Makers, Recent, output_items
 
 if TYPE_CHECKING:
     from airelays.settings.values import Settings
@@ -41,6 +41,7 @@ class Turns:
 
     def __init__(self) -> None:
         self.recent = Recent()
+        self.makers = Makers()
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
     async def acquire(self, conversation: str) -> None:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+from airelays.dialects.stream.promises import FirstText, Watch
 from airelays.dialects.stream.whole import stream_of_answer
 from airelays.dialects.takes import Takes
 from airelays.errors import ClientFault, UpstreamFault
@@ -36,6 +37,8 @@ class Answer:
 
     fields: Fields = ()
     ignored: tuple[str, ...] = ()
+    # What the answer has to keep of its request, where that is not certain.
+    watch: Watch | None = None
 
     @property
     def timings_ms(self) -> dict[str, float]:
@@ -115,7 +118,7 @@ class PassedAnswer(NetworkAnswer):
     not JSON. `usage` says whether the stream that is made of a JSON object ends with its usage.
     """
 
-    __slots__ = ("_limit_bytes", "body", "usage", "value")
+    __slots__ = ("_limit_bytes", "body", "usage", "value", "watch")
 
     def __init__(self, response: Response, fields: Fields, limit_bytes: int) -> None:
         super().__init__(response, fields)
@@ -123,6 +126,7 @@ class PassedAnswer(NetworkAnswer):
         self.body: bytes | None = None
         self.value: Any = None
         self.usage = True
+        self.watch = None
 
     @property
     def response(self) -> Response:
@@ -131,6 +135,14 @@ class PassedAnswer(NetworkAnswer):
 
     async def pump(self, feed: Callable[[bytes], None]) -> None:
         """Hand each read to `feed`; a JSON object as the stream it should have been."""
+        if self.watch is None or not self.watch.has_format:
+            await self._pump(feed)
+            return
+        first = FirstText(self.watch, feed)
+        await self._pump(lambda data: first.feed(data))
+        first.end()
+
+    async def _pump(self, feed: Callable[[bytes], None]) -> None:
         if self.body is None:
             limit_bytes, usage = self._limit_bytes, self.usage
             await pump_stream(self._response, feed, limit_bytes=limit_bytes, usage=usage)
@@ -282,6 +294,10 @@ class Upstream(ABC):
     async def fault_of(self, method: str, path: str, refused: Any) -> UpstreamFault:
         """Return the fault of `refused`; if the server does not know the path, it names the URL that was requested."""
         raise self._not_offered("an answer of its own")
+
+    def watch(self, api: str, model: str, body: dict[str, Any]) -> Watch | None:
+        """Return what the answer to `body` has to keep; None where nothing of that is in doubt."""
+        return None
 
     def learn(self, api: str, model: str, refused: Any) -> bool:
         """Note that it does not have `api`, or not for `model`, if `refused` says so; return whether it does."""

@@ -147,6 +147,12 @@ class Upstreams:
         """Return the upstream that requests for `model` go to first, whether or not it has the model; no network."""
         return self._route(self._meant(model))[0]
 
+    def named(self, name: str) -> Upstream | None:
+        """Return the upstream of this name; no network."""
+        if name == self.main.name:
+            return self.main
+        return self._get(self._named[name]) if name in self._named else None
+
     def _route(self, model: str) -> tuple[Upstream, str]:
         name, slash, rest = model.partition("/")
         if slash and rest and name in self._named:

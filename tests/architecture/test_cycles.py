@@ -247,6 +247,7 @@ class EndlessAnswer:
     """An upstream's answer that says all of it and does not end before it is given up."""
 
     timings_ms: ClassVar[dict[str, float]] = {}
+    watch = None
 
     async def pump(self, feed: Callable[[bytes], None]) -> None:
         feed(b'event: response.completed\ndata: {"type":"response.completed","response":{}}\n\n')

@@ -926,3 +926,36 @@ def test_what_had_come_is_the_same_read_early_and_late(steps: list[tuple[bool, i
     for way in (found, plain):
         way.feed(sse(created(), *events))
     assert found.so_far() == plain.so_far()
+
+
+@pytest.mark.parametrize(
+    ("response", "terminal"),
+    [
+        ({"status": "completed"}, "completed"),
+        ({"status": "in_progress"}, "completed"),
+        ({}, "completed"),
+        ({"status": "incomplete"}, "incomplete"),
+        (
+            {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}},
+            "incomplete",
+        ),
+        ({"status": "failed", "error": {"message": "died"}}, "failed"),
+        ({"status": "completed", "error": {"message": "died"}}, "failed"),
+        ({"status": "cancelled"}, "failed"),
+    ],
+)
+def test_of_two_ends_that_contradict_each_other_the_worse_counts(
+    response: dict[str, Any], terminal: str
+) -> None:
+    event = {"type": "response.completed", "response": response}
+    raw = b"event: response.completed\ndata: " + json.dumps(event).encode() + b"\n\n"
+    options = ReplyOptions(model="m", stream=True)
+    for reply in (
+        ChatStream(options, now_s=1.0, reply_id="r"),
+        ResponsesStream(options, codex=False, now_s=1.0, reply_id="r"),
+        Collector(now_s=1.0, reply_id="r"),
+    ):
+        out = reply.feed(raw)
+        assert reply.terminal == terminal
+        if terminal != "completed":
+            assert b"response.completed" not in out and b'"stop"' not in out

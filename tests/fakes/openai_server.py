@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class OpenAIServer:
 
     `fields` go out with every answer.
     `refuses` are members of a chat body with the text that refuses each, with a 400.
+    `messages` answer the next chats, one each, in place of the echo. `gap_s` lies between chunks of a stream.
     `strict` refuses paths that are not below /v1. `chunk_bytes` sends those of `answers` in chunks, without a length.
     """
 
@@ -39,6 +41,8 @@ class OpenAIServer:
     answers: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
     fields: list[tuple[str, str]] = field(default_factory=list)
     refuses: dict[str, str] = field(default_factory=dict)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    gap_s: float = 0
     chunk_bytes: int = 0
     cut_after: int | None = None
     strict: bool = False
@@ -77,6 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
     def do_GET(self) -> None:
+        self._answer(b"")
+
+    def do_DELETE(self) -> None:
         self._answer(b"")
 
     def do_POST(self) -> None:
@@ -120,14 +127,19 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(400, "application/json", json.dumps({"error": error}).encode())
             return
         text = f"chat {body['model']}: {body['messages'][-1]['content']}"
+        planned = self.server_state.messages
+        message = planned.pop(0) if planned else {"content": text}
+        calls = message.get("tool_calls") or []
+        end = "tool_calls" if calls else "stop"
         if not body.get("stream"):
-            message = {"role": "assistant", "content": text}
-            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": end}
             self._send_json({"id": "c1", "object": "chat.completion", "choices": [choice]})
             return
-        frames: list[Any] = [{"choices": [{"index": 0, "delta": {"role": "assistant"}}]}]
-        frames += [{"choices": [{"index": 0, "delta": {"content": w}}]} for w in text.split(" ")]
-        frames.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        deltas: list[dict[str, Any]] = [{"role": "assistant"}]
+        deltas += [{"content": word} for word in (message.get("content") or "").split(" ") if word]
+        deltas += [{"tool_calls": [{"index": at, **call}]} for at, call in enumerate(calls)]
+        frames: list[Any] = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+        frames.append({"choices": [{"index": 0, "delta": {}, "finish_reason": end}]})
         usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
         frames.append({"choices": [], "usage": usage})
         lines = [b"data: " + json.dumps(f).encode() + b"\n\n" for f in frames]
@@ -170,6 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             self.wfile.write(b"%x\r\n%s\r\n" % (len(frame), frame))
+            time.sleep(state.gap_s)
         self.wfile.write(b"0\r\n\r\n")
 
     def _send_json(self, value: Any) -> None:

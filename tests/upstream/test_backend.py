@@ -401,6 +401,22 @@ def test_two_unsupported_parameters_are_both_left_out_of_one_request(folder: Pat
     run(folder, act)
 
 
+def test_instructions_that_the_backend_asks_for_are_added_once(folder: Path) -> None:
+    refusal = json_reply({"detail": "Instructions are required"}, 400)
+    request = {"model": "gpt-5.5", "input": [message()]}
+    own = Call("req_1", "", (), True)
+
+    async def act(upstream: ChatGPTUpstream, backend: FakeBackend) -> None:
+        queue(refusal)(backend)
+        await ask(upstream, request, own)
+        sent = [one.json.get("instructions") for one in backend.calls("/responses")]
+        assert not sent[0] and sent[1] and len(sent) == 2
+
+    run(folder, act)
+    fault, posts = fault_of(folder, queue(refusal, refusal), request)
+    assert (fault.status, posts) == (400, 2)
+
+
 def test_a_backend_that_refuses_one_parameter_after_the_other_is_given_up(folder: Path) -> None:
     names = ("text", "tools", "include", "reasoning", "instructions")
     replies = [json_reply({"detail": f"Unsupported parameter: {n}"}, 400) for n in names]

@@ -26,6 +26,12 @@ ONLY_RESPONSES = "This model is only supported in v1/responses and not in v1/cha
 ONLY_CHAT = "This model is only supported in v1/chat/completions and not in v1/responses."
 
 
+# LiteLLM wraps what the server said, and adds a sentence of its own about "model groups".
+BEHIND = "litellm.NotFoundError: NotFoundError: Hosted_vllmException - "
+LITELLM = "\n\nLiteLLM: model group 'm' failed with the error above. No fallback was attempted."
+OLDER = "Received Model Group=m\nAvailable Model Group Fallbacks=None"
+
+
 @pytest.mark.parametrize(
     ("api", "refused", "scope"),
     [
@@ -58,6 +64,16 @@ ONLY_CHAT = "This model is only supported in v1/chat/completions and not in v1/r
             said("This is a chat model and not supported in the v1/completions endpoint.", 404),
             "model",
         ),
+        # the server behind a gateway
+        ("responses", said(BEHIND + '{"detail":"Not Found"}' + LITELLM, 404, code="404"), "model"),
+        ("responses", said(BEHIND + "{'detail': 'Not Found'}. " + OLDER, 404), "model"),
+        ("responses", said(BEHIND + '{"detail":"Not Found"}' + LITELLM, 500), "model"),
+        ("completions", said("OpenAIException - Error code: 404" + LITELLM, 404), "model"),
+        ("responses", said("OpenAIException - 404 page not found" + LITELLM, 404), "model"),
+        ("responses", said('model m: upstream said {"error": "not found"}', 404), "model"),
+        ("chat", said(BEHIND + '{"message":"The model `m` does not exist"}' + LITELLM, 404), ""),
+        ("responses", said(BEHIND + '{"detail":"Not Found"}' + LITELLM, 401), ""),
+        ("responses", said('{"detail": "file_1 was not found"}', 400), ""),
         # neither
         ("chat", said(ONLY_CHAT, 404), ""),
         ("responses", said(ONLY_RESPONSES, 404), ""),

@@ -431,3 +431,63 @@ def test_an_answer_that_the_relay_does_not_know_is_the_servers(tmp_path: Path) -
         assert relay.send("POST", "/v1/responses", body).status == 200
         assert server.last("/responses").json()["previous_response_id"] == "resp_far"
         assert relay.get("/v1/responses/resp_none").status == 404
+
+
+def test_a_stored_answer_stays_with_the_upstream_that_made_it(tmp_path: Path) -> None:
+    apis = ("/models", "/responses")
+    with openai_server(*apis) as one, openai_server(*apis) as two:
+        more = (
+            f'[upstreams.two]\nbase_url = "{two.url}"\nmodels = ["second*"]\n'
+            '[aliases]\nother = "two/second"\n'
+            "[storage]\nstore_responses = false\n"
+        )
+        with relaying(tmp_path, one.url, more) as relay:
+
+            def asked(model: str, **rest: Any) -> Any:
+                return relay.send("POST", "/v1/responses", {"model": model, "input": "x", **rest})
+
+            # An id that nobody here has seen goes where the model goes.
+            assert asked("other", previous_response_id="resp_far").status == 200
+            sent = two.last("/responses").json()
+            assert (sent["previous_response_id"], sent["model"]) == ("resp_far", "second")
+            assert not [s for s in one.seen if s.path == "/responses"]
+            # The answer was made by the second: it is asked for it, and the next turn has to go there.
+            two.answers["/responses/resp_1"] = (200, "application/json", b'{"id":"resp_1"}')
+            assert relay.get("/v1/responses/resp_1").json() == {"id": "resp_1"}
+            assert asked("other", previous_response_id="resp_1").status == 200
+            refused = asked("tiny", previous_response_id="resp_1")
+            assert refused.status == 404 and "kept by the upstream two" in refused.error["message"]
+            assert not [s for s in one.seen if s.path.startswith("/responses")]
+            assert relay.send("DELETE", "/v1/responses/resp_1").status == 200
+            # Of one that nobody knows, the model in the query says whose it may be.
+            two.answers["/responses/resp_q"] = (200, "application/json", b'{"id":"resp_q"}')
+            assert relay.get("/v1/responses/resp_q?model=other").json() == {"id": "resp_q"}
+            assert relay.get("/v1/responses/resp_q").status == 404
+
+
+def test_a_turn_behind_one_that_only_the_server_has_is_the_servers_too(tmp_path: Path) -> None:
+    with openai_server("/models", "/responses") as server, relaying(tmp_path, server.url) as relay:
+        for previous in ("resp_far", "resp_1", "resp_1"):
+            body = {"model": "tiny", "input": "x", "previous_response_id": previous}
+            assert relay.send("POST", "/v1/responses", body).status == 200
+            assert server.last("/responses").json()["previous_response_id"] == previous
+
+
+def test_what_an_earlier_run_stored_is_the_relays(tmp_path: Path) -> None:
+    with openai_server("/models", "/responses") as server:
+        with relaying(tmp_path, server.url) as relay:
+            body = {"model": "tiny", "input": "one", "store": True}
+            made = relay.send("POST", "/v1/responses", body).json()["id"]
+        with relaying(tmp_path, server.url) as relay:
+            body = {"model": "tiny", "input": "two", "previous_response_id": made}
+            assert relay.send("POST", "/v1/responses", body).status == 200
+            sent = server.last("/responses").json()
+    assert len(sent["input"]) == 3 and "previous_response_id" not in sent
+
+
+def test_a_deleted_answer_is_deleted_where_it_was_made_too(tmp_path: Path) -> None:
+    with openai_server("/models", "/responses") as server, relaying(tmp_path, server.url) as relay:
+        made = relay.send("POST", "/v1/responses", {"model": "tiny", "input": "x"}).json()["id"]
+        assert relay.send("DELETE", f"/v1/responses/{made}").json()["deleted"]
+        assert server.seen[-1].path == f"/responses/{made}"
+        assert relay.get(f"/v1/responses/{made}").status == 404

@@ -434,3 +434,163 @@ def test_another_refusal_is_not_sent_again(tmp_path: Path) -> None:
         server.seen.clear()
         assert ask(relay, "/responses").status == 400
         assert len([one for one in server.seen if one.path == "/chat/completions"]) == 1
+
+
+# What llama.cpp says to a Responses request, whatever was asked: no `incomplete_details`, no `text`.
+def plain(text: str, tokens: int = 8) -> dict[str, Any]:
+    part = {"type": "output_text", "text": text, "annotations": []}
+    item = {"id": "m", "type": "message", "role": "assistant", "status": "completed"}
+    usage = {"input_tokens": 1, "output_tokens": tokens, "total_tokens": tokens + 1}
+    output = [{**item, "content": [part]}]
+    return {"id": "resp_1", "status": "completed", "output": output, "usage": usage}
+
+
+FORM = {"type": "json_schema", "name": "p", "schema": {"type": "object"}}
+
+
+def event_stream(response: dict[str, Any]) -> bytes:
+    from airelays.dialects.stream.whole import stream_of_answer
+
+    return stream_of_answer(response, include_usage=True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("conversation", [False, True])
+def test_a_responses_api_that_ignores_the_schema_is_left_for_chat(
+    tmp_path: Path, server: OpenAIServer, stream: bool, conversation: bool
+) -> None:
+    raw = event_stream(plain("How long?"))
+    streams = stream or conversation
+    answer(
+        server, "/responses", raw if streams else plain("How long?"), kind=SSE if streams else JSON
+    )
+    server.messages = [{"content": '{"age":7}'}] * 2
+    with relaying(tmp_path, server.url) as relay:
+        body = {"model": "tiny", "stream": stream, "input": "x", "text": {"format": FORM}}
+        if conversation:
+            body["conversation"] = relay.send("POST", "/v1/conversations", {}).json()["id"]
+        for _ in range(2):
+            reply = relay.send("POST", "/v1/responses", body)
+            assert reply.status == 200
+            text = reply.body.decode()
+            assert '\\"age\\":7' in text and "How long" not in text
+        asked = [one.path for one in server.seen if one.path != "/models"]
+        assert asked == ["/responses", "/chat/completions", "/chat/completions"]
+        lacks = relay.get("/v1/relay/status").json()["upstreams"]["compatible"]["lacks"]
+    assert lacks == ["responses.format (tiny)"]
+
+
+def test_without_chat_a_format_that_is_ignored_is_passed_on(tmp_path: Path) -> None:
+    with openai_server("/models", "/responses") as server, relaying(tmp_path, server.url) as relay:
+        answer(server, "/responses", event_stream(plain("How long?")), kind=SSE)
+        body = {"model": "tiny", "stream": True, "input": "x", "text": {"format": FORM}}
+        for _ in range(2):
+            reply = relay.send("POST", "/v1/responses", body)
+            assert said("/responses", reply) == ("How long?", True)
+
+
+@pytest.mark.parametrize("apis", [ALL, ("/models", "/responses")])
+def test_an_answer_that_was_cut_at_its_limit_is_not_complete(
+    tmp_path: Path, apis: tuple[str, ...]
+) -> None:
+    limits = {"/responses": "max_output_tokens", "/chat/completions": "max_tokens"}
+    with openai_server(*apis) as server, relaying(tmp_path, server.url) as relay:
+        for path, limit in limits.items():
+            if "/chat/completions" in apis and path == "/chat/completions":
+                continue
+            for stream in (True, False):
+                streams = stream or path != "/responses"
+                raw = event_stream(plain("one two")) if streams else plain("one two")
+                answer(server, "/responses", raw, kind=SSE if streams else JSON)
+                body = {"model": f"m{stream}{path}", "stream": stream, limit: 8, **ASKED[path]}
+                text = relay.send("POST", f"/v1{path}", body).body.decode()
+                if path == "/chat/completions":
+                    assert '"finish_reason":"length"' in text
+                else:
+                    assert '"reason":"max_output_tokens"' in text
+                    assert "response.completed" not in text
+        if apis is ALL:
+            server.seen.clear()
+            ask(relay, "/responses", model="mTrue/responses")
+            assert [one.path for one in server.seen] == ["/chat/completions"]
+
+
+def chunks(*deltas: dict[str, Any], end: bool = True) -> bytes:
+    frames: list[dict[str, Any]] = [
+        {"id": "c1", "object": "chat.completion.chunk", "model": "tiny", "choices": [choice]}
+        for delta in deltas
+        for choice in ({"index": 0, "delta": delta, "text": delta.get("content") or ""},)
+    ]
+    if end:
+        last = {"index": 0, "delta": {}, "text": "", "finish_reason": "stop"}
+        frames += [{"choices": [last]}, {"choices": [], "usage": COMPLETION["usage"]}]
+    return b"".join(b"data: " + as_json(frame) + b"\n\n" for frame in frames)
+
+
+@pytest.mark.parametrize("kind", [SSE, JSON, "text/plain"])
+@pytest.mark.parametrize("apis", [ALL, CHAT_ONLY, ("/models", "/responses")])
+def test_a_stream_that_nobody_asked_for_becomes_the_whole_answer(
+    tmp_path: Path, kind: str, apis: tuple[str, ...]
+) -> None:
+    with openai_server(*apis) as server, relaying(tmp_path, server.url) as relay:
+        raw = chunks({"role": "assistant", "content": "who"}, {"content": "le"})
+        for path in apis[1:]:
+            one = event_stream(RESPONSE) if path == "/responses" else raw
+            answer(server, path, one, kind=kind)
+        for path in ASKED:
+            reply = ask(relay, path, stream=False)
+            assert reply.headers["content-type"].startswith(JSON), path
+            found = reply.json()
+            if path == "/responses":
+                assert found["output"][0]["content"][0]["text"] == "whole"
+                assert relay.get(f"/v1/responses/{found['id']}").status == 200
+            elif path == "/chat/completions":
+                assert found["object"] == "chat.completion"
+                assert found["choices"][0]["message"]["content"] == "whole"
+            else:
+                assert found["choices"][0]["text"] == "whole"
+
+
+@pytest.mark.parametrize("path", ASKED)
+def test_one_that_is_cut_or_fails_is_an_error(
+    tmp_path: Path, server: OpenAIServer, path: str
+) -> None:
+    with relaying(tmp_path, server.url) as relay:
+        broken = chunks({"content": "who"}, end=False)
+        if path == "/responses":
+            broken = event_stream(RESPONSE).partition(b"event: response.completed")[0]
+        answer(server, path, broken, kind=SSE)
+        reply = ask(relay, path, stream=False)
+        assert (reply.status, reply.error["code"]) == (502, "incomplete_stream")
+        answer(server, path, b'data: {"error": {"message": "died"}}\n\n', kind=SSE)
+        assert ask(relay, path, stream=False).error["message"] == "died"
+
+
+def test_other_apis_refuse_a_stream_that_nobody_asked_for(tmp_path: Path) -> None:
+    with openai_server("/images/generations") as server, relaying(tmp_path, server.url) as relay:
+        answer(server, "/images/generations", b"data: {}\n\n", kind=SSE)
+        body = {"model": "tiny", "prompt": "x"}
+        reply = relay.send("POST", "/v1/images/generations", body)
+        assert (reply.status, reply.error["code"]) == (502, "upstream_malformed")
+        assert relay.send("POST", "/v1/images/generations", {**body, "stream": True}).status == 200
+
+
+def test_reasoning_that_the_relay_carries_goes_to_no_responses_server(
+    tmp_path: Path, server: OpenAIServer
+) -> None:
+    from airelays.dialects.chat_server.messages import seal
+
+    thought = {"type": "reasoning", "id": "rs_1", "summary": []}
+    items = [
+        {**thought, "encrypted_content": seal("hm")},
+        {**thought, "encrypted_content": "gAAA"},
+        {"role": "user", "content": "x"},
+    ]
+    with relaying(tmp_path, server.url) as relay:
+        talk = relay.send("POST", "/v1/conversations", {}).json()["id"]
+        for more in ({}, {"conversation": talk}):
+            reply = relay.send("POST", "/v1/responses", {"model": "tiny", "input": items, **more})
+            assert reply.status == 200
+            assert reply.headers["x-airelays-ignored-parameters"] == "input.reasoning"
+            sent = server.last("/responses").json()["input"]
+            assert [i["encrypted_content"] for i in sent if "encrypted_content" in i] == ["gAAA"]

@@ -100,3 +100,15 @@ LATER = "Sun, 06 Nov 1994 08:50:07 GMT"
 )
 def test_retry_after_in_seconds_and_as_a_date(fields: dict[str, str], wait: float | None) -> None:
     assert wait_s(head(429, **fields), now_s=784111800.0) == wait
+
+
+def test_a_wait_that_litellm_hides_behind_a_prefix_is_found() -> None:
+    wait = (b"llm_provider-retry-after", b"7")
+    assert wait_s(ResponseHead(429, (wait,), None, True, True), now_s=0.0) == 7.0
+    date, later = (
+        (b"llm_provider-date", DATE.encode()),
+        (b"llm_provider-retry-after", LATER.encode()),
+    )
+    assert wait_s(ResponseHead(429, (date, later), None, True, True), now_s=0.0) == 30.0
+    own = (b"retry-after", b"3")
+    assert wait_s(ResponseHead(429, (wait, own), None, True, True), now_s=0.0) == 3.0

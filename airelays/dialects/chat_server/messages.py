@@ -36,6 +36,25 @@ def unseal(sealed: Any) -> str:
         return ""
 
 
+def without_sealed(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return a Responses body without what `seal` packed, and the name of what that is; "" where there is none.
+
+    For servers with a Responses API of their own: they refuse what they did not encrypt.
+    """
+    items = body.get("input")
+    if not isinstance(items, list) or not any(map(_is_sealed, items)):
+        return body, ""
+    kept = [item for item in items if not _is_sealed(item)]
+    return {**body, "input": kept}, "input.reasoning"
+
+
+def _is_sealed(item: Any) -> bool:
+    if not isinstance(item, dict) or item.get("type") != "reasoning":
+        return False
+    sealed = item.get("encrypted_content")
+    return isinstance(sealed, str) and sealed.startswith(SEAL)
+
+
 class MessageList:
     """Takes the items in order; `result` is the messages. `recall` returns the reasoning that led to a call."""
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NoReturn
 from airelays.dialects.reply import read_usage
 from airelays.dialects.stream.failure import classify, in_band, incomplete_stream, too_deep
 from airelays.dialects.stream.framing import Framing
+from airelays.dialects.stream.promises import Watch
 from airelays.dialects.stream.told import holds_error, tell
 from airelays.errors import RelayError, UpstreamFault
 from airelays.guard.redact import Redactor
@@ -132,6 +133,13 @@ def key_of(event: dict[str, Any]) -> bytes:
     return encode(item_id) if isinstance(item_id, str) else b""
 
 
+def _has_failed(response: Any) -> bool:
+    """Whether a response that an event calls completed says itself that it is not."""
+    if not isinstance(response, dict):
+        return False
+    return bool(response.get("error")) or response.get("status") in ("failed", "cancelled")
+
+
 def raw_delta(data: bytes) -> Delta | None:
     """Return the match if `data` is one chunk that holds one ASCII delta event in its usual spelling, no more."""
     found = _RAW_DELTA.match(data)
@@ -174,6 +182,7 @@ class EventMap:
         "stopped",
         "terminal",
         "usage",
+        "watch",
     )  # fmt: skip
 
     def __init__(
@@ -185,6 +194,8 @@ class EventMap:
         self.stopped = False
         self.done = False
         self.usage: Usage | None = None
+        # What the answer has to keep; it looks at the last event only.
+        self.watch: Watch | None = None
         self.model = model
         self.redactor: Callable[[], Redactor] = Redactor
         self.response_id = reply_id
@@ -330,7 +341,9 @@ class EventMap:
             self._created(event)
         if kind in _SILENT:
             self._silent(kind, name, data, out)
-        elif kind in ("response.failed", "error"):
+        elif kind in ("response.failed", "error") or (
+            kind == "response.completed" and _has_failed(event.get("response"))
+        ):
             self._upstream_failed(kind, name, event, data, out)
         else:
             self._commit(out)
@@ -366,11 +379,17 @@ class EventMap:
         response = event.get("response")
         if not isinstance(response, dict):
             response = {"status": kind.removeprefix("response.")}
+        elif kind == "response.completed" and (
+            response.get("status") == "incomplete"
+            or (self.watch is not None and self.watch.ended(response))
+        ):
+            name = kind = event["type"] = "response.incomplete"
+            data = encode(event)
         self.terminal = kind.removeprefix("response.")
         self.done = True
         self.usage = read_usage(response.get("usage"))
         self._finish(kind, name, event, data, out)
-        # The event's own name decides: a `status` that contradicts it is a slip of the upstream.
+        # Of two ends that contradict each other the worse one counts; any other `status` is a slip.
         self._close({**response, "status": self.terminal}, out)
 
     def _upstream_failed(

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from airelays.dialects.chat_server.messages import without_sealed
 from airelays.dialects.responses.request import DEFAULT_INSTRUCTIONS
 from airelays.dialects.takes import Takes
 from airelays.errors import ConfigError, UpstreamFault
@@ -135,8 +136,9 @@ class ChatGPTUpstream(Upstream):
 
     async def respond(self, body: dict[str, Any], call: Call) -> NetworkAnswer:
         """Send one Responses request and return when its head said 200. Raises UpstreamFault."""
+        body, without = without_sealed(body)
         sent = prepare(body, codex=call.codex)
-        work = _Try(sent, (), self._name_session(sent, call))
+        work = _Try(sent, (without,) if without else (), self._name_session(sent, call))
         while True:
             sign_in = await self.tokens.current()
             payload = await encode(work.sent)

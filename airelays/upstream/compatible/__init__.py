@@ -17,7 +17,9 @@ from typing import Any
 from airelays import __version__
 from airelays.credentials.secretfile import read_secret
 from airelays.dialects.chat_server.events import ChatEvents
+from airelays.dialects.chat_server.messages import without_sealed
 from airelays.dialects.chat_server.request import chat_request
+from airelays.dialects.stream.promises import Watch, watch_of
 from airelays.dialects.stream.server_error import is_failure
 from airelays.dialects.stream.whole import is_answer
 from airelays.errors import ConfigError, UpstreamFault
@@ -29,7 +31,7 @@ from airelays.settings.values import Settings, UpstreamSettings
 from airelays.upstream.base import APIS, Check, NetworkAnswer, PassedAnswer, Place, Upstream
 from airelays.upstream.compatible.base_url import BetterBase, doubt
 from airelays.upstream.compatible.chat_answer import ChatAnswer
-from airelays.upstream.compatible.lacking import Lacking, scope_of
+from airelays.upstream.compatible.lacking import Doubts, Lacking, scope_of
 from airelays.upstream.compatible.optional import OptionalParameters
 from airelays.upstream.compatible.recall import Recall
 from airelays.upstream.compatible.refusal import Refused, explained, passed_fields
@@ -77,6 +79,7 @@ class Compatible(Upstream):
         self._base = settings.base_url.rstrip("/")
         self.client = Client.for_settings([self._base], settings) if client is None else client
         self.lacking = Lacking()
+        self.doubts = Doubts()
         self._recall = Recall()
         self._optional = OptionalParameters()
         self._better = BetterBase(self._base, self._ask_at)
@@ -96,8 +99,11 @@ class Compatible(Upstream):
         """Send one Responses request, to the server's own API or translated to chat."""
         model = str(body.get("model") or "")
         if self.speaks("responses", model):
-            answered = await self.ask("responses", await encode(body), stream=True)
+            sent, without = without_sealed(body)
+            answered = await self.ask("responses", await encode(sent), stream=True)
             if isinstance(answered, PassedAnswer):
+                answered.ignored = (without,) if without else ()
+                answered.watch = self.watch("responses", model, body)
                 return answered
             if not self.learn("responses", model, answered):
                 raise answered.fault(self.name)
@@ -115,6 +121,8 @@ class Compatible(Upstream):
             answered = await self.ask("chat", await encode(sent), stream=True)
         if not isinstance(answered, PassedAnswer):
             if self.learn("chat", model, answered):
+                if self.doubts.has(model, now_s) and self.speaks("responses", model):
+                    return await self.respond(body, call)
                 raise await self._unserved(model)
             raise explained(answered.fault(self.name))
         ids = call.request_id.removeprefix("req_")
@@ -170,11 +178,12 @@ class Compatible(Upstream):
             problem = self._problem
         except UpstreamFault as fault:
             problem = fault.message
+        now_s = time.monotonic()
         facts: dict[str, Any] = {
             "kind": self.kind,
             "ready": not problem,
             "base_url": self._base,
-            "lacks": self.lacking.names(time.monotonic()),
+            "lacks": [*self.lacking.names(now_s), *self.doubts.names(now_s)],
             "model_count": None if self._models is None else len(self._models),
         }
         return {**facts, "problem": problem} if problem else facts
@@ -225,7 +234,25 @@ class Compatible(Upstream):
 
     def speaks(self, api: str, model: str = "") -> bool:
         """Whether the server may have `api` for `model`; True until it was found to lack it."""
-        return not self.lacking.lacks(api, model, time.monotonic())
+        now_s = time.monotonic()
+        if self.lacking.lacks(api, model, now_s):
+            return False
+        # A Responses API that does not keep its promises is better than none.
+        return (
+            api != "responses"
+            or not self.doubts.has(model, now_s)
+            or self.lacking.lacks("chat", model, now_s)
+        )
+
+    def watch(self, api: str, model: str, body: dict[str, Any]) -> Watch | None:
+        """Return what is looked at in a Responses answer; its format only while there is chat to go by instead."""
+        if api != "responses":
+            return None
+
+        def note(what: str) -> None:
+            self.doubts.note(model, what, time.monotonic())
+
+        return watch_of(body, note, form=self.speaks("chat", model))
 
     @property
     def passes(self) -> bool:

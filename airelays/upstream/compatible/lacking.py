@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from airelays.upstream.compatible.refusal import Refused
+from airelays.upstream.compatible.refusal import GATEWAY_WORDS, Refused
 
 # A server that is updated may have the API afterwards.
 REMEMBERED_S = 86_400.0
@@ -36,6 +36,12 @@ _NO_PATH = re.compile(
     r"|\b(?:unknown|no such|no matching|invalid) (?:request )?(?:url|endpoint|path|route)\b|no route (?:matched|for)"
     r"|\b(?:endpoint|path|route|page|url|resource|handler) (?:was )?(?:not found|does not exist)"
 )
+# What a gateway quotes of the server that it asked for this model, in the words of FastAPI, llama.cpp and Go.
+_NO_PATH_BEHIND = re.compile(
+    r"\{\s*\\*[\"'](?:detail|error|message)\\*[\"']\s*:\s*"
+    r"\\*[\"'](?:file |path |page )?not found\.?\\*[\"']\s*[,}]"
+    r"|404 page not found|\berror code: 404\s*(?:$|litellm)"
+)
 _NOT_THERE = re.compile(r"\W*(?:this )?(?:api )?(?:is )?(?:not|un) ?implemented(?: yet)?\W*")
 _CODES = frozenset(("convert_request_failed", "unsupported_api_for_model", "not_implemented"))
 _NO_PATH_CODES = frozenset(("unknown_url", "unknown_endpoint", "route_not_found"))
@@ -62,11 +68,16 @@ def scope_of(api: str, refused: Refused) -> str:
             return "model"
     if code in _CODES or _NOT_THERE.fullmatch(text):
         return "model"
+    if _NO_PATH_BEHIND.search(text) and refused.status in (400, 404, 405, 500, 502):
+        return "model" if GATEWAY_WORDS.search(text) or refused.names_model else "server"
     if code in _NO_PATH_CODES or _NO_PATH.search(text) or refused.status in (405, 501):
         return "server"
     if refused.status != 404:
         return ""
-    return "" if code == "model_not_found" or refused.names_model else "server"
+    if code == "model_not_found" or refused.names_model:
+        return ""
+    # Behind a gateway other models may be served by other servers.
+    return "model" if GATEWAY_WORDS.search(text) else "server"
 
 
 def _api_of(word: str) -> str:
@@ -121,4 +132,29 @@ class Lacking:
             f"{api} ({model})" if model else api
             for (api, model), entry in self._entries.items()
             if now_s < entry.until_s
+        )
+
+
+class Doubts:
+    """What the Responses API of a server does not keep for a model: "format", "limit". For a day, as what it lacks."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, tuple[float, str]] = {}
+
+    def note(self, model: str, what: str, now_s: float) -> None:
+        """Remember that `what` is not kept for `model`."""
+        while len(self._entries) >= MAX_ENTRIES:
+            self._entries.pop(next(iter(self._entries)))
+        self._entries[model] = (now_s + REMEMBERED_S, what)
+
+    def has(self, model: str, now_s: float) -> bool:
+        """Whether anything is in doubt for `model`."""
+        return bool(self._entries) and now_s < self._entries.get(model, (0.0, ""))[0]
+
+    def names(self, now_s: float) -> list[str]:
+        """Return what is not kept, in order, with the model."""
+        return sorted(
+            f"responses.{what} ({model})"
+            for model, (until_s, what) in self._entries.items()
+            if now_s < until_s
         )

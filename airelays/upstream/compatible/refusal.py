@@ -20,6 +20,10 @@ MAX_TEXT_CHARS = 512
 MAX_WAIT_S = 30 * 86_400.0
 _LONG_KEYS = ("error", "message", "detail", "object", "type", "code", "param")
 _SAFE = re.compile(rb"[\x20-\x7e]{1,1024}")
+# What LiteLLM says of itself behind the words of the server that it asked.
+GATEWAY_WORDS = re.compile(
+    r"litellm: model group|received model group ?=|available model group fallbacks ?=|fallback model group"
+)
 _PASSED = frozenset(
     {
         b"retry-after",
@@ -61,7 +65,7 @@ class Refused:
         self.head = head
         self.status = head.status
         self.error: dict[str, Any] = {}
-        self.names_model = b"model" in body.lower()
+        self.names_model = "model" in GATEWAY_WORDS.sub("", body.decode("latin-1").lower())
         self._redactor = redactor
         self._is_long = len(body) > MAX_WHOLE_BYTES
         try:
@@ -162,7 +166,12 @@ def wait_s(head: ResponseHead, now_s: float) -> float | None:
 
     A date counts from the server's own Date, which a clock that is off does not change, else from `now_s`.
     """
+    prefix = b""
     value = head.get(b"retry-after")
+    if value is None:
+        # LiteLLM gives the fields of the server that it asked under this prefix.
+        prefix = b"llm_provider-"
+        value = head.get(prefix + b"retry-after")
     if value is None:
         return None
     if value.isdigit():
@@ -170,7 +179,7 @@ def wait_s(head: ResponseHead, now_s: float) -> float | None:
     until = _date_s(value)
     if until is None:
         return None
-    since = _date_s(head.get(b"date") or b"")
+    since = _date_s(head.get(prefix + b"date") or b"")
     return min(max(0.0, until - (now_s if since is None else since)), MAX_WAIT_S)
 
 

@@ -47,6 +47,16 @@ def not_json(name: str, why: str) -> UpstreamFault:
     )
 
 
+def too_large(name: str, limit_bytes: int) -> UpstreamFault:
+    """Return the fault of an answer that is more than is read whole."""
+    return UpstreamFault(
+        f"the answer of the upstream {name} is larger than {limit_bytes:,} bytes (max_answer_bytes), the most that "
+        "is read whole; ask for a stream",
+        code="upstream_too_large",
+        type="upstream_error",
+    )
+
+
 def claims_json(response: Response) -> bool:
     """Whether the Content-Type says that the body is one JSON value."""
     kind = (response.head.get(b"content-type") or b"").partition(b";")[0].strip().lower()
