@@ -21,6 +21,7 @@ from airelays.settings.write import render_short
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context, find_places
+from airelays.terminal.question import ask, can_ask
 from airelays.terminal.running import access
 
 LISTENER_FLAGS = ("--host", "--port", "--network-scope")
@@ -42,16 +43,13 @@ def run(args: Arguments, console: Console) -> int:
             f"{context.config_path} exists and is kept, so {given[0]} would have no effect; "
             "edit the file, or add --force to write it again"
         )
-    before = token_text(context)
-    check_strength(context)
+    token_created = _make_token(context)
     config_created = not exists or args.has("--force")
     if config_created:
+        if not exists and not args.has("--upstream") and not args.has("--json"):
+            context = _ask_for_upstream(args, console, context)
         _write_config(context, console)
         _tell_environment(context, console)
-    token_created = False
-    if context.settings.require_bearer_auth and before is None:
-        make_private_dir(context.settings.data_dir)
-        token_created = create_token(context.settings.bearer_token_file)
     warning = weak_warning(context)
     if warning:
         console.note(warning)
@@ -64,6 +62,38 @@ def run(args: Arguments, console: Console) -> int:
     return 0
 
 
+def _make_token(context: Context) -> bool:
+    """Make the token when there is none; return whether that was done. The first thing: it is what cannot be typed."""
+    before = token_text(context)
+    check_strength(context)
+    if not context.settings.require_bearer_auth or before is not None:
+        return False
+    make_private_dir(context.settings.data_dir)
+    return create_token(context.settings.bearer_token_file)
+
+
+def _ask_for_upstream(args: Arguments, console: Console, context: Context) -> Context:
+    """Return the context with the upstream that the person at the terminal names; ChatGPT without one."""
+    origin = context.loaded.origins["upstream_kind"].source
+    if origin != "default" or not can_ask(console):
+        return context
+    console.err.write(
+        "What answers your requests?\n  1  ChatGPT, with your own sign-in\n"
+        "  2  an OpenAI-compatible server (llama.cpp, Ollama, vLLM, LM Studio, ...)\n"
+        "  3  the built-in demo, without a network\n"
+    )
+    choice = ask(console, "1, 2 or 3, or the URL of a server [1]", "1")
+    if choice == "2":
+        choice = ask(console, "Base URL [http://127.0.0.1:11434/v1]", "http://127.0.0.1:11434/v1")
+    if choice == "3":
+        flags = {**args.flags, "--demo": ""}
+    elif choice.lower().startswith(("http://", "https://")):
+        flags = {**args.flags, "--upstream": choice}
+    else:
+        return context
+    return find_context(Arguments(args.command, args.words, flags), console)
+
+
 def _write_config(context: Context, console: Console) -> None:
     """Write the file: the values it had, the flags given now, everything else as a comment.
 
@@ -73,7 +103,9 @@ def _write_config(context: Context, console: Console) -> None:
     if context.config_text is not None:
         tree = parse_toml(context.config_text, context.config_path)
     for option in OPTIONS:
-        if context.loaded.origins[option.attribute].source == "flag":
+        if (
+            context.loaded.origins[option.attribute].source == "flag"
+        ):  # --upstream sets the kind as well
             table, _, name = option.key.partition(".")
             value = getattr(context.settings, option.attribute)
             if not is_unicode(str(value)):

@@ -89,6 +89,11 @@ PLACES = {
         2,
         "Uploads and database take their names.",
     ),
+    "commands/configure.py: run_edit: tempfile.TemporaryDirectory": (
+        1,
+        "Where the copy for the editor lies; removed at the end.",
+    ),
+    "commands/configure.py: run_edit: open": (1, "That copy."),
     # doctor --self-test: a temporary folder, removed at the end.
     "commands/doctor/selftest.py: self_test: tempfile.TemporaryDirectory": (1, "That folder."),
     "commands/doctor/selftest.py: _write: open": (1, "The test's own certificate in that folder."),
