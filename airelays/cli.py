@@ -77,6 +77,8 @@ def _run(words: list[str]) -> int:
         console.err.write(error.usage)
         return 2
     except ConfigError as error:
+        if "--json" in words:
+            console.json({"error": {"message": str(error)}})
         console.out.flush()
         console.note(str(error))
         return 2 if isinstance(error, FlagError) else 1

@@ -5,6 +5,7 @@
       UpstreamFault       the far side failed (429, 5xx, or its own 4xx)
       RelayBug            our own defect (500); the text never carries detail from inside
     ConfigError           the program cannot start, or a command cannot do its work (exit 1)
+      ConfigErrors        the same, for a config file with several mistakes
       FlagError           a flag or a word of the command line is none that it takes (exit 2)
 
 Fault is the type. `status`, `code` and the public sentence travel on the instance; a secret never does.
@@ -14,7 +15,7 @@ Owns: error texts' shape. Refuses to know: sockets, files, who logs what. Layer:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -116,6 +117,16 @@ class RelayBug(RelayError):
 
 class ConfigError(Exception):
     """A command cannot do its work. The text is one sentence for the user; the program exits 1."""
+
+
+class ConfigErrors(ConfigError):
+    """Several things are wrong with the settings: `problems` are all of them, the text is about the first."""
+
+    def __init__(self, problems: Sequence[str], advice: str) -> None:
+        self.problems = tuple(problems)
+        more = len(problems) - 1
+        count = f"{more} more mistake{'s' if more > 1 else ''}"
+        super().__init__(problems[0] + (f" ({count}: {advice})" if more else ""))
 
 
 class FlagError(ConfigError):

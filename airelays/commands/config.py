@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airelays.errors import ConfigError
+from airelays.errors import ConfigError, ConfigErrors
 from airelays.hints import hint
 from airelays.settings.load import Origin, check_listener
 from airelays.settings.table import OPTIONS, Option
@@ -54,7 +54,10 @@ def run_check(args: Arguments, console: Console) -> int:
     """Say whether the relay would start with these options; every problem is a ConfigError before."""
     from airelays.commands.doctor.readiness import check_start, doubts
 
-    context = find_context(args, console)
+    try:
+        context = find_context(args, console)
+    except ConfigErrors as errors:
+        return _list_problems(errors, args, console)
     check_listener(context.settings)
     check_start(context)
     notes, warnings = list(context.loaded.notes), list(doubts(context))
@@ -75,6 +78,16 @@ def run_check(args: Arguments, console: Console) -> int:
         escaped(f"ok: {name}; set by file {counts[0]}, environment {counts[1]}, flags {counts[2]}")
     )
     return 0
+
+
+def _list_problems(errors: ConfigErrors, args: Arguments, console: Console) -> int:
+    """Show everything that is wrong, one line each."""
+    if args.has("--json"):
+        path = find_config(args.get("--config"), console.env, find_places(console.env))[0]
+        console.json({"ok": False, "config_path": path, "problems": list(errors.problems)})
+    for problem in errors.problems:
+        console.note(problem)
+    return 1
 
 
 def run_path(args: Arguments, console: Console) -> int:

@@ -43,8 +43,10 @@ def run(args: Arguments, console: Console) -> int:
             f"{context.config_path} exists and is kept, so {given[0]} would have no effect; "
             "edit the file, or add --force to write it again"
         )
-    token_created = _make_token(context)
     config_created = not exists or args.has("--force")
+    if config_created:
+        _config_text(context)  # what cannot be written is refused before anything is
+    token_created = _make_token(context)
     if config_created:
         if not exists and not args.has("--upstream") and not args.has("--json"):
             context = _ask_for_upstream(args, console, context)
@@ -94,8 +96,8 @@ def _ask_for_upstream(args: Arguments, console: Console, context: Context) -> Co
     return find_context(Arguments(args.command, args.words, flags), console)
 
 
-def _write_config(context: Context, console: Console) -> None:
-    """Write the file: the values it had, the flags given now, everything else as a comment.
+def _config_text(context: Context) -> str:
+    """Return the file: the values it had and the flags given now. Raises FlagError.
 
     Values from the environment are not frozen into it.
     """
@@ -114,12 +116,16 @@ def _write_config(context: Context, console: Console) -> None:
                     "name another path, or leave it out here and give it to each command"
                 )
             tree.setdefault(table, {})[name] = value
-    text = render_short(
+    return render_short(
         tree,
         check=hint("config check"),
         show=hint("config show --all"),
         docs=hint("docs configuration"),
     )
+
+
+def _write_config(context: Context, console: Console) -> None:
+    text = _config_text(context)
     path, home = context.config_path, find_places(console.env).home
     if context.config_text is not None:
         target = find_target(path, home)

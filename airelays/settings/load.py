@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airelays.errors import ConfigError, FlagError
+from airelays.errors import ConfigError, ConfigErrors, FlagError
 from airelays.hints import hint
 from airelays.settings.hosts import is_loopback
 from airelays.settings.kinds import KINDS, NAMED_KIND
+from airelays.settings.malformed import explain
 from airelays.settings.named import (
     KNOWN_TABLES,
     check_offline,
@@ -65,34 +66,72 @@ def load(
     tree = parse_toml(text, path) if text is not None else {}
     found: dict[str, Any] = {"data_dir": data_dir or f"{places.home}/.airelays"}
     origins: dict[str, Origin] = {}
-    notes = list(_unknown_keys(tree, path))
+    notes, problems = _unknown_keys(tree, path)
     for option in OPTIONS:
         name = option.attribute
-        origin, value = Origin("default"), option.default
-        keys = [k for k in (option.key, *option.also) if _lookup(tree, k) not in (None, "")]
-        if keys:
-            origin = Origin("file", keys[0])
-            value = from_toml(option, _lookup(tree, keys[0]), f"{path}: {keys[0]}", places)
-        for variable in env_names(option):
-            if env.get(variable):
-                origin = Origin("environment", variable)
-                value = from_text(option, env[variable], f"environment variable {variable}", places)
-                break
-        if flags.get(name):
-            origin = Origin("flag", option.flag)
-            value = _from_flag(option, flags[name], places)
-        origins[name] = origin
-        if origin.source != "default":
+        try:
+            origins[name], value = _resolved(option, tree, path, env, flags, places)
+        except FlagError:
+            raise
+        except ConfigError as error:
+            problems.append(str(error))
+            origins[name] = Origin("default")
+        if origins[name].source != "default":
             found[name] = value
     if origins["upstream_base_url"].source == "flag":
         _take_flagged_upstream(found, origins)
-    found["aliases"] = read_aliases(tree, path)
-    settings = Settings(**found)
-    if "upstreams" in tree:
-        upstreams = read_upstreams(tree["upstreams"], path, settings, places)
-        settings = Settings(**found, upstreams=upstreams)
-    _check_together(settings, origins, path)
+    settings = _with_named(found, tree, path, places, problems)
+    if not problems:
+        _check_together(settings, origins, path)
+    else:
+        raise ConfigErrors(problems, f"{hint('config check')} lists all")
     return Loaded(settings, origins, (*notes, *_unknown_variables(env)))
+
+
+def _resolved(
+    option: Option,
+    tree: Mapping[str, Any],
+    path: str,
+    env: Mapping[str, str],
+    flags: Mapping[str, str],
+    places: Places,
+) -> tuple[Origin, object]:
+    """Return where the value of `option` comes from, and the value. Raises ConfigError."""
+    if flags.get(option.attribute):
+        return Origin("flag", option.flag), _from_flag(option, flags[option.attribute], places)
+    for variable in env_names(option):
+        if env.get(variable):
+            where = f"environment variable {variable}"
+            return Origin("environment", variable), from_text(option, env[variable], where, places)
+    for key in (option.key, *option.also):
+        value = _lookup(tree, key)
+        if value not in (None, ""):
+            return Origin("file", key), from_toml(option, value, f"{path}: {key}", places)
+    return Origin("default"), option.default
+
+
+def _with_named(
+    found: dict[str, Any],
+    tree: Mapping[str, Any],
+    path: str,
+    places: Places,
+    problems: list[str],
+) -> Settings:
+    """Return the settings with aliases and named upstreams; what is wrong with those is added to `problems`."""
+    try:
+        found["aliases"] = read_aliases(tree, path)
+    except ConfigError as error:
+        problems.append(str(error))
+    settings = Settings(**found)
+    if "upstreams" not in tree:
+        return settings
+    try:
+        return Settings(
+            **found, upstreams=read_upstreams(tree["upstreams"], path, settings, places)
+        )
+    except ConfigError as error:
+        problems.append(str(error))
+    return settings
 
 
 # What belongs to the server that the file or the environment names: another server is not sent it.
@@ -118,7 +157,8 @@ def parse_toml(text: str, path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}; correct that place") from error
+        advice = explain(text, str(error))
+        raise ConfigError(f"{path} is not valid TOML: {error}; {advice}") from error
     except RecursionError as error:
         raise ConfigError(
             f"{path} is nested too deeply; a config file has tables of values"
@@ -133,19 +173,23 @@ def _lookup(tree: Mapping[str, Any], key: str) -> Any:
     return tree
 
 
-def _unknown_keys(tree: Mapping[str, Any], path: str) -> Iterator[str]:
+def _unknown_keys(tree: Mapping[str, Any], path: str) -> tuple[list[str], list[str]]:
+    """Return notes on keys that are read over, and what is wrong with others."""
+    notes: list[str] = []
+    problems: list[str] = []
     known = {key for option in OPTIONS for key in (option.key, *option.also)}
     tables = {key.rpartition(".")[0] for key in known} | {"providers", "providers.claude"}
     for key, value in _leaves(tree, tables):
         if key in known or key in KNOWN_TABLES:
             continue
         if key.startswith(NO_EFFECT):
-            yield f"{path}: {key} has no effect here"
+            notes.append(f"{path}: {key} has no effect here")
         elif key in tables:
             found = "a list of tables" if isinstance(value, list) else shown(value)
-            raise ConfigError(f"{path}: {key} is {found}; expected a table, written [{key}]")
+            problems.append(f"{path}: {key} is {found}; expected a table, written [{key}]")
         else:
-            raise ConfigError(_unknown_sentence(path, key, known | set(KNOWN_TABLES) | tables))
+            problems.append(_unknown_sentence(path, key, known | set(KNOWN_TABLES) | tables))
+    return notes, problems
 
 
 def _from_flag(option: Option, text: str, places: Places) -> Any:

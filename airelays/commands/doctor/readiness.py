@@ -58,7 +58,11 @@ def doubts(context: Context) -> Iterator[str]:
     rules = [(one.name, one.fallback) for one in every] + [(a.name, a.fallback) for a in aliases]
     for name, fallback in rules:
         for model in fallback:
-            yield from _fault_of_fallback(settings, name, model)
+            yield from _fault_of_target(settings, f"the fallback {model} of {name}", model)
+    for alias in aliases:
+        yield from _fault_of_target(
+            settings, f"the alias {alias.name} = {alias.model}", alias.model
+        )
 
 
 def _fault_of_store(upstream: UpstreamSettings) -> Iterator[str]:
@@ -83,7 +87,7 @@ def _fault_of(settings: Settings, upstream: UpstreamSettings) -> Iterator[str]:
         yield f"upstream {upstream.name}: {doubt}"
 
 
-def _fault_of_fallback(settings: Settings, name: str, model: str) -> Iterator[str]:
+def _fault_of_target(settings: Settings, what: str, model: str) -> Iterator[str]:
     """A compatible server may itself have names with a slash; ChatGPT and the demo have none."""
     alias = next((a for a in settings.aliases if a.name.casefold() == model.casefold()), None)
     far, slash, rest = (model if alias is None else alias.model).partition("/")
@@ -93,6 +97,6 @@ def _fault_of_fallback(settings: Settings, name: str, model: str) -> Iterator[st
     if any(one.models for one in settings.upstreams):
         return
     yield (
-        f"the fallback {model} of {name} names the upstream {far}, which is not configured; "
+        f"{what} names the upstream {far}, which is not configured; "
         f"add [upstreams.{far}], or name one of: {', '.join(sorted(known))}"
     )
