@@ -29,15 +29,15 @@ async def single(desk: Desk, request: Request, route: Route, values: dict[str, s
     if await _elsewhere(desk, request, wanted, ""):
         return
     if request.head.method == "DELETE":
-        recent = desk.turns.recent.forget(wanted)
-        stored = await desk.store.run(conversations.forget, wanted)
+        recent = desk.turns.recent.forget(wanted, request.caller.owner)
+        stored = await desk.store.run(conversations.forget, wanted, request.caller.owner)
         if not recent and not stored:
             raise no_response(wanted)
         await request.reply(200, dumps({"id": wanted, "object": "response", "deleted": True}))
         return
     if query_of(request).get("stream") == "true":
         raise ClientFault("stream is true; an answer that is kept is given whole", param="stream")
-    response, _ = await _find(desk, wanted)
+    response, _ = await _find(desk, request, wanted)
     await request.reply(200, dumps(response))
 
 
@@ -46,7 +46,7 @@ async def items(desk: Desk, request: Request, route: Route, values: dict[str, st
     paging = paging_of(query_of(request), default=DEFAULT_PAGE, most=LONGEST_PAGE)
     if await _elsewhere(desk, request, kept_id(values["id"]), "/input_items"):
         return
-    _, asked = await _find(desk, kept_id(values["id"]))
+    _, asked = await _find(desk, request, kept_id(values["id"]))
     listed = [_with_id(item, values["id"], at) for at, item in enumerate(asked)]
     if paging.newest_first:
         listed.reverse()
@@ -65,7 +65,7 @@ async def cancel(desk: Desk, request: Request, route: Route, values: dict[str, s
     """POST /v1/responses/{id}/cancel: nothing runs in the background here."""
     if await _elsewhere(desk, request, kept_id(values["id"]), "/cancel"):
         return
-    await _find(desk, kept_id(values["id"]))
+    await _find(desk, request, kept_id(values["id"]))
     raise ClientFault(
         "only an answer that runs in the background can be cancelled; this one is complete",
         code="invalid_request",
@@ -75,20 +75,22 @@ async def cancel(desk: Desk, request: Request, route: Route, values: dict[str, s
 
 async def _elsewhere(desk: Desk, request: Request, wanted: str, rest: str) -> bool:
     """Whether the upstream answered for an id that the relay does not keep."""
-    if not desk.upstreams.main.passes or desk.turns.recent.find(wanted) is not None:
+    viewer = request.caller.owner
+    if not desk.upstreams.main.passes or desk.turns.recent.find(wanted, viewer) is not None:
         return False
-    if await desk.store.run(conversations.find_answer, wanted) is not None:
+    if await desk.store.run(conversations.find_answer, wanted, viewer) is not None:
         return False
     from airelays.app.forwarding import forward_stored
 
     return await forward_stored(desk, request, f"/responses/{wanted}{rest}")
 
 
-async def _find(desk: Desk, wanted: str) -> _Found:
-    recent = desk.turns.recent.find(wanted)
+async def _find(desk: Desk, request: Request, wanted: str) -> _Found:
+    viewer = request.caller.owner
+    recent = desk.turns.recent.find(wanted, viewer)
     if recent is not None:
         return recent.response, recent.asked
-    kept = await desk.store.run(conversations.find_answer, wanted)
+    kept = await desk.store.run(conversations.find_answer, wanted, viewer)
     if kept is None:
         raise no_response(wanted)
     return json.loads(kept.body), json.loads(kept.input)

@@ -2,13 +2,14 @@
 Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
     param($word, $tree, $cursor)
     $next = @{
-        '' = @('serve', 'ask', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'quirks', 'logs', 'explain', 'unblock', 'reload', 'stop', 'storage', 'docs', 'service', 'migrate', 'egress', 'completion', 'manpage', 'version')
+        '' = @('serve', 'ask', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'quirks', 'key', 'logs', 'explain', 'unblock', 'reload', 'stop', 'storage', 'docs', 'service', 'migrate', 'egress', 'completion', 'manpage', 'version')
         'token' = @('show', 'rotate')
         'config' = @('show', 'check', 'path')
+        'key' = @('create', 'list', 'rotate', 'revoke')
         'logs' = @('prune')
         'storage' = @('check', 'prune')
         'service' = @('install', 'uninstall', 'status', 'print')
-        'docs' = @('getting-started', 'configuration', 'security', 'api', 'clients', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'demo', 'architecture', 'threat-model', 'releases', 'disclaimer', 'licenses')
+        'docs' = @('getting-started', 'configuration', 'security', 'keys', 'api', 'clients', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'demo', 'architecture', 'threat-model', 'releases', 'disclaimer', 'licenses')
         'connect' = @('openai-python', 'openai-node', 'codex', 'aider', 'llm', 'continue', 'cline', 'zed', 'open-webui', 'langchain', 'ai-sdk')
         'completion' = @('bash', 'zsh', 'fish', 'powershell')
     }
@@ -16,8 +17,9 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         '' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'token' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'config' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
+        'key' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'service' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
-        'serve' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--help', '--host', '--i-know-this-is-open', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--ready-file', '--upstream', '--upstream-key-env', '--version')
+        'serve' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--help', '--host', '--i-know-this-is-open', '--listen', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--ready-file', '--upstream', '--upstream-key-env', '--version')
         'ask' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--help', '--logs-dir', '--model', '--offline', '--upstream', '--upstream-key-env', '--url', '--version')
         'init' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--force', '--help', '--host', '--i-know-this-is-open', '--json', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--show-token', '--upstream', '--upstream-key-env', '--version')
         'login' = @('--auth-storage', '--bearer-token-file', '--browser', '--ca-file', '--callback-port', '--config', '--data-dir', '--device', '--help', '--json', '--logs-dir', '--no-browser', '--offline', '--paste', '--version', '--workspace-id')
@@ -33,6 +35,10 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'config path' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'connect' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--model', '--offline', '--undo', '--url', '--version', '--write')
         'quirks' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'key create' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--concurrent', '--config', '--data-dir', '--expires', '--help', '--json', '--logs-dir', '--models', '--no-tools', '--offline', '--requests-per-minute', '--routes', '--tokens-per-day', '--upstreams', '--version')
+        'key list' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'key rotate' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--grace', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'key revoke' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'logs' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--follow', '--help', '--json', '--lines', '--logs-dir', '--max-file-mb', '--max-total-mb', '--offline', '--reset', '--retention-days', '--version')
         'logs prune' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--dry-run', '--help', '--json', '--logs-dir', '--offline', '--version')
         'explain' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
@@ -58,7 +64,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         '--network-scope' = @('loopback', 'private', 'any')
         '--kind' = @('systemd', 'launchd', 'windows')
     }
-    $valued = @('--auth-storage', '--bearer-token-file', '--ca-file', '--callback-port', '--config', '--data-dir', '--from', '--from-config', '--host', '--kind', '--lines', '--logs-dir', '--max-file-mb', '--max-total-mb', '--model', '--network-scope', '--older-than', '--port', '--program', '--ready-file', '--retention-days', '--signers', '--upstream', '--upstream-key-env', '--url', '--verify', '--workspace-id', '-m', '-n')
+    $valued = @('--auth-storage', '--bearer-token-file', '--ca-file', '--callback-port', '--concurrent', '--config', '--data-dir', '--expires', '--from', '--from-config', '--grace', '--host', '--kind', '--lines', '--listen', '--logs-dir', '--max-file-mb', '--max-total-mb', '--model', '--models', '--network-scope', '--older-than', '--port', '--program', '--ready-file', '--requests-per-minute', '--retention-days', '--routes', '--signers', '--tokens-per-day', '--upstream', '--upstream-key-env', '--upstreams', '--url', '--verify', '--workspace-id', '-m', '-n')
     $said = @($tree.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
     if ($word -ne '' -and $said.Count -gt 0) { $said = @($said | Select-Object -SkipLast 1) }
     $words = @()
