@@ -60,14 +60,13 @@ def load(
 ) -> Loaded:
     """Resolve all options. Raises ConfigError.
 
-    `text` is the config file's, None when there is no file; `path` is its name for errors. `flags` maps
-    attributes to texts, `listen` has what was given with `--listen`. `data_dir` is the default data folder;
-    `~/.airelays` when empty.
+    `text` is the config file's, None without a file; `path` is its name for errors. `flags` maps attributes to texts,
+    `listen` has those of `--listen`. `data_dir` is the default data folder; `~/.airelays` when empty.
     """
     tree = parse_toml(text, path) if text is not None else {}
     found: dict[str, Any] = {"data_dir": data_dir or f"{places.home}/.airelays"}
     origins: dict[str, Origin] = {}
-    notes = list(_unknown_keys(tree, path))
+    notes = [*_unknown_keys(tree, path), *_unknown_variables(env)]
     for option in OPTIONS:
         name = option.attribute
         origin, value = Origin("default"), option.default
@@ -84,18 +83,16 @@ def load(
             origin = Origin("flag", option.flag)
             value = _from_flag(option, flags[name], places)
         origins[name] = origin
-        if origin.source != "default":
-            found[name] = value
+        found |= {} if origin.source == "default" else {name: value}
     if origins["upstream_base_url"].source == "flag":
         _take_flagged_upstream(found, origins)
-    found["aliases"] = read_aliases(tree, path)
-    found["listeners"] = read_listeners(tree, path, listen)
+    found |= {"aliases": read_aliases(tree, path), "listeners": read_listeners(tree, path, listen)}
     settings = Settings(**found)
     if "upstreams" in tree:
-        upstreams = read_upstreams(tree["upstreams"], path, settings, places)
-        settings = Settings(**found, upstreams=upstreams)
+        named = read_upstreams(tree["upstreams"], path, settings, places)
+        settings = Settings(**found, upstreams=named)
     _check_together(settings, origins, path)
-    return Loaded(settings, origins, (*notes, *_unknown_variables(env)))
+    return Loaded(settings, origins, tuple(notes))
 
 
 # What belongs to the server that the file or the environment names: another server is not sent it.
