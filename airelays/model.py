@@ -74,11 +74,21 @@ class Peer(NamedTuple):
     port: int = 0
 
 
+class Door(NamedTuple):
+    """A socket that is listened on: its own address, and the id and name of the key that it is bound to, or ""."""
+
+    host: str
+    port: int = 0
+    key: str = ""
+    name: str = ""
+
+
 class Route(NamedTuple):
     """One entry of the route table.
 
     `handler` is what serves it, "module:name" below `airelays.app`. `body` is how the request body is read:
-    "none", "json" or "multipart". `open` routes need no token.
+    "none", "json" or "multipart". `open` routes need no token. `access` is the class by which named keys may use it:
+    "read", "text", "all", or "operator" (`guard.keys`).
     """
 
     name: str
@@ -88,6 +98,7 @@ class Route(NamedTuple):
     open: bool = False
     no_tools: bool = False
     handler: str = ""
+    access: str = "all"
 
 
 class Usage(NamedTuple):
@@ -119,9 +130,9 @@ class Call(NamedTuple):
 class Outcome:
     """How one request ended; filled while it runs, read once by the journal.
 
-    `reason` is the gate's word for a refusal. `route` and `client` are set when a request is admitted.
-    `error` is what the client was told, as a status or inside a stream. `announced` says that the journal
-    has its first record; `sent` gathers the beginning of the answer when bodies are logged.
+    `reason` is the gate's word for a refusal. `route`, `client` and `key`, the name of a named key, are set when a
+    request is admitted. `error` is what the client was told, as a status or inside a stream. `announced` says that the
+    journal has its first record; `sent` gathers the beginning of the answer when bodies are logged.
     """
 
     __slots__ = (
@@ -131,6 +142,7 @@ class Outcome:
         "client",
         "error",
         "events",
+        "key",
         "model",
         "reason",
         "route",
@@ -152,6 +164,7 @@ class Outcome:
         self.timings_ms: dict[str, float] = {}
         self.route = ""
         self.client = ""
+        self.key = ""
         self.error: RelayError | None = None
         self.events = 0
         self.announced = False

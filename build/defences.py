@@ -41,6 +41,7 @@ from connections import CONNECTIONS  # noqa: E402
 from echoes import ECHOES  # noqa: E402
 from entry import Defence  # noqa: E402
 from journal import JOURNAL  # noqa: E402
+from keys import KEYS  # noqa: E402
 from limits import LIMITS  # noqa: E402
 from process import PROCESS  # noqa: E402
 from secretfiles import SECRET_FILES  # noqa: E402
@@ -56,6 +57,7 @@ DEFENCES: tuple[Defence, ...] = (
     *LIMITS,
     *BODIES,
     *JOURNAL,
+    *KEYS,
     *UPSTREAM,
     *ECHOES,
     *SIGN_IN,

@@ -51,6 +51,18 @@ TABLES = {
 }
 
 NAMED = """\
+## [[listen]]
+
+Further listeners beside `server.host` and `server.port`. One with a `key` is bound to that named key and asks for
+nothing: `airelays docs keys`. `--listen HOST:PORT[,key=NAME]` does the same for one run.
+
+```toml
+[[listen]]
+host = "127.0.0.1"   # the default
+port = 8081
+key = "editor"       # leave it out for a listener that needs a token or a key
+```
+
 ## [upstreams.NAME]
 
 More upstreams, each in a table with a name of its own: 1 to 40 letters, digits, dots, dashes or underscores. A

@@ -5,11 +5,14 @@ Layer: app.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from airelays.app.query import query_of
 from airelays.errors import ClientFault
+from airelays.guard.keys import Key, allows_model, allows_upstream, check_model
 from airelays.model import Route
 from airelays.net.request import Request
 from airelays.protocol.jsonio import dumps
@@ -21,12 +24,31 @@ if TYPE_CHECKING:
 async def models(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/models. `?refresh=true` asks the upstream again."""
     refresh = "refresh=true" in request.head.query.split("&")
-    await request.reply(200, (await desk.upstreams.listing(refresh=refresh)).body)
+    body = (await desk.upstreams.listing(refresh=refresh)).body
+    key = request.caller.key
+    if key is not None and (key.models or key.upstreams):
+        body = await asyncio.to_thread(_allowed, desk, key, body)
+    await request.reply(200, body)
+
+
+def _allowed(desk: Desk, key: Key, body: bytes) -> bytes:
+    """Return the list with the models only that `key` may use."""
+    listed: dict[str, Any] = json.loads(body)
+
+    def may(name: str, full: str) -> bool:
+        upstream, there = desk.upstreams.destination(full)
+        return allows_upstream(key, upstream) and allows_model(key, name, upstream, there)
+
+    listed["data"] = [one for one in listed["data"] if may(one["id"], one["id"])]
+    # As the Codex CLI reads them: those of the main upstream, by their slug.
+    listed["models"] = [one for one in listed["models"] if may(one["slug"], one["slug"])]
+    return dumps(listed)
 
 
 async def model(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/models/{id}. An id may hold slashes and is compared without regard to case."""
     wanted = unquote(values["id"]).rstrip("/")
+    check_model(request.caller.key, wanted, *desk.upstreams.destination(wanted))
     await request.reply(200, dumps((await desk.upstreams.listing()).model(wanted)))
 
 

@@ -31,6 +31,7 @@ _HANDLERS = {
     ("GET", "/checks"): "controls:checks",
     ("POST", "/unblock"): "controls:unblock",
     ("POST", "/reload"): "controls:reload",
+    ("POST", "/keys"): "controls:keys",
     ("POST", "/stop"): "controls:stop",
 }
 

@@ -69,6 +69,11 @@ async def reload(control: Control, body: Body) -> Body:
     return {"taken": taken, "need_restart": left}
 
 
+async def keys(control: Control, body: Body) -> Body:
+    """POST /keys: look at the named keys again, and end what runs with one that has ended; {"ended": how many}."""
+    return {"ended": control.relay.desk.keys.end_gone()}
+
+
 async def stop(control: Control, body: Body) -> Body:
     """POST /stop: end in an orderly way, as by SIGTERM; `drain_seconds` is how long running answers may take."""
     asyncio.get_running_loop().call_soon(control.on_stop)

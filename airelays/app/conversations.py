@@ -33,10 +33,17 @@ async def create(desk: Desk, request: Request, route: Route, values: dict[str, s
     """POST /v1/conversations."""
     body = await read_json(desk, request)
     metadata = want_metadata(body.get("metadata"))
-    first = await _want_items(desk, body.get("items") or [])
+    first = await _want_items(desk, request, body.get("items") or [])
     settings, now = desk.settings, int(time.time())
     made = Conversation(
-        "conv_" + os.urandom(16).hex(), dumps(metadata).decode(), None, now, now, 0, 0
+        "conv_" + os.urandom(16).hex(),
+        dumps(metadata).decode(),
+        None,
+        now,
+        now,
+        0,
+        0,
+        request.caller.owner,
     )
     rows = with_ids(first, set())
     _check_room(desk, made, rows)
@@ -53,19 +60,19 @@ async def single(desk: Desk, request: Request, route: Route, values: dict[str, s
     """GET, POST (update) and DELETE /v1/conversations/{id}."""
     wanted = values["id"]
     if request.head.method == "DELETE":
-        if not await _in_turn(desk, wanted, conversations.remove, wanted):
+        if not await _in_turn(desk, wanted, conversations.remove, wanted, request.caller.owner):
             raise no_conversation(wanted)
         gone = {"id": wanted, "object": "conversation.deleted", "deleted": True}
         await request.reply(200, dumps(gone))
         return
     if request.head.method == "POST":
         body = await read_json(desk, request)
-        found = await _find(desk, wanted)
+        found = await _find(desk, request, wanted)
         metadata = want_metadata(
             {**json.loads(found.metadata), **want_metadata(body.get("metadata"))}
         )
         await desk.store.run(conversations.update, wanted, dumps(metadata).decode(), time.time())
-    await request.reply(200, dumps(_shown(await _find(desk, wanted))))
+    await request.reply(200, dumps(_shown(await _find(desk, request, wanted))))
 
 
 async def items(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
@@ -73,12 +80,12 @@ async def items(desk: Desk, request: Request, route: Route, values: dict[str, st
     wanted = values["id"]
     if request.head.method == "POST":
         body = await read_json(desk, request)
-        more = await _want_items(desk, body.get("items"))
-        await request.reply(200, dumps(await _append(desk, wanted, more)))
+        more = await _want_items(desk, request, body.get("items"))
+        await request.reply(200, dumps(await _append(desk, request, wanted, more)))
         return
     query = query_of(request)
     paging = paging_of(query, default=DEFAULT_PAGE, most=LONGEST_PAGE)
-    await _find(desk, wanted)
+    await _find(desk, request, wanted)
     found = await desk.store.run(conversations.page, wanted, **paging._asdict())
     if found is None:
         raise _no_item(paging.after or "", "after")
@@ -90,23 +97,23 @@ async def item(desk: Desk, request: Request, route: Route, values: dict[str, str
     """GET and DELETE /v1/conversations/{id}/items/{item}."""
     wanted, which = values["id"], values["item"]
     if request.head.method == "DELETE":
-        await _find(desk, wanted)
+        await _find(desk, request, wanted)
         if not await _in_turn(desk, wanted, conversations.remove_item, wanted, which, time.time()):
             raise _no_item(which)
-        await request.reply(200, dumps(_shown(await _find(desk, wanted))))
+        await request.reply(200, dumps(_shown(await _find(desk, request, wanted))))
         return
-    await _find(desk, wanted)
+    await _find(desk, request, wanted)
     text = await desk.store.run(conversations.item, wanted, which)
     if text is None:
         raise _no_item(which)
     await request.reply(200, text.encode())
 
 
-async def _append(desk: Desk, wanted: str, more: Items) -> dict[str, Any]:
+async def _append(desk: Desk, request: Request, wanted: str, more: Items) -> dict[str, Any]:
     """Append items behind whatever turn is running; return them as a list."""
     await desk.turns.acquire(wanted)
     try:
-        found = await _find(desk, wanted)
+        found = await _find(desk, request, wanted)
         there = await desk.store.run(conversations.ids, wanted)
         rows = with_ids(more, there)
         _check_room(desk, found, rows)
@@ -126,8 +133,8 @@ async def _in_turn(desk: Desk, wanted: str, work: Any, *args: Any) -> Any:
         desk.turns.release(wanted)
 
 
-async def _find(desk: Desk, wanted: str) -> Conversation:
-    found = await desk.store.run(conversations.find, wanted)
+async def _find(desk: Desk, request: Request, wanted: str) -> Conversation:
+    found = await desk.store.run(conversations.find, wanted, request.caller.owner)
     if found is None:
         raise no_conversation(wanted)
     return found
@@ -150,7 +157,7 @@ def _check_room(desk: Desk, found: Conversation, rows: list[conversations.Item])
             )
 
 
-async def _want_items(desk: Desk, value: Any) -> Items:
+async def _want_items(desk: Desk, request: Request, value: Any) -> Items:
     """Return items as they are stored: as the client sent them, known to be usable in a later turn."""
     given = [
         want_object(one, f"items[{at}]")
@@ -167,7 +174,7 @@ async def _want_items(desk: Desk, value: Any) -> Items:
             param = (refused.param or "").replace("input[0]", path, 1)
             raise ClientFault(text, param=param, code=refused.code) from refused
         made.append(_stored(one, usable))
-    await _check_files(desk, notes)
+    await _check_files(desk, request, notes)
     if notes.item_refs:
         raise fault("items", "holds an item_reference; send the item itself")
     return made
@@ -183,13 +190,14 @@ def _stored(one: dict[str, Any], usable: Items) -> dict[str, Any]:
     return item
 
 
-async def _check_files(desk: Desk, notes: Notes) -> None:
+async def _check_files(desk: Desk, request: Request, notes: Notes) -> None:
     from airelays.state import files
     from airelays.state.quota import is_file_id
 
     for ref in notes.file_refs:
         known = is_file_id(ref.file_id)
-        if not known or await desk.store.run(files.find, ref.file_id, time.time()) is None:
+        viewer = request.caller.owner
+        if not known or await desk.store.run(files.find, ref.file_id, time.time(), viewer) is None:
             raise fault(
                 ref.path.replace("input[", "items[", 1),
                 f"names no file that is stored here: {ref.file_id[:80]}",

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from airelays.credentials.token import TokenSource
 from airelays.guard.gate import Gate
 from airelays.journal.notes import Recorder
+from airelays.model import Door
 from airelays.settings.values import Settings, client_base_url
 from airelays.state.thread import Store
 from airelays.upstream.choose import Upstreams
 
 if TYPE_CHECKING:
+    from airelays.app.keys import Keys
     from airelays.net.listener import Listener
     from airelays.state.turn import Turns
 
@@ -29,6 +31,7 @@ class Desk:
         self.notes = notes
         self.streams_open = 0
         self.port = settings.port
+        self.doors: list[Door] = []
         self._turns: Turns | None = None
 
     @property
@@ -58,10 +61,12 @@ class OperatorDesk(Desk):
         *,
         gate: Gate,
         token: TokenSource,
+        keys: Keys,
     ) -> None:
         super().__init__(settings, upstreams, store, notes)
         self.gate = gate
         self.token = token
+        self.keys = keys
         self.listener: Listener | None = None
         self.requests_total = 0
         self.started_wall_s = time.time()

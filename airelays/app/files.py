@@ -63,7 +63,11 @@ async def collection(desk: Desk, request: Request, route: Route, values: dict[st
     query = query_of(request)
     paging = paging_of(query, default=MAX_LIST, most=MAX_LIST)
     found = await desk.store.run(
-        files.page, now_s=time.time(), **paging._asdict(), purpose=query.get("purpose", "")
+        files.page,
+        now_s=time.time(),
+        **paging._asdict(),
+        purpose=query.get("purpose", ""),
+        viewer=request.caller.owner,
     )
     if found is None:
         raise no_file(paging.after or "", "after")
@@ -75,16 +79,17 @@ async def single(desk: Desk, request: Request, route: Route, values: dict[str, s
     """GET and DELETE /v1/files/{id}."""
     wanted = values["id"]
     if request.head.method == "DELETE":
-        if not is_file_id(wanted) or not await desk.store.remove_file(wanted):
+        viewer = request.caller.owner
+        if not is_file_id(wanted) or not await desk.store.remove_file(wanted, viewer):
             raise no_file(wanted)
         await request.reply(200, dumps({"id": wanted, "object": "file", "deleted": True}))
         return
-    await request.reply(200, dumps(_shown(await find_file(desk, wanted))))
+    await request.reply(200, dumps(_shown(await find_file(desk, request, wanted))))
 
 
 async def content(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/files/{id}/content: the exact bytes, never shown by a browser (threat-model.md, A7)."""
-    row = await find_file(desk, values["id"])
+    row = await find_file(desk, request, values["id"])
     etag = f'"{row.sha256}"'.encode()
     wanted = request.head.get(b"range")
     if request.head.get(b"if-range") not in (None, etag):
@@ -111,9 +116,11 @@ async def content(desk: Desk, request: Request, route: Route, values: dict[str, 
         stored.close()
 
 
-async def find_file(desk: Desk, wanted: str) -> FileRow:
-    """Return the row of a file. Raises ClientFault 404."""
-    row = await desk.store.run(files.find, wanted, time.time()) if is_file_id(wanted) else None
+async def find_file(desk: Desk, request: Request, wanted: str) -> FileRow:
+    """Return the row of a file that the caller may see. Raises ClientFault 404."""
+    row, viewer = None, request.caller.owner
+    if is_file_id(wanted):
+        row = await desk.store.run(files.find, wanted, time.time(), viewer)
     if row is None:
         raise no_file(wanted)
     return row
@@ -272,6 +279,7 @@ class _Upload:
             sha256=spool.sha256,
             created_at=now,
             expires_at=None if life_s is None else now + life_s,
+            owner=self.request.caller.owner,
         )
         await self.store.add_file(row, spool, reservation)
         return row

@@ -25,12 +25,15 @@ from airelays.dialects.stream.passed import PassedChunks, PassedEvents
 from airelays.dialects.stream.told import tell_answer
 from airelays.dialects.stream.whole import check_answer
 from airelays.dialects.translated import ReplyOptions
+from airelays.dialects.usage_found import Ends, usage_in
 from airelays.errors import ClientFault, UpstreamFault
+from airelays.guard.keys import check_form, check_model, check_upstream
 from airelays.model import Fields, Route
 from airelays.net.request import Request
 from airelays.net.response import Response
 from airelays.protocol.jsonio import dumps
 from airelays.protocol.sse import MAX_EVENT_BYTES
+from airelays.state.turn import no_response
 from airelays.upstream.base import NetworkAnswer, PassedAnswer, Upstream
 from airelays.upstream.choose import Target
 from airelays.upstream.compatible.refusal import passed_fields
@@ -58,7 +61,10 @@ async def pass_text(
     if route.no_tools:
         refuse_tools(body)
     stream = body.get("stream") is True
-    sent, without = without_sealed({**body, "model": target.model})
+    # A budget of tokens needs the usage of a stream, whether or not the client does.
+    counts = stream and _is_counted(request, api, body)
+    asked = _with_usage(body) if counts else body
+    sent, without = without_sealed({**asked, "model": target.model})
     answered = await upstream.ask(api, await encode(sent), stream=stream)
     if not isinstance(answered, PassedAnswer):
         if upstream.learn(api, target.model, answered):
@@ -67,15 +73,30 @@ async def pass_text(
     if without:
         request.fields.append((b"x-airelays-ignored-parameters", without.encode()))
     answered.watch = upstream.watch(api, target.model, body)
-    keep = _keep_of(desk, api, body, upstream)
+    keep = _keep_of(desk, request, api, body, upstream)
     if stream:
         options = body.get("stream_options")
-        answered.usage = isinstance(options, dict) and options.get("include_usage") is True
-        reply = _reply_map(api, body, target)
+        answered.usage = counts or (
+            isinstance(options, dict) and options.get("include_usage") is True
+        )
+        reply = _reply_map(api, body, target, hides_usage=counts)
         await _pass_stream(desk, request, upstream, answered, reply, keep)
         return True
+    reply = _reply_map(api, body, target, hides_usage=False)
+    return await _pass_answer(request, upstream, answered, reply, api, keep)
+
+
+async def _pass_answer(
+    request: Request,
+    upstream: Upstream,
+    answered: PassedAnswer,
+    reply: ReplyMap,
+    api: str,
+    keep: Keep | None,
+) -> bool:
+    """Answer with a whole answer, also when the server sent a stream; False when it has to be translated."""
     if answered.body is None or is_stream(answered.body):
-        whole = await gather(request, upstream, answered, _reply_map(api, body, target), api)
+        whole = await gather(request, upstream, answered, reply, api)
         said = dumps(whole)
         await request.reply(200, said, answered.fields)
     else:
@@ -88,13 +109,29 @@ async def pass_text(
     return True
 
 
-def _keep_of(desk: Desk, api: str, body: Body, upstream: Upstream) -> Keep | None:
+def _is_counted(request: Request, api: str, body: Body) -> bool:
+    """Whether a stream of chunks has to be asked for its usage, for the budget of the caller's key."""
+    key, options = request.caller.key, body.get("stream_options")
+    if key is None or not key.tokens_per_day or api == "responses":
+        return False
+    return not isinstance(options, dict) or options.get("include_usage") is not True
+
+
+def _with_usage(body: Body) -> Body:
+    options = body.get("stream_options")
+    return {
+        **body,
+        "stream_options": {**(options if isinstance(options, dict) else {}), "include_usage": True},
+    }
+
+
+def _keep_of(desk: Desk, request: Request, api: str, body: Body, upstream: Upstream) -> Keep | None:
     """Return what remembers a server's own answer, so that it can be looked at and continued as any other."""
     if api != "responses" or body.get("store") is False:
         return None
     # What goes on from an answer that only the server has is not all of its history.
     whole = desk.settings.store_responses and body.get("previous_response_id") is None
-    keeper = desk.turns.keeper(body.get("input")) if whole else None
+    keeper = desk.turns.keeper(body.get("input"), request.caller.owner) if whole else None
 
     def keep(response: dict[str, Any], size: int) -> None:
         desk.turns.makers.note(response, upstream.name)
@@ -167,14 +204,21 @@ async def forward_json(desk: Desk, request: Request, route: Route, values: dict[
     from airelays.app.bodies import read_json
 
     body = await read_json(desk, request)
+    if route.no_tools:
+        refuse_tools(body)
+    if request.caller.key is not None and body.get("previous_response_id") is not None:
+        # Whose answer that is only the server knows, and it does not know our keys.
+        raise no_response(str(body["previous_response_id"]), "previous_response_id")
     model = body.get("model")
     if not isinstance(model, str):
+        check_model(request.caller.key, "", desk.upstreams.main.name, "")
         await _forward_body(desk, request, route, body, Target(desk.upstreams.main, ""))
     elif desk.upstreams.owner(model).passes:
         await try_targets(desk, request, route, body, _forward_body)
     else:
         # Before any look at the catalogue: that a model is unknown is beside the point where no API is.
         request.outcome.model = model
+        check_model(request.caller.key, model, *desk.upstreams.destination(model))
         await refuse(desk, request, route, values)
 
 
@@ -205,6 +249,7 @@ async def forward_multipart(
     desk: Desk, request: Request, route: Route, values: dict[str, str]
 ) -> None:
     """Transcriptions and other uploads: the body is streamed to the server, with constant memory."""
+    check_form(request.caller.key, "a form")
     kind = request.head.get(b"content-type") or b""
     parts = request.body_parts(desk.settings.max_upload_bytes + 1024 * 1024)
     seen: list[bytes] = []
@@ -218,6 +263,7 @@ async def forward_multipart(
     model = named[1].decode("utf-8", "replace") if named is not None else ""
     request.outcome.model = model
     upstream = desk.upstreams.owner(model)
+    check_upstream(request.caller.key, upstream.name)
     if not upstream.passes or _SAFE_TYPE.fullmatch(kind) is None:
         await refuse(desk, request, route, values)
         return
@@ -242,6 +288,8 @@ async def forward_stored(desk: Desk, request: Request, path: str) -> bool:
 
     That is the one that made it, else the one of the model in the query, else the main one.
     """
+    if request.caller.key is not None:
+        return False  # whose it is only the server knows, and it does not know our keys
     response_id = path.split("/")[2]
     upstream = keeper_of(desk, request, response_id)
     if (
@@ -296,6 +344,7 @@ async def _pass_whole(
     if not isinstance(value, dict):
         raise not_json(upstream.name, "it is not a JSON object")
     told = tell_answer(value, upstream.redactor())
+    request.outcome.usage = read_usage(chunk_usage(value))
     await _send_whole(request, upstream, response, body if told is value else dumps(told))
 
 
@@ -321,17 +370,29 @@ async def _pass_body(request: Request, upstream: Upstream, response: Response) -
     length = response.head.content_length
     if length is not None and length <= WHOLE_BYTES:
         body = await response.read(WHOLE_BYTES, within_s=None)
+        if request.caller.key is not None:
+            request.outcome.usage = usage_in(body)
         await request.reply(response.status, body, fields, kind[1])
         return
     request.begin_stream([kind, *fields], response.status)
     request.connection.on_blocked = lambda blocked: (
         response.pause() if blocked else response.resume()
     )
+    ends = Ends()
+    counts = request.caller.key is not None
+
+    def send(data: bytes) -> None:
+        if counts:
+            ends.feed(data)
+        request.send(data)
+
     try:
-        await response.pump(request.send)
+        await response.pump(send)
     finally:
         response.abort()
         request.connection.on_blocked = None
+        if counts:
+            request.outcome.usage = usage_in(ends.head) or usage_in(ends.tail)
     request.send_last(b"")
 
 
@@ -354,9 +415,9 @@ def _shown_fields(upstream: Upstream, response: Response) -> Fields:
     )
 
 
-def _reply_map(api: str, body: Body, target: Target) -> ReplyMap:
+def _reply_map(api: str, body: Body, target: Target, *, hides_usage: bool) -> ReplyMap:
     if api != "responses":
-        return PassedChunks(model=target.model, choices=_choices_of(body))
+        return PassedChunks(model=target.model, choices=_choices_of(body), hides_usage=hides_usage)
     options = ReplyOptions(model=str(body.get("model")), stream=True)
     return ResponsesStream(options, codex=False, now_s=time.time(), reply_id="")
 

@@ -13,7 +13,9 @@ from airelays.app.streaming import STREAM_FIELDS
 from airelays.dialects.checks import fault, want_text
 from airelays.dialects.images import ImageRequest, from_images, image_events, need_images, to_images
 from airelays.dialects.parts import MAX_IMAGE_BYTES, check_image_url, image_type
+from airelays.dialects.reply import read_usage
 from airelays.errors import ClientFault, UpstreamFault
+from airelays.guard.keys import check_model
 from airelays.model import Fields, Route
 from airelays.net.request import Request
 from airelays.protocol.jsonio import dumps
@@ -49,7 +51,7 @@ async def edits(desk: Desk, request: Request, route: Route, values: dict[str, st
         body, urls = await _read_form(desk, request)
     else:
         body = await read_json(desk, request)
-        urls = await _urls_of(desk, body)
+        urls = await _urls_of(desk, request, body)
     wanted = from_images(body)
     need_images(len(urls), MAX_IMAGES)
     wanted.body["images"] = [{"image_url": url} for url in urls]
@@ -74,6 +76,8 @@ async def _passed(desk: Desk, request: Request, route: Route, values: dict[str, 
 
 async def _answer(desk: Desk, request: Request, operation: str, wanted: ImageRequest) -> None:
     upstream: Any = desk.upstreams.main
+    model = wanted.body["model"]
+    check_model(request.caller.key, model, upstream.name, model)
     request.outcome.model, request.outcome.upstream = wanted.body["model"], upstream.name
     turnstile = asyncio.Semaphore(AT_ONCE)
 
@@ -89,8 +93,10 @@ async def _answer(desk: Desk, request: Request, operation: str, wanted: ImageReq
     if ignored:
         names = ",".join(quote(name[:64], safe="_-.[]") for name in ignored[:32])
         fields.append((b"x-airelays-ignored-parameters", names.encode()))
+    whole = to_images(answers)
+    request.outcome.usage = read_usage(whole.get("usage"))
     if not wanted.stream:
-        body = await asyncio.to_thread(dumps, to_images(answers))
+        body = await asyncio.to_thread(dumps, whole)
         await request.reply(200, body, fields)
         return
     events = await asyncio.to_thread(image_events, answers, operation, time.time())
@@ -142,7 +148,7 @@ async def _read_form(desk: Desk, request: Request) -> tuple[dict[str, Any], list
                 content += event.data
                 _check_part(head, len(content))
             else:
-                await _take_part(desk, head, bytes(content), body, urls)
+                await _take_part(desk, request, head, bytes(content), body, urls)
     parser.finish()
     return body, urls
 
@@ -154,7 +160,12 @@ def _check_part(head: PartBegan, size: int) -> None:
 
 
 async def _take_part(
-    desk: Desk, head: PartBegan, content: bytes, body: dict[str, Any], urls: list[str]
+    desk: Desk,
+    request: Request,
+    head: PartBegan,
+    content: bytes,
+    body: dict[str, Any],
+    urls: list[str],
 ) -> None:
     name = head.name
     if head.filename is not None:
@@ -167,7 +178,7 @@ async def _take_part(
         return
     text = content.decode("utf-8", "replace")
     if name in _IMAGE_NAMES:
-        urls.append(await _url_of(desk, text, f"image[{len(urls)}]"))
+        urls.append(await _url_of(desk, request, text, f"image[{len(urls)}]"))
     elif name in _NUMBERS and text.isascii() and text.isdigit() and len(text) < 9:
         body[name] = int(text)
     elif name == "stream" and text in ("true", "false"):
@@ -176,14 +187,14 @@ async def _take_part(
         body[name] = text
 
 
-async def _urls_of(desk: Desk, body: dict[str, Any]) -> list[str]:
+async def _urls_of(desk: Desk, request: Request, body: dict[str, Any]) -> list[str]:
     given = body.get("image", body.get("images"))
     listed = given if isinstance(given, list) else [given] if given else []
     need_images(len(listed), MAX_IMAGES)
-    return [await _url_of(desk, one, f"image[{at}]") for at, one in enumerate(listed)]
+    return [await _url_of(desk, request, one, f"image[{at}]") for at, one in enumerate(listed)]
 
 
-async def _url_of(desk: Desk, value: Any, path: str) -> str:
+async def _url_of(desk: Desk, request: Request, value: Any, path: str) -> str:
     """Return the data URL for a data URL or the id of an uploaded file, given plain or inside an object."""
     if isinstance(value, dict):
         value = value.get("image_url") or value.get("file_id")
@@ -195,7 +206,8 @@ async def _url_of(desk: Desk, value: Any, path: str) -> str:
 
     part: dict[str, Any] = {"file_id": text}
     refs = [FileRef(text, "image", path, part)]
-    await fill_files(desk.store, refs, desk.settings.max_json_body_bytes)
+    owner = request.caller.owner
+    await fill_files(desk.store, refs, desk.settings.max_json_body_bytes, owner)
     return str(part["image_url"])
 
 

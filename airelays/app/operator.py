@@ -93,6 +93,9 @@ def _summary(desk: OperatorDesk, token: bytes | None) -> dict[str, Any]:
         "app_name": "AIRelays",
         "host": settings.host,
         "port": desk.port,
+        "listeners": [
+            {"host": door.host, "port": door.port, "key": door.name or None} for door in desk.doors
+        ],
         "client_base_url": desk.base_url,
         "default_model": desk.upstreams.default_model() or None,
         "auth_storage_mode": settings.auth_storage,
@@ -255,6 +258,16 @@ async def relay_logging(
     except ConfigError as error:
         raise _log_fault("read", error) from error
     body = {**facts, "enabled": journal is not None, **(_counts(journal) if journal else {})}
+    await request.reply(200, json.dumps(body).encode() + b"\n")
+
+
+async def relay_usage(
+    desk: OperatorDesk, request: Request, route: Route, values: dict[str, str]
+) -> None:
+    """GET /v1/relay/usage: what named keys have used today. A key sees its own, the owner sees all."""
+    own = request.caller.key
+    keys = desk.keys.current().keys if own is None else (own,)
+    body = {"object": "relay.usage", "keys": [desk.keys.facts(key) for key in keys]}
     await request.reply(200, json.dumps(body).encode() + b"\n")
 
 

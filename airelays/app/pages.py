@@ -16,6 +16,7 @@ PAGES = (
     "getting-started",
     "configuration",
     "security",
+    "keys",
     "api",
     "clients",
     "upstreams",

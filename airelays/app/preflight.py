@@ -26,7 +26,7 @@ async def answer_preflight(
 ) -> None:
     """Answer OPTIONS without a token: a preflight carries none, and learns nothing of the routes. Raises Refused."""
     gate.check_browser(request.head, route, request.connection.here, token)
-    gate.check_scope(gate.client_of(request.head, request.peer))
+    gate.check_scope(gate.client_of(request.head, request.peer), request.connection.door)
     if request.head.has_body:
         await request.read_body(MAX_BODY_BYTES)
     fields = [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")]

@@ -9,7 +9,7 @@ import asyncio
 
 from airelays.errors import RelayError
 from airelays.guard.gate import Admission, Gate
-from airelays.guard.limits import Lease
+from airelays.guard.limits import Lease, joined
 from airelays.net.request import Request
 
 # A client that shuts its sending side is mostly gone; one that only half closes gets its answer if its turn is near.
@@ -24,12 +24,32 @@ class Queue:
         self._waiting: set[asyncio.Future[Lease]] = set()
 
     async def slot(self, request: Request, admission: Admission, seconds: float) -> Lease:
-        """Return a slot for `request` as soon as there is one.
+        """Return what `admission` needs for `request` as soon as it is there: the slot of its key, then of its address.
 
-        Raises Refused when none came within `seconds` or too many wait, and what `stop` was told. The rate token
-        is given back then; also when the client leaves.
+        Whoever waits for a slot of its key holds none of the address. Raises Refused when one did not come within
+        `seconds` or too many wait, and what `stop` was told. What was counted is given back then; also when the client
+        leaves.
         """
-        loop, key = request.connection.loop, admission.key
+        loop = request.connection.loop
+        started_s = loop.time()
+        held: list[Lease] = []
+        try:
+            for slot in admission.slots:
+                lease = self._gate.leases.take(slot)
+                if lease is None:
+                    left_s = seconds - (loop.time() - started_s)
+                    lease = await self._wait(request, admission, slot, left_s)
+                held.append(lease)
+        except BaseException:
+            joined(held).release()
+            raise
+        request.outcome.timings_ms["queue"] = (loop.time() - started_s) * 1000
+        return joined(held)
+
+    async def _wait(
+        self, request: Request, admission: Admission, slot: str, seconds: float
+    ) -> Lease:
+        loop = request.connection.loop
         turn: asyncio.Future[Lease] = loop.create_future()
 
         def wake(lease: Lease) -> None:
@@ -38,26 +58,25 @@ class Queue:
             else:
                 turn.set_result(lease)
 
-        place = self._gate.leases.wait(key, wake) if seconds > 0 else None
+        place = self._gate.leases.wait(slot, wake) if seconds > 0 else None
         if place is None:
-            raise self._gate.too_busy(key)
-        started_s, leaving = loop.time(), _Leaving(request)
+            raise self._gate.too_busy(admission, slot)
+        leaving = _Leaving(request)
         self._waiting.add(turn)
         try:
             async with asyncio.timeout(seconds):
                 lease = await turn
         except TimeoutError:
             _let_go(turn)
-            raise self._gate.too_busy(key) from None
+            raise self._gate.too_busy(admission, slot) from None
         except BaseException:
-            self._gate.buckets.give_back(key)
+            self._gate.give_back(admission)
             _let_go(turn)
             raise
         finally:
             self._waiting.discard(turn)
             place.leave()
             leaving.forget()
-        request.outcome.timings_ms["queue"] = (loop.time() - started_s) * 1000
         return lease
 
     def stop(self, error: RelayError) -> None:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from airelays.app.desk import OperatorDesk
+from airelays.app.keys import Keys
 from airelays.app.preflight import answer_preflight, grant_origin
 from airelays.app.queue import Queue
 from airelays.app.routes import KNOWN_METHODS, Routes, absent_api, family_of
 from airelays.credentials.token import TokenSource
 from airelays.errors import ClientFault, ConfigError, RelayError, UpstreamFault
-from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, Refused, check_length
+from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, check_length
 from airelays.guard.limits import Lease
+from airelays.guard.refused import Refused
 from airelays.hints import hint
 from airelays.journal.notes import Recorder
 from airelays.journal.phases import note_bad_head, note_bug, note_ready, note_refused
@@ -54,6 +56,7 @@ class Relay:
     ) -> None:
         upstreams = Upstreams(settings, complain, redactor=lambda: self.notes.redactor())
         self.notes = Recorder(settings, secrets=upstreams.secrets, complain=complain)
+        gate = Gate(settings)
         self.desk = OperatorDesk(
             settings,
             upstreams,
@@ -63,9 +66,12 @@ class Relay:
                 max_total_bytes=settings.max_total_upload_bytes,
             ),
             self.notes,
-            gate=Gate(settings),
+            gate=gate,
             token=token,
+            keys=Keys(settings.data_dir, gate.spent, complain),
         )
+        self.desk.keys.sessions = self._sessions
+        self.desk.keys.shown = lambda text: self.notes.redactor().short(text)
         self.complain = complain
         self.stopping = False
         self.reload_problem = ""
@@ -80,6 +86,7 @@ class Relay:
         """Begin to write the journal, with a record of how the relay is guarded."""
         self.notes.start()
         desk = self.desk
+        desk.keys.start()
         self._token_now = desk.token.current()
         self.notes.know_token(self._token_now)
         note_ready(self.notes, desk.settings, desk.token, desk.gate.scope)
@@ -123,6 +130,7 @@ class Relay:
         """Let go of the upstreams and the store. What is still to be written down is `notes.close`'s."""
         await self.desk.upstreams.close()
         await asyncio.to_thread(self.desk.store.close)
+        self.desk.keys.close()
 
     # ---- connections
 
@@ -170,26 +178,20 @@ class Relay:
         """Serve one request. Faults are raised; the session answers with them."""
         head = request.head
         route, values = self._routes.find(head.path)
-        grant_origin(self.desk.gate, request)
+        door = request.connection.door
+        bound = door is not None and bool(door.key)
+        if not bound:
+            grant_origin(self.desk.gate, request)
         if self.stopping:
             request.keep_alive = False
-        if head.method == "OPTIONS":
+        if head.method == "OPTIONS" and not bound:
             await self._preflight(request, route)
             return
-        token = self.desk.token.current()
-        if token is not self._token_now:
-            self._token_changed(token)
-        self.notes.know_token(token)
         try:
-            admission = self.desk.gate.admit(
-                head,
-                request.peer,
-                route,
-                time.monotonic(),
-                token=token,
-                here=request.connection.here,
-                family=family_of(head.path),
-            )
+            admission = self._admit(request, route, bound)
+            key = admission.caller.key
+            if route is not None and key is not None and key.no_tools:
+                route = route._replace(no_tools=True)
             lease = await self._slot(request, admission, route)
         except Refused as refused:
             self._refused(request, refused)
@@ -197,11 +199,43 @@ class Relay:
                 raise
             await self._show_way_to_docs(request, refused)
             return
+        if key is not None:
+            request.before_end = self.desk.keys.note
         try:
             self.notes.begin(request, route, admission.client)
             await self._admitted(request, route, values)
         finally:
+            request.tell_end()  # of one that broke off, what is known
             lease.release()
+
+    def _admit(self, request: Request, route: Route | None, bound: bool) -> Admission:
+        """Ask the gate. Raises Refused."""
+        desk, path = self.desk, request.head.path
+        admission = desk.gate.admit(
+            request.head,
+            request.peer,
+            route,
+            time.monotonic(),
+            token=None if bound else self._token(),
+            here=request.connection.here,
+            family=family_of(path),
+            door=request.connection.door,
+            asking=desk.keys.asking(),
+        )
+        if admission.caller.key is not None:
+            desk.keys.admitted(request, admission.caller)
+        return admission
+
+    def _token(self) -> bytes | None:
+        token = self.desk.token.current()
+        if token is not self._token_now:
+            self._token_changed(token)
+        self.notes.know_token(token)
+        return token
+
+    def _sessions(self) -> Iterable[Session]:
+        listener = self.desk.listener
+        return () if listener is None else listener.sessions
 
     async def _slot(self, request: Request, admission: Admission, route: Route | None) -> Lease:
         """Return the request's slot, waited for if need be. Raises Refused; the slot is given back then."""

@@ -8,6 +8,7 @@ normalised before the match, so no spelling can slip past the gate. Layer: app.
 from __future__ import annotations
 
 from airelays.errors import ClientFault
+from airelays.guard.keys import OPERATOR
 from airelays.model import Route
 
 GET = ("GET", "HEAD")
@@ -31,22 +32,41 @@ def _table() -> tuple[Route, ...]:
     routes = [
         Route("page", "/", GET, open=True, handler="operator:page"),
         Route("health", "/healthz", GET, open=True, handler="operator:health"),
-        Route("metrics", "/metrics", GET, handler="operator:metrics"),
-        Route("docs", "/docs", GET, handler="docpages:docs"),
-        Route("doc", "/docs/{topic}", GET, handler="docpages:doc"),
+        Route("metrics", "/metrics", GET, handler="operator:metrics", access=OPERATOR),
+        Route("docs", "/docs", GET, handler="docpages:docs", access=OPERATOR),
+        Route("doc", "/docs/{topic}", GET, handler="docpages:doc", access=OPERATOR),
     ]
     for base, no_tools in (("/v1", False), ("/no-tools/v1", True)):
         for name, path, methods, body, handler in _BOTH:
             routes.append(Route(name, base + path, methods, body, False, no_tools, handler))
     for name, path, methods, body, handler in _V1_ONLY:
         routes.append(Route(name, "/v1" + path, methods, body, handler=handler))
-    return tuple(routes)
+    return tuple(_classed(route) for route in routes)
+
+
+def _classed(route: Route) -> Route:
+    """Return `route` with its class for named keys; what is in no list takes `--routes all`."""
+    for access, names in _CLASSES.items():
+        if route.name in names or route.path in names:
+            return route._replace(access=access)
+    return route
+
+
+_CLASSES = {
+    "read": {"models", "model", "relay_usage"},
+    "text": {
+        "responses", "chat", "completions", "input_tokens", "compact", "response", "response_items",
+        "response_cancel", "/v1/embeddings",
+    },
+    OPERATOR: {"relay_status", "relay_metrics", "relay_logging", "subscription"},
+}  # fmt: skip
 
 
 _V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
     ("relay_status", "/relay/status", GET, "none", "operator:relay_status"),
     ("relay_metrics", "/relay/metrics", GET, "none", "operator:metrics"),
     ("relay_logging", "/relay/logging", (*GET, "PUT"), "json", "operator:relay_logging"),
+    ("relay_usage", "/relay/usage", GET, "none", "operator:relay_usage"),
     ("subscription", "/subscription/status", GET, "none", "catalogue:subscription"),
     ("subscription", "/account/rate_limits", GET, "none", "catalogue:subscription"),
     ("input_tokens", "/responses/input_tokens", POST, "json", "bodies:refuse"),

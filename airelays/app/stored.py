@@ -29,16 +29,18 @@ async def single(desk: Desk, request: Request, route: Route, values: dict[str, s
     if await _elsewhere(desk, request, wanted, ""):
         return
     if request.head.method == "DELETE":
+        if not await _is_kept(desk, request, wanted):
+            raise no_response(wanted)
         await _delete_there(desk, wanted)
-        recent = desk.turns.recent.forget(wanted)
-        stored = await desk.store.run(conversations.forget, wanted)
+        recent = desk.turns.recent.forget(wanted, request.caller.owner)
+        stored = await desk.store.run(conversations.forget, wanted, request.caller.owner)
         if not recent and not stored:
             raise no_response(wanted)
         await request.reply(200, dumps({"id": wanted, "object": "response", "deleted": True}))
         return
     if query_of(request).get("stream") == "true":
         raise ClientFault("stream is true; an answer that is kept is given whole", param="stream")
-    response, _ = await _find(desk, wanted)
+    response, _ = await _find(desk, request, wanted)
     await request.reply(200, dumps(response))
 
 
@@ -47,7 +49,7 @@ async def items(desk: Desk, request: Request, route: Route, values: dict[str, st
     paging = paging_of(query_of(request), default=DEFAULT_PAGE, most=LONGEST_PAGE)
     if await _elsewhere(desk, request, kept_id(values["id"]), "/input_items"):
         return
-    _, asked = await _find(desk, kept_id(values["id"]))
+    _, asked = await _find(desk, request, kept_id(values["id"]))
     listed = [_with_id(item, values["id"], at) for at, item in enumerate(asked)]
     if paging.newest_first:
         listed.reverse()
@@ -66,7 +68,7 @@ async def cancel(desk: Desk, request: Request, route: Route, values: dict[str, s
     """POST /v1/responses/{id}/cancel: nothing runs in the background here."""
     if await _elsewhere(desk, request, kept_id(values["id"]), "/cancel"):
         return
-    await _find(desk, kept_id(values["id"]))
+    await _find(desk, request, kept_id(values["id"]))
     raise ClientFault(
         "only an answer that runs in the background can be cancelled; this one is complete",
         code="invalid_request",
@@ -76,13 +78,19 @@ async def cancel(desk: Desk, request: Request, route: Route, values: dict[str, s
 
 async def _elsewhere(desk: Desk, request: Request, wanted: str, rest: str) -> bool:
     """Whether the upstream answered for an id that the relay does not keep."""
-    if desk.turns.recent.find(wanted) is not None:
-        return False
-    if await desk.store.run(conversations.find_answer, wanted) is not None:
+    if await _is_kept(desk, request, wanted):
         return False
     from airelays.app.forwarding import forward_stored
 
     return await forward_stored(desk, request, f"/responses/{wanted}{rest}")
+
+
+async def _is_kept(desk: Desk, request: Request, wanted: str) -> bool:
+    """Whether the relay keeps an answer that the caller may see."""
+    viewer = request.caller.owner
+    if desk.turns.recent.find(wanted, viewer) is not None:
+        return True
+    return await desk.store.run(conversations.find_answer, wanted, viewer) is not None
 
 
 async def _delete_there(desk: Desk, wanted: str) -> None:
@@ -100,11 +108,12 @@ async def _delete_there(desk: Desk, wanted: str) -> None:
         raise await upstream.fault_of("DELETE", path, refused)
 
 
-async def _find(desk: Desk, wanted: str) -> _Found:
-    recent = desk.turns.recent.find(wanted)
+async def _find(desk: Desk, request: Request, wanted: str) -> _Found:
+    viewer = request.caller.owner
+    recent = desk.turns.recent.find(wanted, viewer)
     if recent is not None:
         return recent.response, recent.asked
-    kept = await desk.store.run(conversations.find_answer, wanted)
+    kept = await desk.store.run(conversations.find_answer, wanted, viewer)
     if kept is None:
         raise no_response(wanted)
     return json.loads(kept.body), json.loads(kept.input)

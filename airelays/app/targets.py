@@ -29,7 +29,7 @@ async def try_targets(desk: Desk, request: Request, route: Route, body: Body, se
     model = model_of(body)
     request.outcome.model = model
     begun_s = monotonic()
-    targets = await desk.upstreams.targets(model)
+    targets = await desk.upstreams.targets(model, request.caller.key)
     waited_ms = (monotonic() - begun_s) * 1000
     if waited_ms >= NOTED_MS:
         request.outcome.timings_ms["models"] = waited_ms

@@ -17,14 +17,14 @@ from airelays.app.targets import Body, try_targets
 from airelays.dialects.chat.request import from_chat, to_chat
 from airelays.dialects.chat.stream import ChatStream
 from airelays.dialects.completions import from_completion, joined, prompts_of, to_completion
-from airelays.dialects.reply import ReplyMap
+from airelays.dialects.reply import ReplyMap, summed
 from airelays.dialects.responses.request import from_responses
 from airelays.dialects.responses.stream import ResponsesStream
 from airelays.dialects.stream.chunks import CompletionStream
 from airelays.dialects.stream.collect import Collector
 from airelays.dialects.stream.events import encode
 from airelays.dialects.translated import Translated
-from airelays.model import Call, Fields, Route
+from airelays.model import Call, Fields, Route, Usage
 from airelays.net.request import Request
 from airelays.protocol.jsonio import dumps
 from airelays.upstream.base import Answer
@@ -120,7 +120,9 @@ async def _passed(
     if desk.store.in_use or any(body.get(name) is not None for name in _OF_THE_RELAY):
         from airelays.state.needs import is_ours, names_own_file
 
-        if names_own_file(body) or await is_ours(desk.store, desk.turns, body):
+        if names_own_file(body) or await is_ours(
+            desk.store, desk.turns, body, request.caller.owner
+        ):
             return False
     from airelays.app.forwarding import check_maker, pass_text
 
@@ -182,7 +184,9 @@ def _names(names: list[str] | tuple[str, ...]) -> bytes:
     return text[: text.rindex(b",", 0, MAX_IGNORED_BYTES - 4)] + b",..."
 
 
-async def _begin_turn(desk: Desk, translated: Translated, keep: bool) -> Turn | None:
+async def _begin_turn(
+    desk: Desk, request: Request, translated: Translated, keep: bool
+) -> Turn | None:
     """Return the turn of a request that needs the relay's own state; it is to be closed. Most need none."""
     if not (
         translated.conversation is not None
@@ -194,7 +198,8 @@ async def _begin_turn(desk: Desk, translated: Translated, keep: bool) -> Turn | 
         return None
     from airelays.state.turn import Turn
 
-    turn = Turn(desk.store, desk.turns, desk.settings, translated, keep=keep)
+    owner = request.caller.owner
+    turn = Turn(desk.store, desk.turns, desk.settings, translated, keep=keep, owner=owner)
     try:
         await turn.begin()
     except BaseException:
@@ -212,7 +217,7 @@ async def _stream(
     *,
     keep: bool = False,
 ) -> None:
-    turn = await _begin_turn(desk, translated, keep)
+    turn = await _begin_turn(desk, request, translated, keep)
     try:
         answer = await _open(desk, request, target, translated)
         tap, ping_s = desk.notes.tap(request), desk.settings.ping_seconds
@@ -225,7 +230,7 @@ async def _stream(
             from airelays.app.streaming import KeepingPump
 
             pump = KeepingPump(request, answer, reply, ping_s=ping_s, tap=tap)
-            pump.keep = desk.turns.keeper(translated.body["input"])
+            pump.keep = desk.turns.keeper(translated.body["input"], request.caller.owner)
         else:
             pump = StreamPump(request, answer, reply, ping_s=ping_s, tap=tap)
         desk.streams_open += 1
@@ -248,14 +253,15 @@ async def _whole(
     *,
     keep: bool = False,
 ) -> None:
-    turn = await _begin_turn(desk, translated, keep)
+    turn = await _begin_turn(desk, request, translated, keep)
     try:
         answer, result = await _collected(desk, request, target, translated)
         if turn is not None:
             await turn.commit(result, request.outcome.bytes_in)
         said = dumps(convert(result))
         if turn is None and keep:
-            desk.turns.keeper(translated.body["input"])(result, len(said))
+            keeper = desk.turns.keeper(translated.body["input"], request.caller.owner)
+            keeper(result, len(said))
         await request.reply(200, said, _disclose(answer, translated, turn))
     finally:
         if turn is not None:
@@ -282,8 +288,12 @@ async def _many(desk: Desk, request: Request, target: Target, each: list[Transla
     options = each[0].options
     made: list[dict[str, Any]] = []
     fields: list[tuple[bytes, bytes]] = []
+    usages: list[Usage] = []
     for translated in each:
         answer, result = await _collected(desk, request, target, translated)
+        if request.outcome.usage is not None:
+            usages.append(request.outcome.usage)
+        request.outcome.usage = summed(usages)
         made.append(to_completion(result, options))
         fields = fields or _disclose(answer, translated)
     whole = joined(made)

@@ -53,6 +53,9 @@ def _print(
     console.section("Request")
     console.field("Id", records[0]["request_id"])
     console.field("At", records[0].get("logged_at"))
+    keys = [record["key"] for record in records if record.get("key")]
+    if keys:
+        console.field("Key", keys[0])
     if end.get("model"):
         console.field("Model", end["model"])
         console.field("Upstream", end.get("upstream"))
@@ -201,6 +204,7 @@ _VERDICTS = {
     "failed_upstream": "the upstream did not answer this request",
     "bad_request": "the request could not be served as it is",
     "refused": "the gate did not let it in",
+    "key_ended": "the named key of the program was revoked, rotated or expired while it ran",
     "shut_down": "the relay was stopped while it ran",
     "relay_bug": "a defect of the relay",
 }
@@ -218,6 +222,9 @@ def verdict(records: list[dict[str, Any]]) -> tuple[str, str]:
         return word, _VERDICTS.get(word, word) + (f" (at: {hop}{after})" if hop else "") + said
     begin = _of(records, *_BEGINS)
     if begin.get("phase") == "endpoint_auth_failed":
+        key, problem = begin.get("key"), begin.get("key_problem")
+        if problem:
+            return "refused", f"the key {key or 'that was presented'} was {problem}"
         return "refused", "the relay token was missing or wrong"
     if begin.get("phase") == "endpoint_rejected":
         said = f"the gate refused it: {begin.get('reason')}, status {begin.get('status_code')}"

@@ -226,7 +226,7 @@ class View:
         parts = [
             self._time(record),
             f"{escaped(_text(record.get('client_ip')))[:24]:<15}",
-            f"{escaped(agent)[:18]:<18}",
+            f"{escaped(_text(record.get('key')) or agent)[:18]:<18}",
             f"{escaped(_text(record.get('model')) or _text(record.get('route')))[:20]:<20}",
             style(f"{status:>3} {outcome:<15}", colour),
             f"{f'{tokens:,.0f} tok' if tokens else '':>10}",
@@ -246,6 +246,8 @@ class View:
             f"{escaped(what)[:40]:<40}",
             self._console.style(f"{status:>3} refused: {escaped(reason)}", _WARN),
         ]
+        if record.get("key"):
+            parts.append(f"key {escaped(_text(record.get('key')))}")
         if record.get("blocked") is True:
             parts.append(f"now blocked for {_text(record.get('block_seconds'))} s")
         return "  ".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterable
 
 from airelays import __version__
 from airelays.commands.connect.facts import reveal, rotate
@@ -16,10 +17,11 @@ from airelays.disk.outside import write_outside
 from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError
 from airelays.hints import hint, quoted
+from airelays.model import Door
 from airelays.settings.hosts import is_loopback
 from airelays.settings.kinds import KINDS
 from airelays.settings.load import check_listener
-from airelays.settings.values import Settings, client_base_url, is_wildcard_host
+from airelays.settings.values import ListenSettings, Settings, client_base_url, is_wildcard_host
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
@@ -65,10 +67,18 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
     ready_file = args.get("--ready-file")
     written: list[str] = []
 
-    def on_ready(addresses: list[tuple[str, int]]) -> None:
+    def on_ready(doors: list[Door]) -> None:
         if ready_file:
-            written.append(write_outside(ready_file, _ready_json(context.settings, addresses)))
-        _print_banner(console, context, addresses)
+            written.append(write_outside(ready_file, _ready_json(context.settings, doors)))
+        _print_banner(console, context, doors)
+
+    def check(doors: Iterable[Door]) -> None:
+        # The rules about addresses again, for what the names stood for.
+        first, *others = doors
+        listeners = tuple(ListenSettings(door.host, door.port) for door in others)
+        bound = context.settings.replace(host=first.host, listeners=listeners)
+        check_listener(bound)
+        check_strength(context.replace(loaded=context.loaded.replace(settings=bound)))
 
     try:
         return run_relay(
@@ -76,6 +86,7 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
             context.token,
             on_ready=on_ready,
             config_path=context.config_path,
+            check=check,
             read_again=lambda: _read_again(args, console),
         )
     finally:
@@ -164,30 +175,44 @@ def _ensure_token(context: Context, console: Console) -> None:
     console.note(f"made a relay token in {path}; `{reveal()}{_where(context)}` shows it")
 
 
-def _ready_json(settings: Settings, addresses: list[tuple[str, int]]) -> bytes:
+def _ready_json(settings: Settings, doors: list[Door]) -> bytes:
     import json
 
-    port = addresses[0][1]
-    facts = {"pid": os.getpid(), "port": port, "url": client_base_url(settings.host, port)}
+    port = doors[0].port
+    facts = {
+        "pid": os.getpid(),
+        "port": port,
+        "url": client_base_url(settings.host, port),
+        "listeners": [
+            {"host": door.host, "port": door.port, "key": door.name or None} for door in doors
+        ],
+    }
     return json.dumps(facts).encode() + b"\n"
 
 
-def _print_banner(console: Console, context: Context, addresses: list[tuple[str, int]]) -> None:
-    """On a terminal what a newcomer needs next, elsewhere one line."""
+def _print_banner(console: Console, context: Context, doors: list[Door]) -> None:
+    """On a terminal what a newcomer needs next, elsewhere one line per listener."""
     settings = context.settings
-    port = addresses[0][1]
+    port = doors[0].port
     url = client_base_url(settings.host, port)
+    # The first listener can have several sockets, all with one port.
+    others = [door for door in doors if door.port != port or door.key]
+    first = [door for door in doors if door not in others]
     if not console.terminal:
         every = ", on all addresses of this machine" if is_wildcard_host(settings.host) else ""
         console.line(escaped(f"AIRelays {__version__} listens on {url}{every}"))
+        for door in others:
+            console.line(f"and on {client_base_url(door.host, door.port)}{open_words(door)}")
         console.out.flush()
         return
     console.title("Serve")
     console.section("Listener")
     console.field("Base URL", url)
-    for host, _ in addresses:
+    for host in (door.host for door in first):
         console.field("Host", f"{host} (all addresses)" if is_wildcard_host(host) else host)
     console.field("Port", port)
+    for door in others:
+        console.field("Also", f"{client_base_url(door.host, door.port)}{open_words(door)}")
     console.field("Upstream", settings.upstream_kind)
     console.section("Client Auth")
     if settings.require_bearer_auth:
@@ -204,6 +229,13 @@ def _print_banner(console: Console, context: Context, addresses: list[tuple[str,
         console.field("Note", "other machines need a name in security.allowed_hosts")
     _print_paste(console, context, url)
     console.out.flush()
+
+
+def open_words(door: Door) -> str:
+    """Return what has to be said of a listener that asks for nothing, "" for any other."""
+    if not door.key:
+        return ""
+    return f": open to every program on this machine, as the key {door.name}"
 
 
 def _print_paste(console: Console, context: Context, url: str) -> None:

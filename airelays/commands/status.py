@@ -17,6 +17,7 @@ from airelays.credentials.token import fingerprint
 from airelays.errors import ConfigError
 from airelays.hints import hint
 from airelays.settings.kinds import KINDS
+from airelays.settings.values import client_base_url
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context
@@ -120,6 +121,7 @@ def _relay_facts(context: Context) -> dict[str, Any]:
         "config_exists": context.config_text is not None,
         "host": settings.host,
         "port": settings.port,
+        "listeners": [one.as_dict() for one in settings.listeners],
         "client_base_url": settings.base_url,
         "upstream_kind": settings.upstream_kind,
         "auth_storage_mode": settings.auth_storage,
@@ -165,6 +167,11 @@ def _print_relay(console: Console, context: Context, relay: dict[str, Any]) -> N
     console.field("Config file", relay["config_path"])
     console.field("Config exists", relay["config_exists"])
     console.field("Base URL", relay["client_base_url"])
+    for one in relay.get("listeners", ()):
+        if one["port"] != relay["port"] or one["key"]:
+            key = f": open to every program on this machine, as the key {one['key']}"
+            url = client_base_url(one["host"], one["port"])
+            console.field("Also", url + (key if one["key"] else ""))
     console.field("Upstream", relay["upstream_kind"])
     console.field("Data dir", relay["data_dir"])
     console.field("Logs dir", relay["logs_dir"])

@@ -25,15 +25,16 @@ def weak_warning(context: Context) -> str:
 def is_refused(settings: Settings) -> bool:
     """Whether a weak token is refused: beyond loopback, unless that was confirmed twice, as for open mode."""
     confirmed = settings.allow_weak_token and settings.allow_open_network
-    return not is_loopback(settings.host) and not confirmed
+    return not confirmed and not all(map(is_loopback, settings.hosts))
 
 
 def check_strength(context: Context) -> None:
     """Raise ConfigError for a weak token that other machines could try."""
     weak = weakness_of(context)
     if weak and is_refused(context.settings):
+        wide = next(host for host in context.settings.hosts if not is_loopback(host))
         raise ConfigError(
-            f"the relay token in {context.token.place} {weak}, and on {context.settings.host} other machines can "
+            f"the relay token in {context.token.place} {weak}, and on {wide} other machines can "
             f"reach the relay; {remedy(context.token.place)}; or listen on 127.0.0.1, or add "
             "--allow-weak-token --i-know-this-is-open"
         )

@@ -19,7 +19,7 @@ TOKEN_ENV = ("AIRELAYS_BEARER_TOKEN", "AIRELAY_BEARER_TOKEN")
 MAX_TOKEN_BYTES = 4096
 # File times tick as slowly as this (a jiffy at HZ=100 is 10 ms; FAT has 2 s): a file read so soon after
 # it was written could change again without a visible change of its times, so it is read once more.
-_TICK_NS = 2_000_000_000
+TICK_NS = 2_000_000_000
 
 
 class TokenSource:
@@ -106,7 +106,7 @@ class TokenSource:
             self._seen = seen
             return
         self.problem = ""
-        self._seen = seen if time.time_ns() - seen[0] > _TICK_NS else ()
+        self._seen = seen if time.time_ns() - seen[0] > TICK_NS else ()
 
     def _look_at(self, token: bytes | None) -> None:
         if token is None or not self.weak_is:

@@ -209,8 +209,10 @@ def refuse_tools(body: dict[str, Any]) -> None:
     for name in ("tools", "functions"):
         if body.get(name):
             raise fault(
-                name, "cannot be used on a /no-tools route; send it to /v1, or leave it out"
+                name,
+                "cannot be used on a /no-tools route, nor with a key made with --no-tools; leave it out",
             )
     for name in ("tool_choice", "function_call"):
         if body.get(name) not in (None, "none"):
-            raise fault(name, 'on a /no-tools route may only be "none"; leave it out')
+            text = 'can only be "none" on a /no-tools route and with a key made with --no-tools'
+            raise fault(name, f"{text}; leave it out")

@@ -222,6 +222,16 @@ def _any_usage(value: dict[str, Any]) -> Usage | None:
     )
 
 
+def summed(usages: list[Usage]) -> Usage | None:
+    """Return the sum of several answers' usage, None of none; a detail that no answer has stays unknown."""
+    if not usages:
+        return None
+    columns = [
+        [value for value in column if value is not None] for column in zip(*usages, strict=True)
+    ]
+    return Usage(*(sum(column) if column else None for column in columns))  # type: ignore[arg-type]  # three are always there
+
+
 def chunk_usage(chunk: dict[str, Any]) -> Any:
     """Return the usage in a chunk or a whole chat answer, wherever servers put it; None without one."""
     usage = chunk.get("usage")

@@ -12,6 +12,10 @@ from __future__ import annotations
 
 from airelays.model import RequestHead
 
+_BROWSER_FIELDS = frozenset(
+    (b"origin", b"referer", b"cookie", b"sec-fetch-site", b"sec-fetch-dest")
+)
+
 
 def host_name(authority: str) -> str:
     """Return the host part of `authority` folded for comparison: no port, lower case, no final dot."""
@@ -44,6 +48,17 @@ def is_allowed_origin(origin: str, authority: str, allowed: frozenset[str]) -> b
         return True
     scheme, separator, _ = folded.partition("://")
     return bool(separator) and scheme not in ("http", "https") and f"{scheme}://" in allowed
+
+
+def field_of(head: RequestHead) -> bytes:
+    """Return the name of a field that only a browser sends, b"" without one.
+
+    Sec-Fetch-Mode is not among them: Node's `fetch` sends it.
+    """
+    for name, _ in head.fields:
+        if name in _BROWSER_FIELDS:
+            return name
+    return b""
 
 
 def is_cross_site(head: RequestHead) -> bool:

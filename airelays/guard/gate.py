@@ -1,8 +1,9 @@
 """One decision for every request: admit it with a slot, or refuse it with a reason.
 
-The order is fixed: Host and Origin, network scope, token (with the failed-auth block), bucket, concurrency, declared
-length. What a browser can be made to send is refused before anything is counted; a request
-that fails the token check costs nothing from its address's bucket; a refusal never frees a slot.
+The order is fixed: Host and Origin, network scope, token or key (with the failed-auth block), rate of the address,
+what the key may use, its rate and budget, concurrency, declared length. What a browser can be made to send is refused
+before anything is counted; a request that fails the token check costs nothing from its address's bucket; a refusal
+never frees a slot.
 
 Owns: that order, the refusals' texts and codes. Refuses to know: sockets, which paths exist. Layer: rules.
 """
@@ -10,47 +11,59 @@ Owns: that order, the refusals' texts and codes. Refuses to know: sockets, which
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from ipaddress import ip_network
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from airelays.errors import ClientFault
 from airelays.guard import auth, browser, network
+from airelays.guard.keylimits import Spent, Windows
+from airelays.guard.keys import OWNER, PREFIX, Caller, Found, Key, KeyTable
 from airelays.guard.limits import Blocklist, Buckets, Lease, Leases
+from airelays.guard.refused import (
+    Refused,
+    check_key,
+    ended,
+    not_here,
+    refuse_browser,
+    require_json,
+    wrong,
+)
 from airelays.hints import hint
-from airelays.model import Peer, RequestHead, Route
+from airelays.model import Door, Peer, RequestHead, Route
 from airelays.settings.hosts import is_loopback
 from airelays.settings.values import Settings
 
 # The reason of a refusal that a person sees in a browser: it is answered with a page.
 DOCS_WITHOUT_TOKEN = "docs_without_token"
+# A listener bound to a key, where the key has no limits of its own.
+LISTENER_PER_MINUTE, LISTENER_CONCURRENT = 60, 4
+_LISTENERS = "listeners"
 _SIDES_OF_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class Refused(ClientFault):
-    """The gate's answer to a request that it does not admit. `reason` is the journal's word for it.
-
-    `presented` is the fingerprint of a wrong token, `blocked` whether this failure began a block.
-    """
-
-    def __init__(
-        self, message: str, reason: str, *, presented: str = "", blocked: bool = False, **rest: Any
-    ) -> None:
-        super().__init__(message, **rest)
-        self.reason = reason
-        self.presented = presented
-        self.blocked = blocked
 
 
 class Admission(NamedTuple):
     """An admitted request: the client's address, its key, and the slot to release at its very end.
 
-    `lease` is None where every slot of the key is taken: the request may wait for one (`Leases.wait`), and is
-    `Gate.too_busy` otherwise.
+    `lease` is None where a slot is not to be had: the request may wait for one (`Leases.wait`) of each of `slots` in
+    their order, and is `Gate.too_busy` otherwise. The last of them is that of the address, which is `key`.
     """
 
     client: str
     key: str
     lease: Lease | None
+    caller: Caller = OWNER
+    slots: tuple[str, ...] = ()
+
+
+class Asking(NamedTuple):
+    """What the gate needs of named keys: `keys` returns those of now, where that matters; `wall_s` is Unix time."""
+
+    keys: Callable[[], KeyTable]
+    wall_s: float
+
+
+NO_KEYS = Asking(KeyTable, 0.0)
 
 
 class Gate:
@@ -59,6 +72,8 @@ class Gate:
     def __init__(self, settings: Settings) -> None:
         self.buckets = Buckets(settings.rate_limit_per_minute, settings.rate_limit_burst)
         self.leases = Leases(settings.concurrent_requests_per_ip)
+        self.windows = Windows()
+        self.spent = Spent()
         self.blocklist = Blocklist(
             settings.failed_auth_max_attempts,
             settings.failed_auth_window_seconds,
@@ -74,13 +89,14 @@ class Gate:
         self.blocklist.max_attempts = settings.failed_auth_max_attempts
         self.blocklist.window_s = settings.failed_auth_window_seconds
         self.blocklist.block_s = settings.failed_auth_block_seconds
-        own = {browser.host_name(_bracketed(settings.host))} - {"0.0.0.0", "::", ""}
+        own = {browser.host_name(_bracketed(host)) for host in settings.hosts}
+        own -= {"0.0.0.0", "::", ""}
         self._hosts = _SIDES_OF_LOOPBACK | own | {h.lower() for h in settings.allowed_hosts}
         self._origins = frozenset(o.lower() for o in settings.allowed_origins)
         # On a loopback listener nobody else can come; a wider one follows network_scope.
         self.scope = "loopback" if is_loopback(settings.host) else settings.network_scope
         # Somebody on the network is not told where this program and its files are.
-        near = self.scope == "loopback"
+        near = all(map(is_loopback, settings.hosts))
         self.reveal = hint("token show") if near else "airelays token show"
         self.docs = hint("docs") if near else "airelays docs"
         self._trusted: tuple[network.Network, ...] = (
@@ -103,25 +119,91 @@ class Gate:
         token: bytes | None,
         here: str = "",
         family: str = "/v1",
+        door: Door | None = None,
+        asking: Asking = NO_KEYS,
     ) -> Admission:
         """Return an Admission, or raise Refused. `here` is the address that the client connected to.
 
         `route` None is a path that nobody knows: it needs the token like every other, so that
         strangers learn no paths. `family` is the protected family that the path lies in, or "".
-        `token` None means that no token exists, and nothing matches it.
+        `token` None means that no token exists, and nothing matches it. `door` is the listener that was connected to.
         """
         client = self.client_of(head, peer)
+        if door is not None and door.key:
+            return self._admit_unasked(head, client, route, now_s, door, asking, here)
         self.check_browser(head, route, here, token)
-        self.check_scope(client)
+        self.check_scope(client, door)
         if route is not None and route.open:
             return Admission(client, "", Lease(None, ""))
-        key = network.limiter_key(client)
+        key, caller = network.limiter_key(client), OWNER
         if self._settings.require_bearer_auth:
-            self._check_token(head, key, now_s, token, family)
-        elif head.method in ("POST", "PUT", "PATCH"):
-            _require_json(head, route)
+            caller = self._identify(head, key, now_s, token, family, asking)
+        else:
+            if head.method in ("POST", "PUT", "PATCH"):
+                require_json(head, route)
+            caller = _attributed(head, asking)
         self._check_rate(key, now_s)
-        return Admission(client, key, self.leases.take(key))
+        if caller.key is None:
+            return Admission(client, key, self.leases.take(key), caller, (key,))
+        own = caller.key
+        try:
+            check_key(own, head, route, self.spent, asking.wall_s)
+            self._check_window(own, own.id, own.requests_per_minute, now_s)
+        except Refused:
+            self.buckets.give_back(key)
+            raise
+        slots = (*self._slot_of(own), key)
+        return Admission(client, key, self.leases.take_all(slots), caller, slots)
+
+    def _slots_of_listener(self, key: Key) -> tuple[str, ...]:
+        half = max(1, self._settings.concurrent_requests_per_ip // 2)
+        own = _listener_slot(key)
+        self.leases.limits[own] = min(key.concurrent or LISTENER_CONCURRENT, half)
+        # All such listeners together: two of them must not take what the owner's own programs need.
+        self.leases.limits[_LISTENERS] = half
+        return (own, _LISTENERS)
+
+    def _slot_of(self, key: Key) -> tuple[str, ...]:
+        if not key.concurrent:
+            return ()
+        self.leases.limits[key.id] = key.concurrent
+        return (key.id,)
+
+    def _admit_unasked(
+        self,
+        head: RequestHead,
+        client: str,
+        route: Route | None,
+        now_s: float,
+        door: Door,
+        asking: Asking,
+        here: str,
+    ) -> Admission:
+        """Admit a request on a listener that is bound to a key: what it presents is not looked at."""
+        refuse_browser(head)
+        self._check_host(head, here)
+        self.check_scope(client, door)
+        if route is not None and route.open:
+            return Admission(client, "", Lease(None, ""))
+        address, table = network.limiter_key(client), asking.keys()
+        caller = Caller(table.by_id(door.key))
+        problem = table.problem(caller, asking.wall_s)
+        if caller.key is None or problem:
+            raise ended(caller, problem)
+        if route is None or not (route.access == "text" or route.name in ("models", "model")):
+            raise not_here(head.path)
+        self._check_rate(address, now_s)
+        key, own = caller.key, _listener_slot(caller.key)
+        window = key.id if key.requests_per_minute else own
+        try:
+            check_key(key, head, route, self.spent, asking.wall_s)
+            per_minute = key.requests_per_minute or LISTENER_PER_MINUTE
+            self._check_window(key, window, per_minute, now_s)
+        except Refused:
+            self.buckets.give_back(address)
+            raise
+        slots = (*self._slot_of(key), *self._slots_of_listener(key), address)
+        return Admission(client, address, self.leases.take_all(slots), caller, slots)
 
     def check_browser(
         self, head: RequestHead, route: Route | None, here: str, token: bytes | None
@@ -135,14 +217,8 @@ class Gate:
                     "no_host",
                     status=421,
                 )
-        elif not self.is_our_host(head.authority, here):
-            raise Refused(
-                f'this relay is not called "{head.authority[:128]}"; use its address, or list the '
-                "name under security.allowed_hosts",
-                "host",
-                status=421,
-                code="host_not_allowed",
-            )
+        else:
+            self._check_host(head, here)
         page = head.get(b"origin")
         if page is not None and not self.allows_origin(page, head.authority):
             raise Refused(
@@ -161,6 +237,16 @@ class Gate:
                 code="origin_not_allowed",
             )
 
+    def _check_host(self, head: RequestHead, here: str) -> None:
+        if not self.is_our_host(head.authority, here):
+            raise Refused(
+                f'this relay is not called "{head.authority[:128]}"; use its address, or list the '
+                "name under security.allowed_hosts",
+                "host",
+                status=421,
+                code="host_not_allowed",
+            )
+
     def is_our_host(self, authority: str, here: str) -> bool:
         """Whether `authority` names this relay; the very address connected to cannot be a rebound name."""
         if browser.is_allowed_host(authority, self._hosts):
@@ -171,13 +257,20 @@ class Gate:
         """Whether a page of origin `page` may call."""
         return browser.is_allowed_origin(page.decode("latin-1"), authority, self._origins)
 
-    def check_scope(self, client: str) -> None:
+    def scope_of(self, door: Door | None) -> str:
+        """Return who may come in by `door`; None stands for `server.host`."""
+        if door is None:
+            return self.scope
+        return "loopback" if is_loopback(door.host) else self._settings.network_scope
+
+    def check_scope(self, client: str, door: Door | None = None) -> None:
         """Refuse (403) a client outside the network scope."""
-        if network.in_scope(client, self.scope):
+        scope = self.scope_of(door)
+        if network.in_scope(client, scope):
             return
-        where = "on_this_machine" if self.scope == "loopback" else "on_private_network"
+        where = "on_this_machine" if scope == "loopback" else "on_private_network"
         raise Refused(
-            f"clients outside the scope {self.scope!r} are refused (security.network_scope)".replace(
+            f"clients outside the scope {scope!r} are refused (security.network_scope)".replace(
                 "'", '"'
             ),
             "network_scope",
@@ -185,14 +278,26 @@ class Gate:
             code=f"client_not_{where}",
         )
 
-    def _check_token(
-        self, head: RequestHead, key: str, now_s: float, token: bytes | None, family: str
-    ) -> None:
+    def _identify(
+        self,
+        head: RequestHead,
+        key: str,
+        now_s: float,
+        token: bytes | None,
+        family: str,
+        asking: Asking,
+    ) -> Caller:
+        """Return who presents the relay token or a key. Raises Refused, and counts that as a failed attempt."""
         presented = auth.credentials(head)
         good = auth.matches(presented, token or b"")
         left_s = self.blocklist.blocked_for_s(key, now_s)
         if good and not (left_s and self._block_holds(token or b"")):
-            return
+            return OWNER
+        found = None if good else _find_key(presented, asking)
+        # Nobody guesses a key: a block of the address leaves it alone, unless the user said otherwise.
+        held = left_s and self._settings.failed_auth_block_scope == "address"
+        if found is not None and not found.problem and not held:
+            return found.caller
         self._check_attempt(head, family)
         if left_s:
             raise Refused(
@@ -203,17 +308,7 @@ class Gate:
                 code="ip_temporarily_blocked",
                 retry_after_s=left_s,
             )
-        began = self.blocklist.fail(key, now_s)
-        raise Refused(
-            "the relay token is missing or wrong; send it as Authorization: Bearer TOKEN "
-            f"({self.reveal} prints it)",
-            "auth_failed",
-            presented=auth.fingerprint(presented[0]) if presented else "",
-            blocked=began,
-            status=401,
-            code="invalid_api_key",
-            headers={"www-authenticate": 'Bearer realm="airelays"'},
-        )
+        raise wrong(presented, found, self.blocklist.fail(key, now_s), self.reveal)
 
     def _check_attempt(self, head: RequestHead, family: str) -> None:
         """Refuse (404) what asks for a page without any credential: nobody guesses at the token so.
@@ -257,11 +352,48 @@ class Gate:
                 retry_after_s=wait_s,
             )
 
-    def too_busy(self, key: str) -> Refused:
-        """Return the refusal of a request that got no slot; its rate token is given back."""
-        self.buckets.give_back(key)
-        limit, seconds = self.leases.limit, self._settings.queue_seconds
+    def _check_window(self, key: Key, name: str, per_minute: int, now_s: float) -> None:
+        if not per_minute:
+            return
+        wait_s = self.windows.take(name, per_minute, now_s)
+        if wait_s:
+            raise Refused(
+                f"the key {key.name} has made the {per_minute} requests per minute that it may make; try again in "
+                f"{math.ceil(wait_s)} s",
+                "key_rate_limit",
+                status=429,
+                code="rate_limit_exceeded",
+                retry_after_s=wait_s,
+                key=key.name,
+            )
+
+    def give_back(self, admission: Admission) -> None:
+        """Undo what was counted of a request that did not get its slots."""
+        self.buckets.give_back(admission.key)
+        key = admission.caller.key
+        if key is not None:
+            own = _listener_slot(key)
+            unlimited = not key.requests_per_minute and own in admission.slots
+            self.windows.give_back(own if unlimited else key.id)
+
+    def too_busy(self, admission: Admission, slot: str = "") -> Refused:
+        """Return the refusal of a request that got no slot of `slot`; what was counted of it is given back."""
+        self.give_back(admission)
+        slot = slot or self._taken(admission.slots)
+        limit = self.leases.limits.get(slot, self.leases.limit)
+        seconds = self._settings.queue_seconds
         waited = f" and none of them ended within {seconds:g} s" if seconds else ""
+        if slot != admission.key and admission.caller.key is not None:
+            name = admission.caller.key.name
+            whose = "listeners bound to a key" if slot == _LISTENERS else f"the key {name}"
+            return Refused(
+                f"{limit} requests of {whose} are running{waited}, the most at a time; try again",
+                "key_concurrency_limit",
+                status=429,
+                code="too_many_concurrent_requests",
+                retry_after_s=1.0,
+                key=name,
+            )
         return Refused(
             f"{limit} requests of this address are running{waited}; try again, or raise "
             "security.concurrent_requests_per_ip (how many run at a time) or security.queue_seconds (how long a "
@@ -272,19 +404,33 @@ class Gate:
             retry_after_s=1.0,
         )
 
+    def _taken(self, slots: Sequence[str]) -> str:
+        """Return the first of `slots` that is not to be had now, else the last."""
+        for slot in slots:
+            limit = self.leases.limits.get(slot, self.leases.limit)
+            if self.leases.in_use(slot) >= limit or self.leases.waiting_for(slot):
+                return slot
+        return slots[-1]
 
-def _require_json(head: RequestHead, route: Route | None) -> None:
-    """In open mode a body must say what no web page can say without asking first (Fetch: simple requests)."""
-    if route is not None and route.body == "multipart":
-        return  # a page's upload carries an Origin, which was refused above
-    kind = (head.get(b"content-type") or b"").partition(b";")[0].strip().lower()
-    if head.has_body and kind != b"application/json":
-        raise Refused(
-            "without a relay token only bodies of type application/json are accepted",
-            "content_type",
-            status=415,
-            code="unsupported_media_type",
-        )
+
+def _find_key(presented: list[bytes], asking: Asking) -> Found | None:
+    """Return the key among `presented`; whether there is one is asked only where something looks like one."""
+    if any(value.startswith(PREFIX) for value in presented):
+        return asking.keys().find(presented, asking.wall_s)
+    return None
+
+
+def _attributed(head: RequestHead, asking: Asking) -> Caller:
+    """Return whose key an open relay was given; anything else is a placeholder there, and never refused."""
+    try:
+        found = _find_key(auth.credentials(head), asking)
+    except ClientFault:
+        return OWNER
+    return OWNER if found is None or found.problem else found.caller
+
+
+def _listener_slot(key: Key) -> str:
+    return f"listener {key.id}"
 
 
 def check_length(head: RequestHead, max_body_bytes: int) -> None:

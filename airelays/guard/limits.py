@@ -6,7 +6,7 @@ Bounded in memory and constant in time. Layer: rules.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 # Requests that wait for a slot hold their head and nothing else.
 MAX_WAITING = 32
@@ -29,6 +29,27 @@ class Lease:
             leases._give_back(self.key)
 
 
+class _Joined(Lease):
+    """Several slots as one."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, held: Sequence[Lease]) -> None:
+        super().__init__(None, "")
+        self._held = held
+
+    def release(self) -> None:
+        """Give all of them back, the last one first."""
+        held, self._held = self._held, ()
+        for lease in reversed(held):
+            lease.release()
+
+
+def joined(held: Sequence[Lease]) -> Lease:
+    """Return one lease that gives back all of `held`."""
+    return held[0] if len(held) == 1 else _Joined(held)
+
+
 class Place:
     """One request's place in the queue for a slot of its key; `wake` gets the slot when its turn has come."""
 
@@ -47,13 +68,15 @@ class Place:
 class Leases:
     """At most `limit` slots per key; who finds none can wait for one, first come, first served.
 
-    At most MAX_WAITING wait per key and MAX_WAITING_IN_ALL together. The tables hold only keys with a slot in use.
+    `limits` has the keys whose limit is another one. At most MAX_WAITING wait per key and MAX_WAITING_IN_ALL together.
+    The tables hold only keys with a slot in use.
     """
 
-    __slots__ = ("_in_use", "_places", "limit", "waiting")
+    __slots__ = ("_in_use", "_places", "limit", "limits", "waiting")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.limits: dict[str, int] = {}
         self.waiting = 0
         self._in_use: dict[str, int] = {}
         self._places: dict[str, deque[Place]] = {}
@@ -61,10 +84,23 @@ class Leases:
     def take(self, key: str) -> Lease | None:
         """Return a slot, or None when `key` holds `limit` already, or others wait. A refusal changes nothing."""
         used = self._in_use.get(key, 0)
-        if used >= self.limit or key in self._places:
+        if used >= self.limits.get(key, self.limit) or key in self._places:
             return None
         self._in_use[key] = used + 1
         return Lease(self, key)
+
+    def take_all(self, keys: Sequence[str]) -> Lease | None:
+        """Return one lease for a slot of each of `keys`, or None when one of them has none; then nothing is held."""
+        if len(keys) == 1:
+            return self.take(keys[0])
+        held: list[Lease] = []
+        for key in keys:
+            lease = self.take(key)
+            if lease is None:
+                joined(held).release()
+                return None
+            held.append(lease)
+        return joined(held)
 
     def in_use(self, key: str) -> int:
         """Return how many slots `key` holds."""
@@ -99,7 +135,7 @@ class Leases:
     def _give_back(self, key: str) -> None:
         left = self._in_use.get(key, 0) - 1
         queue = self._places.get(key)
-        if queue and left < self.limit:
+        if queue and left < self.limits.get(key, self.limit):
             place = queue.popleft()
             self._forget(key, queue)
             place.wake(Lease(self, key))  # the slot changes hands; nobody can come in between

@@ -67,12 +67,25 @@ _LOOKS_SECRET = re.compile(
     r"|(?i:\bbasic\s+)[A-Za-z0-9+/=_-]{12,}"
     r"|eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"
     r"|\bsk-[A-Za-z0-9_-]{8,}"
+    r"|\bairl_[A-Za-z0-9_-]{8,}"
     r"|\b(?:gh[pousr]_|xox[abeprs]-|AIza|AKIA|glpat-|hf_)[A-Za-z0-9_-]{10,}"
     r"|(?<=://)[^/\s@\"']+(?=@)"
 )
 # Without one of these the expression above, which takes a hundred times as long, finds nothing.
 _MARKS = (
-    *(b"bearer", b"basic", b"eyj", b"sk-", b"ghp_", b"gho_", b"ghu_", b"ghr_", b"ghs_", b"xox"),
+    *(
+        b"bearer",
+        b"basic",
+        b"eyj",
+        b"sk-",
+        b"airl_",
+        b"ghp_",
+        b"gho_",
+        b"ghu_",
+        b"ghr_",
+        b"ghs_",
+        b"xox",
+    ),
     *(b"aiza", b"akia", b"glpat-", b"hf_", b"://"),
 )
 _DATA_URL = re.compile(

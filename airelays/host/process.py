@@ -9,10 +9,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from airelays.app.control import MAX_CONNECTIONS as CONTROL_CONNECTIONS
+from airelays.app.doors import open_doors
 from airelays.app.pages import keep_code
 from airelays.app.relay import Relay
 from airelays.credentials.token import TokenSource
@@ -20,7 +21,8 @@ from airelays.errors import ConfigError, RelayError
 from airelays.host.control import ControlListener
 from airelays.host.looplag import LagWatch
 from airelays.host.onefile import clean_up_after, follow_loader
-from airelays.net.listener import Listener, bind
+from airelays.model import Door
+from airelays.net.listener import Listener
 from airelays.settings.values import Settings
 
 SETTLE_S = 0.02
@@ -35,31 +37,36 @@ def run(
     settings: Settings,
     token: TokenSource,
     *,
-    on_ready: Callable[[list[tuple[str, int]]], None],
+    on_ready: Callable[[list[Door]], None],
     config_path: str = "",
     read_again: Callable[[], Settings] | None = None,
+    check: Callable[[Iterable[Door]], None] = lambda doors: None,
     complain: Callable[[str], None] = lambda text: print(
         f"airelays: {text}", file=sys.stderr, flush=True
     ),
 ) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code.
 
-    `on_ready` is given the addresses that are listened on. `read_again` reads the settings anew, for SIGHUP and
-    `airelays reload`; `config_path` is the file that they come from.
+    `on_ready` is given the listeners. `check` may refuse them before anything is accepted. `read_again` reads the
+    settings anew, for SIGHUP and `airelays reload`; `config_path` is the file that they come from.
     Raises ConfigError when none of the addresses can be listened on.
     """
-    sockets = bind(settings.host, settings.port)
+    doors = open_doors(settings)
+    try:
+        check(doors.values())
+    except BaseException:
+        for listening in doors:
+            listening.close()
+        raise
     _raise_descriptor_limit(settings.max_connections + CONTROL_CONNECTIONS)
-    return asyncio.run(
-        _serve(settings, token, sockets, on_ready, config_path, read_again, complain)
-    )
+    return asyncio.run(_serve(settings, token, doors, on_ready, config_path, read_again, complain))
 
 
 async def _serve(
     settings: Settings,
     token: TokenSource,
-    sockets: list[socket.socket],
-    on_ready: Callable[[list[tuple[str, int]]], None],
+    doors: dict[socket.socket, Door],
+    on_ready: Callable[[list[Door]], None],
     config_path: str,
     read_again: Callable[[], Settings] | None,
     complain: Callable[[str], None],
@@ -73,13 +80,13 @@ async def _serve(
 
     relay = Relay(settings, token, complain=complain)
     _catch_signals(loop, stop_or_force, lambda: _reload(relay, read_again))
-    listener = listen(relay, sockets)
+    listener = listen(relay, doors)
     relay.start()
     listener.start()
     control = ControlListener.open(
-        relay, sockets, config_path, on_stop=stop_or_force, read_again=read_again
+        relay, list(doors), config_path, on_stop=stop_or_force, read_again=read_again
     )
-    on_ready([s.getsockname()[:2] for s in sockets])
+    on_ready(list(doors.values()))
     tell_manager("READY=1")
     await _settle(relay)
     loader_pid = follow_loader()
@@ -122,18 +129,20 @@ async def _settle(relay: Relay) -> None:
         relay.complain(f"not everything could be prepared at the start: {error.strerror}")
 
 
-def listen(relay: Relay, sockets: list[socket.socket]) -> Listener:
-    """Return the relay's listener on `sockets`; it does not accept yet."""
+def listen(relay: Relay, doors: dict[socket.socket, Door]) -> Listener:
+    """Return the relay's listener on the sockets of `doors`, the first one first; it does not accept yet."""
     settings = relay.desk.settings
-    relay.desk.port = sockets[0].getsockname()[1]
+    relay.desk.doors = list(doors.values())
+    relay.desk.port = relay.desk.doors[0].port
     relay.desk.listener = Listener(
-        sockets,
+        list(doors),
         relay.make_session,
         max_connections=settings.max_connections,
         max_per_address=settings.max_connections_per_ip,
         write_stall_s=settings.write_stall_seconds,
         complain=relay.complain,
         on_bug=relay.note_bug,
+        doors=doors,
     )
     return relay.desk.listener
 

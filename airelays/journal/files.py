@@ -66,6 +66,11 @@ def open_log(logs_dir: str, path: str) -> tuple[int, int]:
     month = os.path.dirname(path)
     for folder in (os.path.dirname(month), month):
         _own_folder(folder)
+    return open_own(path)
+
+
+def open_own(path: str) -> tuple[int, int]:
+    """Open a file of the relay's own to append; return its descriptor and size. Raises OSError."""
     # O_NONBLOCK: a FIFO under that name must not hang the writer; it means nothing for a file.
     fd = os.open(path, _FLAGS, 0o600)
     try:

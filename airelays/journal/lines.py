@@ -100,13 +100,14 @@ class Encoder:
         client: str,
         route: str,
         body: bytes | None,
+        key: str = "",
     ) -> str:
         to = self._redactor_of(head.fields)
         query = f',"query":{json.dumps(to.query(head.query))}' if head.query else ""
         start = (
             f"{self._start('inbound_request', request_id, at_s)},"
             f'"method":{to.literal(head.method)},"path":{to.literal(head.path)}{query},'
-            f'"route":"{route}","client_ip":{to.literal(client)},"headers":{to.fields(head.fields)}'
+            f'"route":"{route}"{_key(key)},"client_ip":{to.literal(client)},"headers":{to.fields(head.fields)}'
         )
         if body is not None:
             return _with_body(start, _snapshot(body, to))
@@ -141,7 +142,7 @@ class Encoder:
         line = (
             f"{self._start('outbound_response', request_id, at_s)},"
             f'"status_code":{outcome.status},"outcome":"{ended}","method":{to.literal(head.method)},'
-            f'"route":"{outcome.route}","client_ip":{to.literal(client)},'
+            f'"route":"{outcome.route}"{_key(outcome.key)},"client_ip":{to.literal(client)},'
             f'"model":{to.literal(outcome.model)},"upstream":{to.literal(outcome.upstream)},'
             f'"stream":{"true" if outcome.events else "false"},"events":{outcome.events},'
             f'"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}{usage},'
@@ -256,6 +257,11 @@ class Encoder:
             f'{{"phase":"{phase}","request_id":"{request_id}",'
             f'"logged_at":"{self._stamp}.{int((at_s - second) * 1000):03}Z"'
         )
+
+
+def _key(name: str) -> str:
+    """Return the name of the key that asked; a name needs no escapes (`guard.keys.is_name`)."""
+    return f',"key":"{name}"' if name else ""
 
 
 def _usage(usage: Usage) -> str:

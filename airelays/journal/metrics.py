@@ -75,6 +75,8 @@ class Metrics:
         self.durations: dict[tuple[str, ...], Histogram] = {}
         self.first_tokens: dict[tuple[str, ...], Histogram] = {}
         self.heads: dict[tuple[str, ...], Histogram] = {}
+        self.keys: dict[tuple[str, ...], float] = {}
+        self.key_tokens: dict[tuple[str, ...], float] = {}
         self.bytes_in = 0
         self.bytes_out = 0
         self.bugs = 0
@@ -89,6 +91,10 @@ class Metrics:
         if not outcome.route:
             return
         _histogram(self.durations, (route,)).observe(total_s)
+        if outcome.key:
+            _add(self.keys, (outcome.key, str(outcome.status)))
+            if outcome.usage is not None:
+                _add(self.key_tokens, (outcome.key,), outcome.usage.total_tokens)
         upstream, times = outcome.upstream, outcome.timings_ms
         if not upstream:
             return
@@ -139,6 +145,10 @@ class Metrics:
                    self.failures),
             Sample("airelays_tokens_total", "counter", "Tokens that the upstreams counted.",
                    ("upstream", "model", "kind"), self.tokens),
+            Sample("airelays_key_requests_total", "counter",
+                   "Requests of named keys, by key and status.", ("key", "status"), self.keys),
+            Sample("airelays_key_tokens_total", "counter", "Tokens that named keys have used.",
+                   ("key",), self.key_tokens),
             single("airelays_request_bytes_total", "counter", "Bytes of request bodies.",
                    self.bytes_in),
             single("airelays_response_bytes_total", "counter", "Bytes of answers, with their heads.",

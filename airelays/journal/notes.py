@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from airelays.errors import ClientFault, RelayBug, RelayError, UpstreamFault
-from airelays.guard.gate import Refused
+from airelays.guard.refused import Refused
 from airelays.journal.lines import EVENT, INBOUND, LINES, OUTBOUND, UPSTREAM, Encoder
 from airelays.journal.metrics import Metrics
 from airelays.journal.retention import Policy
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # Asked by machines every few seconds: they are counted, and written down only when they fail.
 QUIET = frozenset({"health", "relay_status", "relay_metrics", "metrics", "relay_logging"})
 # What the network client says when an answer ends before its time; other failures the upstream tells itself.
+# Why a running request of a named key was ended.
+KEY_ENDS = frozenset({"key_revoked", "key_expired"})
 _CUTS = frozenset({"incomplete_stream", "upstream_stalled", "upstream_malformed", "aborted"})
 _PROXY_ENV = ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY")
 
@@ -182,6 +184,7 @@ class Recorder:
                     outcome.client,
                     outcome.route,
                     body,
+                    outcome.key,
                 )
             )
 
@@ -232,7 +235,7 @@ def how_ended(request: Request) -> str:
     if error is None:
         return "ok"
     if error is request.interrupted:
-        return "shut_down"
+        return "key_ended" if request.interrupted.code in KEY_ENDS else "shut_down"
     if isinstance(error, UpstreamFault):
         return "cut_by_upstream" if error.code in _CUTS else "failed_upstream"
     if isinstance(error, Refused):

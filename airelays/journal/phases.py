@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airelays.credentials.token import TokenSource
 from airelays.errors import RelayError
-from airelays.guard.gate import Refused
+from airelays.guard.refused import Refused
 from airelays.journal.notes import Recorder
 from airelays.net.request import Request
 from airelays.settings.values import Settings
@@ -43,6 +43,7 @@ def note_refused(
             client_ip=client,
             headers=request.head.fields,
             token_fingerprint=refused.presented,
+            **_key(refused),
             blocked=refused.blocked,
             block_seconds=block_seconds if refused.blocked else 0,
         )
@@ -56,6 +57,7 @@ def note_refused(
             reason=refused.reason,
             status_code=refused.status,
             retry_after_seconds=refused.retry_after_s,
+            **_key(refused),
         )
 
 
@@ -71,6 +73,12 @@ def note_control_refused(notes: Recorder, request: Request) -> None:
         blocked=False,
         block_seconds=0,
     )
+
+
+def _key(refused: Refused) -> dict[str, str]:
+    """Return which key was presented and why it opens nothing, where that is known."""
+    found = {"key": refused.key, "key_problem": refused.problem}
+    return {name: value for name, value in found.items() if value}
 
 
 def note_bad_head(notes: Recorder, request: Request, error: RelayError) -> None:

@@ -13,7 +13,7 @@ import struct
 import sys
 from collections.abc import Callable
 
-from airelays.model import Peer
+from airelays.model import Door, Peer
 from airelays.net.deadline import Deadline
 from airelays.net.sharedread import READ_BYTES, read_view
 
@@ -62,13 +62,14 @@ class _Diverted(asyncio.Protocol):
 class Connection(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
     """The client's side. Made by the listener for an accepted socket.
 
+    `here` is the address that the client connected to, `door` the listener, None for the first one.
     `on_gone` is called once when the connection is lost, `on_eof` when the client will send nothing more,
     `on_blocked` with True when it does not take what it is sent and with False when it does again.
     """
 
     __slots__ = (
         "_expired", "_fed", "_on_end", "_over", "_stall", "_stalled_bytes", "_view",
-        "_write_stall_s", "blocked", "bytes_in", "deadline", "here", "loop", "lost", "on_blocked",
+        "_write_stall_s", "blocked", "bytes_in", "deadline", "door", "here", "loop", "lost", "on_blocked",
         "on_eof", "on_gone", "peer", "reader", "transport", "writer",
     )  # fmt: skip
 
@@ -81,6 +82,7 @@ class Connection(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
         self.loop = loop
         self.peer = peer
         self.here = here
+        self.door: Door | None = None
         self.transport: asyncio.Transport | None = None
         self.writer: asyncio.StreamWriter | None = None
         self.lost = False

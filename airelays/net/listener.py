@@ -11,11 +11,11 @@ import asyncio
 import errno
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from airelays.errors import ConfigError, RelayError
 from airelays.hints import hint
-from airelays.model import Peer
+from airelays.model import Door, Peer
 from airelays.net.connection import Connection
 from airelays.net.session import Session
 
@@ -110,8 +110,11 @@ class Listener:
         write_stall_s: float,
         complain: Callable[[str], None],
         on_bug: Callable[[str, BaseException], None],
+        doors: Mapping[socket.socket, Door] | None = None,
     ) -> None:
+        """`doors` says of each socket which listener it is; one that is not in it is the first."""
         self.sockets = sockets
+        self._doors = doors or {}
         self.sessions: set[Session] = set()
         self.refused = 0
         self._make_session = make_session
@@ -182,7 +185,9 @@ class Listener:
             if self._is_full(host):
                 self._refuse(client)
                 continue
-            task = asyncio.create_task(self._serve(client, host, address[1]), name=f"client {host}")
+            door = self._doors.get(listening)
+            serving = self._serve(client, Peer(host, address[1]), door)
+            task = asyncio.create_task(serving, name=f"client {host}")
             self._per_address[host] = self._per_address.get(host, 0) + 1
             self._connected += 1
             self._tasks.add(task)
@@ -193,7 +198,7 @@ class Listener:
             self._connected >= self._max or self._per_address.get(host, 0) >= self._max_per_address
         )
 
-    async def _serve(self, client: socket.socket, host: str, port: int) -> None:
+    async def _serve(self, client: socket.socket, peer: Peer, door: Door | None) -> None:
         loop = asyncio.get_running_loop()
         connection: Connection | None = None
         session: Session | None = None
@@ -201,8 +206,9 @@ class Listener:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             here = client.getsockname()[0]
             _, connection = await loop.connect_accepted_socket(
-                lambda: Connection(loop, Peer(host, port), here, self._write_stall_s), client
+                lambda: Connection(loop, peer, here, self._write_stall_s), client
             )
+            connection.door = door
             session = self._make_session(connection)
             self.sessions.add(session)
             await session.run()
@@ -221,7 +227,7 @@ class Listener:
         finally:
             if session is not None:
                 self.sessions.discard(session)
-            self._forget(host)
+            self._forget(peer.host)
 
     def _forget(self, host: str) -> None:
         self._connected -= 1

@@ -12,6 +12,7 @@ from functools import lru_cache
 from time import monotonic
 
 from airelays.errors import ClientFault, RelayError, error_body
+from airelays.guard.keys import OWNER, Caller
 from airelays.model import Fields, Outcome, Peer, RequestHead
 from airelays.net.connection import Connection, TimedOut
 from airelays.protocol.chunked import ChunkDecoder, encode_chunk
@@ -37,7 +38,9 @@ class Request:
     `fields` are header fields that the app adds to whatever answer goes out. `outcome` is filled on the
     way and read by the journal. `body_done` says that the whole body was read, `head_sent` that the
     client has seen a status, `finished` that the answer is complete. `interrupted` is set before the
-    coroutine is cancelled because the relay shuts down; `on_eof` is called when the client will send no more.
+    coroutine is cancelled because the relay shuts down or a key was revoked; `on_eof` is called when the client will
+    send no more. `caller` is who asks, as soon as the gate knows it. `before_end` is called once, before the last bytes
+    of the answer go out.
     `say_error` makes the last event of a stream that fails, in the client's dialect; an answer of any other
     kind has none.
     """
@@ -59,6 +62,8 @@ class Request:
         self.last_sent_s = self.started_s
         self.interrupted: RelayError | None = None
         self.on_eof: Callable[[], None] | None = None
+        self.caller: Caller = OWNER
+        self.before_end: Callable[[Request], None] | None = None
         self.say_error: Callable[[RelayError], bytes] | None = None
         self._body_gap_s = body_gap_s
         self._continue_due = head.expects_continue and head.has_body
@@ -202,6 +207,8 @@ class Request:
         extra = [(b"content-type", kind), *fields]
         head = self._head(status, extra, None if status == 204 else len(body))
         self.outcome.status = status
+        if self.before_end is not None:
+            self.tell_end()
         self._write(head if self.head.method == "HEAD" or status == 204 else head + body)
         self.finished = True
         if self.outcome.sent is not None:
@@ -253,6 +260,8 @@ class Request:
 
     def send_last(self, data: bytes) -> None:
         """Send the last bytes of a stream and end it in good order, in one write."""
+        if self.before_end is not None:
+            self.tell_end()
         framed = self._stream_head
         self._stream_head = b""
         if self._chunked:
@@ -287,6 +296,12 @@ class Request:
             last += said
         self._keep(last)
         self.send_last(last)
+
+    def tell_end(self) -> None:
+        """Call `before_end`, unless it was called."""
+        told, self.before_end = self.before_end, None
+        if told is not None:
+            told(self)
 
     # ---- inside
 

@@ -8,13 +8,13 @@ Reads no file and no process state: they come in as arguments. Layer: words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airelays.errors import ConfigError, ConfigErrors, FlagError
 from airelays.hints import hint
-from airelays.settings.hosts import is_loopback
 from airelays.settings.kinds import KINDS, NAMED_KIND
+from airelays.settings.listen import check_open, read_listeners
 from airelays.settings.malformed import explain
 from airelays.settings.named import (
     KNOWN_TABLES,
@@ -57,11 +57,12 @@ def load(
     *,
     places: Places,
     data_dir: str = "",
+    listen: Sequence[str] = (),
 ) -> Loaded:
     """Resolve all options. Raises ConfigError.
 
-    `text` is the config file's, None when there is no file; `path` is its name for errors. `flags` maps
-    attributes to texts. `data_dir` is the default data folder; `~/.airelays` when empty.
+    `text` is the config file's, None without a file; `path` is its name for errors. `flags` maps attributes to texts,
+    `listen` has those of `--listen`. `data_dir` is the default data folder; `~/.airelays` when empty.
     """
     tree = parse_toml(text, path) if text is not None else {}
     found: dict[str, Any] = {"data_dir": data_dir or f"{places.home}/.airelays"}
@@ -80,7 +81,7 @@ def load(
             found[name] = value
     if origins["upstream_base_url"].source == "flag":
         _take_flagged_upstream(found, origins)
-    settings = _with_named(found, tree, path, places, problems)
+    settings = _with_named(found, tree, path, places, listen, problems)
     if not problems:
         _check_together(settings, origins, path)
     else:
@@ -115,13 +116,20 @@ def _with_named(
     tree: Mapping[str, Any],
     path: str,
     places: Places,
+    listen: Sequence[str],
     problems: list[str],
 ) -> Settings:
-    """Return the settings with aliases and named upstreams; what is wrong with those is added to `problems`."""
-    try:
-        found["aliases"] = read_aliases(tree, path)
-    except ConfigError as error:
-        problems.append(str(error))
+    """Return the settings with listeners, aliases and upstreams; what is wrong with those is added to `problems`."""
+    for name, read in (
+        ("aliases", lambda: read_aliases(tree, path)),
+        ("listeners", lambda: read_listeners(tree, path, listen)),
+    ):
+        try:
+            found[name] = read()
+        except FlagError:
+            raise
+        except ConfigError as error:
+            problems.append(str(error))
     settings = Settings(**found)
     if "upstreams" not in tree:
         return settings
@@ -284,9 +292,8 @@ def _spelled(attribute: str, origins: Mapping[str, Origin], path: str) -> str:
 
 def check_listener(settings: Settings) -> None:
     """Refuse to open a relay without token to other machines unless that was said twice."""
-    if settings.require_bearer_auth or is_loopback(settings.host) or settings.allow_open_network:
-        return
-    raise ConfigError(
-        f"open mode on {settings.host} would let other machines use the relay without a token; "
-        "listen on 127.0.0.1, or leave the token on, or add --i-know-this-is-open"
+    check_open(
+        settings.hosts,
+        needs_token=settings.require_bearer_auth,
+        allowed=settings.allow_open_network,
     )

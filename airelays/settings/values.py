@@ -25,6 +25,14 @@ class Alias(Record):
     fallback_on: tuple[str, ...] = ()
 
 
+class ListenSettings(Record):
+    """One listener beside `server.host`. `key` is the name of the key that it is bound to, or ""."""
+
+    host: str
+    port: int
+    key: str = ""
+
+
 class UpstreamSettings(Record):
     """One far side. `models` are patterns with `*`; empty means: whatever no other upstream takes."""
 
@@ -138,7 +146,8 @@ class Settings(Record):
     log_retention_days: int = 7
     log_max_total_mb: int = 1024
     log_max_file_mb: int = 50
-    # [upstreams.NAME], [aliases]
+    # [[listen]], [upstreams.NAME], [aliases]
+    listeners: tuple[ListenSettings, ...] = ()
     upstreams: tuple[UpstreamSettings, ...] = ()
     aliases: tuple[Alias, ...] = ()
 
@@ -179,6 +188,11 @@ class Settings(Record):
             allow_http=self.allow_http,
             offline=self.offline,
         )
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host that is listened on, `host` first."""
+        return (self.host, *(one.host for one in self.listeners))
 
     @property
     def effective_network_scope(self) -> str:

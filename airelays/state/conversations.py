@@ -11,8 +11,11 @@ import sqlite3
 from typing import NamedTuple
 
 from airelays.state.database import State
+from airelays.state.owners import ROW_CHARS, SEEN_BY, own_id, row_of
 
-_COLUMNS = "id, metadata_json, latest_response_id, created_at, updated_at, item_count, item_bytes"
+_COLUMNS = (
+    "id, metadata_json, latest_response_id, created_at, updated_at, item_count, item_bytes, owner"
+)
 
 
 class Conversation(NamedTuple):
@@ -25,6 +28,7 @@ class Conversation(NamedTuple):
     updated_at: int
     item_count: int
     item_bytes: int
+    owner: str = ""
 
 
 class Item(NamedTuple):
@@ -35,7 +39,10 @@ class Item(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """One kept answer. `input` and `history` are JSON arrays of items, `body` the Responses object."""
+    """One kept answer. `id` and `parent` are as `owners.row_of` makes them.
+
+    `input` and `history` are JSON arrays of items, `body` is the Responses object.
+    """
 
     id: str
     created_at: int
@@ -64,17 +71,18 @@ def create(state: State, made: Conversation, first: list[Item], most: int) -> bo
         if db.execute("SELECT COUNT(*) FROM conversations").fetchone()[0] >= most:
             return False
         db.execute(
-            f"INSERT INTO conversations ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (*made[:5], 0, 0),
+            f"INSERT INTO conversations ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*made[:5], 0, 0, made.owner),
         )
         _append(db, made.id, first)
     return True
 
 
-def find(state: State, conversation_id: str) -> Conversation | None:
-    """Return a conversation."""
+def find(state: State, conversation_id: str, viewer: str) -> Conversation | None:
+    """Return a conversation that `viewer` may see."""
     found = state.db.execute(
-        f"SELECT {_COLUMNS} FROM conversations WHERE id = ?", (conversation_id,)
+        f"SELECT {_COLUMNS} FROM conversations WHERE id = ? AND {SEEN_BY}",
+        (conversation_id, viewer, viewer),
     ).fetchone()
     return None if found is None else Conversation(*found)
 
@@ -88,9 +96,11 @@ def update(state: State, conversation_id: str, metadata: str, now_s: float) -> N
         )
 
 
-def remove(state: State, conversation_id: str) -> bool:
-    """Delete a conversation and its items; False when there is none."""
+def remove(state: State, conversation_id: str, viewer: str) -> bool:
+    """Delete a conversation and its items; False when there is none that `viewer` may see."""
     with state.write() as db:
+        if find(state, conversation_id, viewer) is None:
+            return False
         db.execute("DELETE FROM items WHERE conversation_id = ?", (conversation_id,))
         return db.execute("DELETE FROM conversations WHERE id = ?", (conversation_id,)).rowcount > 0
 
@@ -197,7 +207,7 @@ def _append(db: sqlite3.Connection, conversation_id: str, more: list[Item]) -> b
 def keep_answer(state: State, kept: Kept, *, most: int) -> None:
     """Store an answer; beyond `most` the oldest go."""
     with state.write() as db:
-        before = find_answer(state, kept.id)
+        before = _kept(state, kept.id)
         if before is not None:
             # An upstream that repeats its ids must not make an answer its own ancestor.
             if kept.parent == kept.id:
@@ -212,31 +222,47 @@ def keep_answer(state: State, kept: Kept, *, most: int) -> None:
                 _fold(db, one)
 
 
-def find_answer(state: State, response_id: str) -> Kept | None:
-    """Return a kept answer."""
-    found = state.db.execute("SELECT * FROM responses WHERE id = ?", (response_id,)).fetchone()
+def find_answer(state: State, response_id: str, viewer: str) -> Kept | None:
+    """Return a kept answer that `viewer` may see; of several with this id the owner's own."""
+    found = _kept(state, row_of(viewer, response_id))
+    if found is not None and own_id(found.id) == response_id:
+        return found
+    if viewer:
+        return None
+    # The owner looks at an answer of a key.
+    row = state.db.execute(
+        "SELECT * FROM responses WHERE substr(id, ?) = ? AND id GLOB 'key_*/*' ORDER BY created_at DESC LIMIT 1",
+        (ROW_CHARS + 1, response_id),
+    ).fetchone()
+    return None if row is None else Kept(*row)
+
+
+def _kept(state: State, row_id: str) -> Kept | None:
+    found = state.db.execute("SELECT * FROM responses WHERE id = ?", (row_id,)).fetchone()
     return None if found is None else Kept(*found)
 
 
-def chain(state: State, response_id: str) -> list[Kept] | None:
-    """Return the answers that lead to this one, oldest first; None when it is not kept."""
-    found: list[Kept] = []
-    at: str | None = response_id
-    seen: set[str] = set()
-    while at is not None and at not in seen:
+def chain(state: State, response_id: str, viewer: str) -> list[Kept] | None:
+    """Return the answers that lead to this one, oldest first; None when it is not kept for `viewer`."""
+    first = find_answer(state, response_id, viewer)
+    if first is None:
+        return None
+    found = [first]
+    seen = {first.id}
+    while (at := found[-1].parent) is not None and at not in seen:
         seen.add(at)
-        one = find_answer(state, at)
+        one = _kept(state, at)
         if one is None:
             return None
         found.append(one)
-        at = one.parent
     return found[::-1]
 
 
-def forget(state: State, response_id: str) -> bool:
+def forget(state: State, response_id: str, viewer: str) -> bool:
     """Delete an answer; those that go on from it keep its turn as their history. False when there is none."""
     with state.write() as db:
-        return _fold(db, response_id)
+        found = find_answer(state, response_id, viewer)
+        return found is not None and _fold(db, found.id)
 
 
 def forget_old(state: State, before_s: float) -> int:

@@ -21,7 +21,7 @@ from airelays.errors import ConfigError, RelayError
 from airelays.hints import hint
 from airelays.state.quota import is_file_id
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Room that a full disk keeps for the database: deleting must go on working there.
 RESERVE_BYTES = 256 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -34,12 +34,13 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     id TEXT PRIMARY KEY, filename TEXT NOT NULL, purpose TEXT NOT NULL, content_type TEXT NOT NULL,
     bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, created_at INTEGER NOT NULL,
-    storage_path TEXT NOT NULL, deleted_at INTEGER, expires_at INTEGER
+    storage_path TEXT NOT NULL, deleted_at INTEGER, expires_at INTEGER, owner TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS conversations (
     id TEXT PRIMARY KEY, metadata_json TEXT NOT NULL, seed_items_json TEXT, latest_response_id TEXT,
     created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
-    item_count INTEGER NOT NULL DEFAULT 0, item_bytes INTEGER NOT NULL DEFAULT 0
+    item_count INTEGER NOT NULL DEFAULT 0, item_bytes INTEGER NOT NULL DEFAULT 0,
+    owner TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS items (
     conversation_id TEXT NOT NULL, position INTEGER NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,
@@ -53,14 +54,19 @@ CREATE TABLE IF NOT EXISTS responses (
 CREATE INDEX IF NOT EXISTS responses_by_parent ON responses (parent);
 CREATE INDEX IF NOT EXISTS responses_by_time ON responses (created_at);
 """
-# What tables of an earlier AIRelays lack.
+# What tables of an earlier AIRelays do not have. What is in them belongs to the owner of the relay.
 _COLUMNS = {
-    "files": (("deleted_at", "INTEGER"), ("expires_at", "INTEGER")),
+    "files": (
+        ("deleted_at", "INTEGER"),
+        ("expires_at", "INTEGER"),
+        ("owner", "TEXT NOT NULL DEFAULT ''"),
+    ),
     "conversations": (
         ("seed_items_json", "TEXT"),
         ("latest_response_id", "TEXT"),
         ("item_count", "INTEGER NOT NULL DEFAULT 0"),
         ("item_bytes", "INTEGER NOT NULL DEFAULT 0"),
+        ("owner", "TEXT NOT NULL DEFAULT ''"),
     ),
 }
 

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from airelays.disk.regular import read_regular
 from airelays.state.database import State
+from airelays.state.owners import SEEN_BY
 from airelays.state.quota import is_file_id
 from airelays.state.spool import Spool
 
 # `after` may name a file that was deleted since the page before; a day is longer than any listing.
 TOMBSTONE_S = 86_400
-_COLUMNS = "id, filename, purpose, content_type, bytes, sha256, created_at, expires_at"
+_COLUMNS = "id, filename, purpose, content_type, bytes, sha256, created_at, expires_at, owner"
 
 
 class FileRow(NamedTuple):
@@ -28,6 +29,7 @@ class FileRow(NamedTuple):
     sha256: str
     created_at: int
     expires_at: int | None
+    owner: str = ""
 
 
 def add(state: State, row: FileRow, spool: Spool) -> None:
@@ -37,7 +39,7 @@ def add(state: State, row: FileRow, spool: Spool) -> None:
     try:
         with state.write() as db:
             db.execute(
-                f"INSERT INTO files ({_COLUMNS}, storage_path) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO files ({_COLUMNS}, storage_path) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*row, path),
             )
     except BaseException:
@@ -45,29 +47,37 @@ def add(state: State, row: FileRow, spool: Spool) -> None:
         raise
 
 
-def find(state: State, file_id: str, now_s: float) -> FileRow | None:
-    """Return the row of a file that is there and has not expired."""
+def find(state: State, file_id: str, now_s: float, viewer: str) -> FileRow | None:
+    """Return the row of a file that is there, has not expired, and is one that `viewer` may see."""
     found = state.db.execute(
         f"SELECT {_COLUMNS} FROM files WHERE id = ? AND deleted_at IS NULL "
-        "AND (expires_at IS NULL OR expires_at > ?)",
-        (file_id, int(now_s)),
+        f"AND (expires_at IS NULL OR expires_at > ?) AND {SEEN_BY}",
+        (file_id, int(now_s), viewer, viewer),
     ).fetchone()
     return None if found is None else FileRow(*found)
 
 
 def page(
-    state: State, *, now_s: float, after: str | None, limit: int, newest_first: bool, purpose: str
+    state: State,
+    *,
+    now_s: float,
+    after: str | None,
+    limit: int,
+    newest_first: bool,
+    purpose: str,
+    viewer: str,
 ) -> tuple[list[FileRow], bool] | None:
     """Return up to `limit` rows behind `after` and whether there are more; None when `after` is unknown."""
     order, than = ("DESC", "<") if newest_first else ("ASC", ">")
-    where, values = "deleted_at IS NULL AND (expires_at IS NULL OR expires_at > ?)", [int(now_s)]
-    words: list[object] = [*values]
+    where = f"deleted_at IS NULL AND (expires_at IS NULL OR expires_at > ?) AND {SEEN_BY}"
+    words: list[object] = [int(now_s), viewer, viewer]
     if purpose:
         where += " AND purpose = ?"
         words.append(purpose)
     if after is not None:
         at = state.db.execute(
-            "SELECT created_at, rowid FROM files WHERE id = ?", (after,)
+            f"SELECT created_at, rowid FROM files WHERE id = ? AND {SEEN_BY}",
+            (after, viewer, viewer),
         ).fetchone()
         if at is None:
             return None
@@ -81,9 +91,9 @@ def page(
     return [FileRow(*row) for row in rows[:limit]], len(rows) > limit
 
 
-def remove(state: State, file_id: str, now_s: float) -> bool:
-    """Delete a file; False when there is none. Works on a full disk too."""
-    row = find(state, file_id, now_s)
+def remove(state: State, file_id: str, now_s: float, viewer: str) -> bool:
+    """Delete a file; False when there is none that `viewer` may see. Works on a full disk too."""
+    row = find(state, file_id, now_s, viewer)
     if row is None:
         return False
     _bury(state, [row.id], now_s)

@@ -69,7 +69,7 @@ def check(state: State, *, alone: bool) -> Check:
             found.problems.append(f"uploads/{name} is not the relay's; move it away")
         elif alone:
             found.problems.append(f"uploads/{name} has no row; it is removed at the next start")
-        elif files.find(state, name, 0) is None:
+        elif files.find(state, name, 0, "") is None:
             found.in_flight += 1
     if alone and staged:
         found.problems.append(f"tmp holds {staged} files; they are removed at the next start")
@@ -87,7 +87,7 @@ def _check_files(
         found.bytes += size
         problem = _problem_of(path, size, digest)
         # A relay that runs may have deleted it meanwhile.
-        if problem and files.find(state, file_id, 0) is not None:
+        if problem and files.find(state, file_id, 0, "") is not None:
             found.problems.append(f"file {file_id} {problem}")
 
 
@@ -138,13 +138,13 @@ def prune(
     rows = state.db.execute("SELECT id, created_at FROM files WHERE deleted_at IS NULL").fetchall()
     for file_id, created in rows:
         if file_id not in there or created <= before_s:
-            gone["files"] += files.remove(state, file_id, now_s)
+            gone["files"] += files.remove(state, file_id, now_s, "")
     gone["responses"] = conversations.forget_old(state, now_s - retention_days * DAY_S)
     if older_than_days is not None:
         gone["responses"] += conversations.forget_old(state, before_s + 1)
         old = "SELECT id FROM conversations WHERE updated_at <= ?"
         for (one,) in state.db.execute(old, (before_s,)).fetchall():
-            gone["conversations"] += conversations.remove(state, one)
+            gone["conversations"] += conversations.remove(state, one, "")
     state.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     state.db.execute("VACUUM")
     state.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -8,21 +8,33 @@ from airelays.state.thread import Store
 from airelays.state.turn import Turns
 
 
-async def is_ours(store: Store, turns: Turns, body: dict[str, Any]) -> bool:
+async def is_ours(store: Store, turns: Turns, body: dict[str, Any], viewer: str) -> bool:
     """Whether a Responses request needs what the relay keeps: a server does not have that.
 
-    An answer that the relay does not know may be one that the server keeps.
+    An answer that the relay does not know may be one that the server keeps; for a named key (`viewer`) it is not
+    looked for there, because the server does not know whose it is.
     """
+    if viewer and (body.get("previous_response_id") is not None or _refers(body.get("input"))):
+        return True
     if body.get("conversation") is not None or body.get("store") is True:
         return True
     previous = body.get("previous_response_id")
     if not isinstance(previous, str):
         return previous is not None
-    if turns.recent.find(previous) is not None:
+    if turns.recent.find(previous, viewer) is not None:
         return True
     from airelays.state import conversations
 
-    return store.may_hold and await store.run(conversations.find_answer, previous) is not None
+    if not store.may_hold:
+        return False
+    return await store.run(conversations.find_answer, previous, viewer) is not None
+
+
+def _refers(items: Any) -> bool:
+    """Whether one of the input items is a reference to an item of an earlier answer."""
+    return isinstance(items, list) and any(
+        isinstance(one, dict) and one.get("type") == "item_reference" for one in items
+    )
 
 
 def names_own_file(body: dict[str, Any]) -> bool:

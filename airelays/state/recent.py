@@ -11,6 +11,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+from airelays.state.owners import row_of, sees
+
 MAX_ANSWERS = 64
 MAX_BYTES = 16 * 1024 * 1024
 # An upstream keeps its answers longer than they are remembered here.
@@ -24,7 +26,8 @@ Items = list[dict[str, Any]]
 class Answered:
     """One answer: its Responses object, the items that were asked, what came before. `size` is in bytes of JSON.
 
-    One that belongs to a `conversation` has no history of its own.
+    `parent` is what the one before it is kept under (`Recent.row`), `owner` whose it is. One that belongs to a
+    `conversation` has no history of its own.
     """
 
     response: dict[str, Any]
@@ -33,6 +36,7 @@ class Answered:
     parent: str | None = None
     history: Items = field(default_factory=list)
     conversation: str | None = None
+    owner: str = ""
 
     @property
     def output(self) -> Items:
@@ -69,7 +73,7 @@ class Makers:
 
 
 class Recent:
-    """Keeps the newest answers by id."""
+    """Keeps the newest answers, each under its owner and id."""
 
     def __init__(self, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES) -> None:
         self._max_answers = max_answers
@@ -85,30 +89,46 @@ class Recent:
         found = answer.response.get("id")
         if not isinstance(found, str) or not found or answer.size > self._max_bytes:
             return
+        found = row_of(answer.owner, found)
         before = self._kept.get(found)
         if before is not None and answer.parent == found:
             # An upstream that repeats its ids must not make an answer its own ancestor.
             answer.history = [*before.history, *before.asked, *before.output, *answer.history]
             answer.parent = before.parent
             answer.size += before.size
-        self.forget(found)
+        self._drop(found)
         self._kept[found] = answer
         self.bytes += answer.size
         while len(self._kept) > self._max_answers or self.bytes > self._max_bytes:
-            self.forget(next(iter(self._kept)))
+            self._drop(next(iter(self._kept)))
 
-    def find(self, response_id: str) -> Answered | None:
-        """Return a kept answer."""
-        return self._kept.get(response_id)
+    def row(self, response_id: str, viewer: str) -> str | None:
+        """Return what an answer that `viewer` may see is kept under; of several with this id the owner's own."""
+        mine = self._kept.get(row_of(viewer, response_id))
+        if mine is not None and mine.owner == viewer:
+            return row_of(viewer, response_id)
+        if viewer:
+            return None
+        same = (row for row, one in self._kept.items() if one.response.get("id") == response_id)
+        return next(same, None)
 
-    def forget(self, response_id: str) -> bool:
-        """Let go of an answer; False when it is not kept."""
-        gone = self._kept.pop(response_id, None)
+    def find(self, response_id: str, viewer: str) -> Answered | None:
+        """Return a kept answer that `viewer` may see."""
+        row = self.row(response_id, viewer)
+        return None if row is None else self._kept[row]
+
+    def forget(self, response_id: str, viewer: str) -> bool:
+        """Let go of an answer; False when it is not kept for `viewer`."""
+        row = self.row(response_id, viewer)
+        return row is not None and self._drop(row)
+
+    def _drop(self, row: str) -> bool:
+        gone = self._kept.pop(row, None)
         if gone is None:
             return False
         self.bytes -= gone.size
         for one in self._kept.values():
-            if one.parent == response_id:
+            if one.parent == row:
                 one.history = [*gone.history, *gone.asked, *gone.output, *one.history]
                 one.parent = gone.parent
                 one.size += gone.size
@@ -127,10 +147,12 @@ class Recent:
             found += turn.output
         return found
 
-    def items(self, wanted: set[str]) -> dict[str, dict[str, Any]]:
-        """Return those items of kept answers that have one of the `wanted` ids."""
+    def items(self, wanted: set[str], viewer: str) -> dict[str, dict[str, Any]]:
+        """Return those items of kept answers that have one of the `wanted` ids and that `viewer` may see."""
         found = {}
         for answer in self._kept.values():
+            if not sees(viewer, answer.owner):
+                continue
             for item in answer.output:
                 if item.get("id") in wanted:
                     found[item["id"]] = item

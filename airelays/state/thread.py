@@ -146,12 +146,12 @@ class Store:
 
         await self.run(add)
 
-    async def remove_file(self, file_id: str) -> bool:
-        """Delete a file; False when there is none."""
+    async def remove_file(self, file_id: str, viewer: str) -> bool:
+        """Delete a file; False when there is none that `viewer` may see."""
         from airelays.state import files
 
         def remove(state: State) -> bool:
-            found = files.remove(state, file_id, time.time())
+            found = files.remove(state, file_id, time.time(), viewer)
             self._recount(state)
             return found
 

@@ -22,6 +22,7 @@ from airelays.dialects.stream.stop import cut
 from airelays.dialects.translated import FileRef, Notes, Translated
 from airelays.errors import ClientFault
 from airelays.protocol.jsonio import dumps
+from airelays.state.owners import row_of
 from airelays.state.recent import Answered, Makers, Recent, output_items
 
 if TYPE_CHECKING:
@@ -60,15 +61,16 @@ class Turns:
         self._locks[conversation][0].release()
         self._leave(conversation)
 
-    def keeper(self, asked: Any) -> Callable[[dict[str, Any], int], None]:
-        """Return what remembers the answer to the input `asked` of a request that uses no state.
+    def keeper(self, asked: Any, owner: str) -> Callable[[dict[str, Any], int], None]:
+        """Return what remembers the answer to the input `asked` of a request of `owner` that uses no state.
 
         It is given the answer and its size in bytes.
         """
 
         def keep(response: dict[str, Any], size: int) -> None:
             items = asked if isinstance(asked, list) else input_items(asked, Notes())
-            self.recent.keep(Answered(response, items, size + sum(map(_weight, items))))
+            size += sum(map(_weight, items))
+            self.recent.keep(Answered(response, items, size, owner=owner))
 
         return keep
 
@@ -91,7 +93,10 @@ class Turn:
         translated: Translated,
         *,
         keep: bool,
+        owner: str,
     ) -> None:
+        """`owner` is whose the request is: it sees that one's objects, and what is stored is that one's."""
+        self.owner = owner
         self.store, self._turns, self._settings = store, turns, settings
         self.translated = translated
         self.conversation = translated.conversation
@@ -144,7 +149,7 @@ class Turn:
         refs += earlier
         body["input"] = before + asked
         if refs:
-            await fill_files(self.store, refs, self._settings.max_json_body_bytes)
+            await fill_files(self.store, refs, self._settings.max_json_body_bytes, self.owner)
 
     async def _replayed(self) -> tuple[Items, list[FileRef]]:
         """Return the history as the upstream takes it, and the files that it names."""
@@ -163,7 +168,7 @@ class Turn:
         await self._turns.acquire(wanted)
         self._holds = True
         store, settings = self.store, self._settings
-        found = await store.run(conversations.find, wanted)
+        found = await store.run(conversations.find, wanted, self.owner)
         if found is None:
             raise no_conversation(wanted, "conversation")
         if found.item_count + len(self._asked) > settings.max_conversation_items:
@@ -184,7 +189,7 @@ class Turn:
 
     async def _join_answer(self, wanted: str) -> None:
         recent = self._turns.recent
-        found = recent.find(wanted)
+        found = recent.find(wanted, self.owner)
         if found is not None:
             _refuse_in_conversation(wanted, found.conversation)
             self._history = recent.history(found)
@@ -192,7 +197,7 @@ class Turn:
             return
         from airelays.state import conversations
 
-        chain = await self.store.run(conversations.chain, wanted)
+        chain = await self.store.run(conversations.chain, wanted, self.owner)
         if chain is None:
             raise no_response(wanted, "previous_response_id")
         _refuse_in_conversation(wanted, chain[-1].conversation_id)
@@ -204,7 +209,7 @@ class Turn:
     async def _resolve(self, asked: Items) -> Items:
         """Replace item references by what they name; those that name nothing are left out, and that is said."""
         wanted = set(self.translated.item_refs)
-        found = self._turns.recent.items(wanted)
+        found = self._turns.recent.items(wanted, self.owner)
         found.update({i["id"]: i for i in self._history if i.get("id") in wanted})
         if wanted - found.keys():
             self.quirks = ("item_reference_dropped",)
@@ -241,10 +246,11 @@ class Turn:
 
     def _remember(self, response: dict[str, Any], size: int) -> None:
         recent = self._turns.recent
-        parent = self.parent if self.parent and recent.find(self.parent) else None
+        parent = recent.row(self.parent, self.owner) if self.parent else None
         history = [] if parent or self.conversation is not None else self._history
         cost = size + sum(map(_weight, self._asked)) + sum(map(_weight, history))
-        recent.keep(Answered(response, self._asked, cost, parent, history, self.conversation))
+        asked, conversation = self._asked, self.conversation
+        recent.keep(Answered(response, asked, cost, parent, history, conversation, self.owner))
 
     async def _store(self, response: dict[str, Any]) -> None:
         from airelays.state import conversations
@@ -253,15 +259,15 @@ class Turn:
 
         def keep(state: State) -> None:
             conversations.forget_old(state, now - settings.responses_retention_days * 86_400)
-            parent, history = self.parent, self._history
-            if parent is not None and conversations.find_answer(state, parent) is not None:
+            history, before = self._history, None
+            if self.parent is not None:
+                before = conversations.find_answer(state, self.parent, self.owner)
+            if before is not None:
                 history = []
-            else:
-                parent = None
             kept = conversations.Kept(
-                str(response.get("id")),
+                row_of(self.owner, str(response.get("id"))),
                 now,
-                parent,
+                None if before is None else before.id,
                 self.conversation,
                 dumps(response).decode(),
                 dumps(self._asked).decode(),
@@ -300,8 +306,11 @@ def _refuse_in_conversation(wanted: str, conversation: str | None) -> None:
         )
 
 
-async def fill_files(store: Store, refs: Iterable[FileRef], max_bytes: int) -> None:
-    """Put the files that `refs` name into their parts. Raises ClientFault 400 for one that cannot be used."""
+async def fill_files(store: Store, refs: Iterable[FileRef], max_bytes: int, viewer: str) -> None:
+    """Put the files that `refs` name into their parts. Raises ClientFault 400 for one that cannot be used.
+
+    Those that `viewer` may not see are not there for it.
+    """
     from airelays.dialects.stream.inlining import check_size, fill
     from airelays.state import files
     from airelays.state.quota import is_file_id
@@ -310,7 +319,7 @@ async def fill_files(store: Store, refs: Iterable[FileRef], max_bytes: int) -> N
     for ref in refs:
         row = None
         if is_file_id(ref.file_id):
-            row = await store.run(files.find, ref.file_id, time.time())
+            row = await store.run(files.find, ref.file_id, time.time(), viewer)
         if row is None:
             raise fault(ref.path, f"names no file that is stored here: {ref.file_id[:80]}")
         check_size(ref, row.bytes)

@@ -10,16 +10,22 @@ from airelays.lookup import find_named
 if TYPE_CHECKING:
     from airelays.terminal.console import Console
 
+# Between the values of a flag that was given several times; no argument of a process holds it.
+REPEATED = "\0"
 Run = Callable[["Arguments", "Console"], int]
 
 
 class Flag(NamedTuple):
-    """A flag of one command that is no option. `value` names its argument; empty: it has none."""
+    """A flag of one command that is no option. `value` names its argument; empty: it has none.
+
+    One that `repeats` can be given several times; `Arguments.all` returns all of them.
+    """
 
     name: str
     help: str
     value: str = ""
     short: str = ""
+    repeats: bool = False
 
 
 class Arguments:
@@ -37,6 +43,11 @@ class Arguments:
     def get(self, flag: str) -> str | None:
         """Return the value given with `flag`, or None."""
         return self.flags.get(flag)
+
+    def all(self, flag: str) -> tuple[str, ...]:
+        """Return every value given with a flag that repeats."""
+        given = self.flags.get(flag)
+        return () if given is None else tuple(given.split(REPEATED))
 
     def option_texts(self) -> dict[str, str]:
         """Return the flags that set an option, as attribute -> text, for `config.load`."""

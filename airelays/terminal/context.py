@@ -46,7 +46,15 @@ def find_context(args: Arguments, console: Console) -> Context:
     legacy, data_dir = f"{places.home}/.airelay", f"{places.home}/.airelays"
     if not os.path.isdir(data_dir) and os.path.isdir(legacy):
         data_dir = legacy
-    loaded = load(text, path, env, args.option_texts(), places=places, data_dir=data_dir)
+    loaded = load(
+        text,
+        path,
+        env,
+        args.option_texts(),
+        places=places,
+        data_dir=data_dir,
+        listen=args.all("--listen"),
+    )
     if not places.home and loaded.origins["data_dir"].source == "default":
         raise ConfigError("there is no home folder; set HOME, or name a folder with --data-dir")
     token = TokenSource(loaded.settings.bearer_token_file, env, warn=console.note)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from airelays.commands.table import ALIASES, COMMANDS, GLOBAL_FLAGS
 from airelays.hints import hint
 from airelays.settings.table import OPTIONS, Option
-from airelays.terminal.arguments import Arguments, Command, Flag
+from airelays.terminal.arguments import REPEATED, Arguments, Command, Flag
 
 _HELP_COLUMN = 26
 
@@ -108,7 +108,10 @@ def _split(words: list[str]) -> tuple[dict[str, str], list[str]]:
             if flag is None:
                 unknown = unknown or name
             elif not unknown:
-                flags[flag.name] = _flag_value(flag, value if equals else None, rest)
+                given = _flag_value(flag, value if equals else None, rest)
+                if flag.repeats and flag.name in flags:
+                    given = flags[flag.name] + REPEATED + given
+                flags[flag.name] = given
     if unknown:
         raise UsageError(f"there is no flag {unknown}{_did_you_mean(unknown, _takes(plain))}")
     return flags, plain

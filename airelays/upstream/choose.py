@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from airelays.dialects.listing import MAX_ID_CHARS, MAX_LISTED, Listing, Source
 from airelays.dialects.models import IMAGE_MODEL, Index, find
 from airelays.errors import ClientFault, UpstreamFault
+from airelays.guard.keys import Key, allows_model, allows_upstream, check_model, check_upstream
 from airelays.lookup import find_named
 from airelays.settings.kinds import KINDS
 from airelays.settings.values import Settings, UpstreamSettings
@@ -39,6 +40,12 @@ class Target(NamedTuple):
     model: str
     causes: frozenset[str] = frozenset()
     fault: UpstreamFault | None = None
+
+
+def allows(key: Key, asked: str, target: Target) -> bool:
+    """Whether `key` may use `target`, which was found for `asked`."""
+    name = target.upstream.name
+    return allows_upstream(key, name) and allows_model(key, asked, name, target.model)
 
 
 def make_upstream(
@@ -94,10 +101,16 @@ class Upstreams:
             )
         return upstream
 
-    async def targets(self, model: str) -> list[Target]:
-        """Return who may serve `model`, first choice first. Raises ClientFault 404 for an unknown model."""
+    async def targets(self, model: str, key: Key | None = None) -> list[Target]:
+        """Return who may serve `model`, first choice first. Raises ClientFault 404 for an unknown model.
+
+        For a named key 403 when it may not use what `model` stands for; fallbacks that it may not use are left out.
+        """
         alias = self._aliases.get(model.casefold())
+        if key is not None:
+            check_upstream(key, self.owner(model).name)
         first = await self._find(self._meant(model))
+        check_model(key, model, first.upstream.name, first.model)
         rules = alias if alias is not None and alias.fallback else self._rules(first.upstream.name)
         if not rules.fallback:
             return [first]
@@ -108,6 +121,8 @@ class Upstreams:
                 target = await self._find(self._meant(other), patient=False)
             except ClientFault as fault:
                 self._complain_once(f"fallback {other}: {fault.message}")
+                continue
+            if key is not None and not allows(key, other, target):
                 continue
             # An alias and its model, or two aliases of one model: what has just failed is not asked again.
             target = target._replace(causes=causes)
@@ -152,6 +167,11 @@ class Upstreams:
         if name == self.main.name:
             return self.main
         return self._get(self._named[name]) if name in self._named else None
+
+    def destination(self, model: str) -> tuple[str, str]:
+        """Return the name of the upstream that `model` goes to first, and the model there; no network."""
+        upstream, there = self._route(self._meant(model))
+        return upstream.name, there
 
     def _route(self, model: str) -> tuple[Upstream, str]:
         name, slash, rest = model.partition("/")

@@ -9,6 +9,7 @@ from entry import Defence
 
 AUTH = "airelays/guard/auth.py"
 GATE = "airelays/guard/gate.py"
+REFUSED = "airelays/guard/refused.py"
 ORIGIN = "airelays/guard/browser.py"
 PREFLIGHT = "airelays/app/preflight.py"
 
@@ -17,7 +18,7 @@ CALLER = (
         "A1",
         "a token that is missing or wrong is refused",
         GATE,
-        "Gate._check_token",
+        "Gate._identify",
         call("matches", put="True"),
         ("tests/guard/test_gate.py::test_every_other_route_needs_the_token_known_or_not",),
     ),
@@ -51,8 +52,8 @@ CALLER = (
     Defence(
         "A1",
         "a refusal says WWW-Authenticate",
-        GATE,
-        "Gate._check_token",
+        REFUSED,
+        "wrong",
         dropped("headers"),
         ("tests/guard/test_gate.py::test_every_other_route_needs_the_token_known_or_not",),
     ),
@@ -220,8 +221,8 @@ CALLER = (
     Defence(
         "A5",
         "without a token a body is application/json",
-        GATE,
-        "_require_json",
+        REFUSED,
+        "require_json",
         never("has_body"),
         (
             "tests/guard/test_gate.py::test_open_mode_takes_json_only",

@@ -10,6 +10,7 @@ from entry import Defence
 BLOCKLIST = "airelays/guard/limits.py"
 BUCKET = "airelays/guard/limits.py"
 GATE = "airelays/guard/gate.py"
+REFUSED = "airelays/guard/refused.py"
 LEASES = "airelays/guard/limits.py"
 NETWORK = "airelays/guard/network.py"
 RELAY = "airelays/app/relay.py"
@@ -169,7 +170,7 @@ LIMITS = (
         GATE,
         "Gate.admit",
         before(
-            "_check_token",
+            "_identify",
             put="{it.value.func.value}._check_rate({it.value.args[1]}, {it.value.args[2]})",
         ),
         ("tests/guard/test_gate.py::test_a_failure_costs_nothing_from_the_bucket",),
@@ -194,7 +195,7 @@ LIMITS = (
         "A11",
         "many failures begin a block",
         GATE,
-        "Gate._check_token",
+        "Gate._identify",
         call("fail", put="False"),
         ("tests/guard/test_gate.py::test_eight_failures_then_a_block_that_a_long_token_passes",),
     ),
@@ -202,7 +203,7 @@ LIMITS = (
         "A11",
         "a block does not lock the owner out",
         GATE,
-        "Gate._check_token",
+        "Gate._identify",
         dropped("_block_holds"),
         ("tests/guard/test_gate.py::test_eight_failures_then_a_block_that_a_long_token_passes",),
     ),
@@ -348,8 +349,8 @@ LIMITS = (
     Defence(
         "A13",
         "a failed attempt leaves a fingerprint",
-        GATE,
-        "Gate._check_token",
+        REFUSED,
+        "wrong",
         call("fingerprint", put="{it.args[0]}.decode('latin-1')"),
         (
             "tests/guard/test_gate.py::test_missing_and_wrong_are_answered_alike",

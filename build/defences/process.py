@@ -93,7 +93,7 @@ PROCESS = (
         "open mode is not open to other machines unless told twice",
         CONFIG,
         "check_listener",
-        expression(ast.BoolOp, "allow_open_network", put="True"),
+        call("check_open", put="None"),
         (
             "tests/settings/test_config.py::test_open_mode_beyond_loopback_must_be_said_twice",
             "tests/net/test_security_page.py::test_open_mode_refuses_to_bind_wide_unless_told_twice",

@@ -6,7 +6,7 @@ _airelays() {
     if [[ $word == = ]]; then word=""; fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            --auth-storage|--bearer-token-file|--ca-file|--callback-port|--config|--data-dir|--from|--from-config|--host|--kind|--lines|--logs-dir|--max-file-mb|--max-total-mb|--model|--network-scope|--older-than|--port|--program|--ready-file|--retention-days|--signers|--upstream|--upstream-key-env|--url|--verify|--workspace-id|-m|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
+            --auth-storage|--bearer-token-file|--ca-file|--callback-port|--concurrent|--config|--data-dir|--expires|--from|--from-config|--grace|--host|--kind|--lines|--listen|--logs-dir|--max-file-mb|--max-total-mb|--model|--models|--network-scope|--older-than|--port|--program|--ready-file|--requests-per-minute|--retention-days|--routes|--signers|--tokens-per-day|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
             -*) ;;
             *) path+=${path:+ }${COMP_WORDS[i]} ;;
         esac
@@ -16,16 +16,17 @@ _airelays() {
         --auth-storage) next="file keyring auto" ;;
         --network-scope) next="loopback private any" ;;
         --kind) next="systemd launchd windows" ;;
-        --callback-port|--host|--lines|--max-file-mb|--max-total-mb|--model|--older-than|--port|--retention-days|--signers|--upstream|--upstream-key-env|--url|--verify|--workspace-id|-m|-n) ;;
+        --callback-port|--concurrent|--expires|--grace|--host|--lines|--listen|--max-file-mb|--max-total-mb|--model|--models|--older-than|--port|--requests-per-minute|--retention-days|--routes|--signers|--tokens-per-day|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) ;;
         *)
             case $path in
-                "") next="serve ask init login logout status models usage doctor token config connect quirks logs explain unblock reload stop storage docs service migrate egress completion manpage version" ;;
+                "") next="serve ask init login logout status models usage doctor token config connect quirks key logs explain unblock reload stop storage docs service migrate egress completion manpage version" ;;
                 "token") next="show rotate" ;;
                 "config") next="show set edit check path" ;;
+                "key") next="create list rotate revoke" ;;
                 "logs") next="prune" ;;
                 "storage") next="check prune" ;;
                 "service") next="install uninstall status print" ;;
-                "docs") next="getting-started configuration security api clients upstreams files conversations logs metrics errors troubleshooting performance demo architecture threat-model releases disclaimer licenses" ;;
+                "docs") next="getting-started configuration security keys api clients upstreams files conversations logs metrics errors troubleshooting performance demo architecture threat-model releases disclaimer licenses" ;;
                 "connect") next="openai-python openai-node codex aider llm continue cline zed open-webui langchain ai-sdk" ;;
                 "completion") next="bash zsh fish powershell" ;;
             esac
@@ -44,8 +45,12 @@ _airelays() {
                     "config path"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "token show"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "config set"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
+                    "key create"*) next="--auth-storage --bearer-token-file --ca-file --concurrent --config --data-dir --expires --help --json --logs-dir --models --no-tools --offline --requests-per-minute --routes --tokens-per-day --upstreams --version" ;;
+                    "key rotate"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --grace --help --json --logs-dir --offline --version" ;;
+                    "key revoke"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "logs prune"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --dry-run --help --json --logs-dir --offline --version" ;;
                     "completion"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
+                    "key list"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "service"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "connect"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --model --offline --undo --url --version --write" ;;
                     "explain"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
@@ -63,13 +68,14 @@ _airelays() {
                     "reload"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "egress"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "token"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --host --i-know-this-is-open --logs-dir --network-scope --no-auth --offline --port --ready-file --upstream --upstream-key-env --version" ;;
+                    "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --host --i-know-this-is-open --listen --logs-dir --network-scope --no-auth --offline --port --ready-file --upstream --upstream-key-env --version" ;;
                     "login"*) next="--auth-storage --bearer-token-file --browser --ca-file --callback-port --config --data-dir --device --help --json --logs-dir --no-browser --offline --paste --version --workspace-id" ;;
                     "usage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --raw --url --version" ;;
-                    "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --offline --port --show-token --upstream --upstream-key-env --version" ;;
+                    "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --offline --port --show-token --upstream --upstream-key-env --version" ;;
                     "logs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --follow --help --json --lines --logs-dir --max-file-mb --max-total-mb --offline --reset --retention-days --version" ;;
                     "stop"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "docs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
+                    "key"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "ask"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --logs-dir --model --offline --upstream --upstream-key-env --url --version" ;;
                     *) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                 esac

@@ -20,7 +20,7 @@ from airelays.credentials.token import TokenSource
 from airelays.dialects.stream.collect import Collector
 from airelays.errors import RelayError, UpstreamFault, forget_frames
 from airelays.host.process import listen
-from airelays.model import Outcome
+from airelays.model import Door, Outcome
 from airelays.net.client import Client
 from airelays.net.listener import bind
 from airelays.net.request import Request
@@ -133,7 +133,9 @@ async def left_behind(visit: Callable[[int], Awaitable[None]], home: Path) -> Co
     token = TokenSource(str(home / "token"), {"AIRELAYS_BEARER_TOKEN": "t" * 40})
     complaints: list[str] = []
     relay = Relay(settings, token, complain=complaints.append)
-    listener = listen(relay, bind("127.0.0.1", 0))
+    listener = listen(
+        relay, {one: Door("127.0.0.1", one.getsockname()[1]) for one in bind("127.0.0.1", 0)}
+    )
     relay.start()
     listener.start()
 

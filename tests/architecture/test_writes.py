@@ -61,9 +61,9 @@ PLACES = {
         1,
         "A lock is on a file that stays: O_NOFOLLOW, regular only.",
     ),
-    "journal/files.py: open_log: os.open": (
+    "journal/files.py: open_own: os.open": (
         1,
-        "The log is appended to: O_NOFOLLOW, own file only.",
+        "The log and the book are appended to: O_NOFOLLOW, own file only.",
     ),
     "journal/writer.py: _write: os.ftruncate": (1, "Half a line of a full disk is taken back."),
     "state/spool.py: _open: os.open": (1, "An upload as it comes: O_EXCL, O_NOFOLLOW, in tmp/."),

@@ -795,6 +795,7 @@ def test_serve_in_demo_mode_makes_the_token_and_a_second_one_is_told_who_is_ther
             "pid": process.pid,
             "port": port,
             "url": f"http://127.0.0.1:{port}/v1",
+            "listeners": [{"host": "127.0.0.1", "port": port, "key": None}],
         }
         assert len(user.token_file.read_text()) == 44
         assert user.refused("serve", "--demo", "--port", "0", code=75) == (

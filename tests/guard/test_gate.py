@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, Refused, check_length
+from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, check_length
+from airelays.guard.refused import Refused
 from airelays.model import Peer, RequestHead, Route
 from airelays.settings.values import Settings
 
@@ -47,7 +48,7 @@ def admit(
     head = head or request()
     found = g.admit(head, Peer(peer), route, now_s, token=token, here=here, family=family)
     if found.lease is None:
-        raise g.too_busy(found.key)
+        raise g.too_busy(found)
     check_length(head, 100)
     return found
 

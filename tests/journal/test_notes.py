@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airelays.errors import ClientFault, RelayBug, RelayError, UpstreamFault
-from airelays.guard.gate import Refused
+from airelays.guard.refused import Refused
 from airelays.journal.lines import (
     EVENT,
     INBOUND,

@@ -204,17 +204,16 @@ def test_all_connections_together_are_capped(tmp_path: Path) -> None:
 
 
 def test_idle_connections_make_room_near_the_cap(tmp_path: Path) -> None:
+    from airelays.app.doors import open_doors
     from airelays.app.relay import Relay as Wiring
     from airelays.credentials.token import TokenSource
     from airelays.host.process import listen
-    from airelays.net.listener import bind
     from airelays.settings.values import Settings
 
     async def main() -> tuple[float, float]:
-        settings = Settings(data_dir=str(tmp_path), max_connections=4, log_enabled=False)
+        settings = Settings(data_dir=str(tmp_path), port=0, max_connections=4, log_enabled=False)
         wiring = Wiring(settings, TokenSource(str(tmp_path / "token")), complain=print)
-        sockets = bind("127.0.0.1", 0)
-        listener = listen(wiring, sockets)
+        listener = listen(wiring, open_doors(settings))
         listener.start()
         relaxed_s = wiring._keep_alive_s()
         crowd = [await asyncio.open_connection("127.0.0.1", wiring.desk.port) for _ in range(4)]

@@ -546,6 +546,7 @@ def test_the_ready_file_tells_pid_port_and_url(tmp_path: Path) -> None:
             "pid": facts["pid"],
             "port": facts["port"],
             "url": f"http://127.0.0.1:{facts['port']}/v1",
+            "listeners": [{"host": "127.0.0.1", "port": facts["port"], "key": None}],
         }
         # The one-file executable runs as a child of its loader, which passes signals on.
         assert facts["pid"] == process.pid or live.FORM == "executable"

@@ -33,7 +33,7 @@ def answer(name: str, parent: str | None = None, size: int = 10, **more: Any) ->
 
 
 def names(recent: Recent, of: str) -> list[str]:
-    found = recent.find(of)
+    found = recent.find(of, "")
     assert found is not None
     return [i.get("content") or i["text"] for i in recent.history(found)]
 
@@ -46,7 +46,7 @@ def test_recent_answers_are_bounded_by_count(count: int, first_stays: bool) -> N
     recent = Recent()
     for n in range(count):
         recent.keep(answer(str(n)))
-    assert (recent.find("0") is not None) == first_stays
+    assert (recent.find("0", "") is not None) == first_stays
     assert len(recent) == min(count, 64)
 
 
@@ -57,7 +57,7 @@ def test_recent_answers_are_bounded_by_bytes(size: int, kept: int) -> None:
     assert (len(recent), recent.bytes) == (kept, kept * size)
     recent.keep(answer("2", size=60))
     recent.keep(answer("3", size=60))
-    assert (len(recent), recent.bytes, recent.find("2")) == (1, 60, None)
+    assert (len(recent), recent.bytes, recent.find("2", "")) == (1, 60, None)
 
 
 def test_an_answer_that_goes_leaves_its_turn_to_those_behind_it() -> None:
@@ -67,8 +67,8 @@ def test_an_answer_that_goes_leaves_its_turn_to_those_behind_it() -> None:
     whole = ["q1", "a1", "q2", "a2", "q3", "a3"]
     for gone in ("2", "1"):
         assert names(recent, "3") == whole
-        assert recent.forget(gone)
-        assert not recent.forget(gone)
+        assert recent.forget(gone, "")
+        assert not recent.forget(gone, "")
     assert names(recent, "3") == whole
     assert names(recent, "4") == [*whole[:4], "q4", "a4"]
 
@@ -95,7 +95,7 @@ def test_an_id_that_comes_again_is_no_cycle() -> None:
 def test_items_are_found_by_their_ids() -> None:
     recent = Recent()
     recent.keep(answer("1"))
-    assert list(recent.items({"msg_1", "msg_2"})) == ["msg_1"]
+    assert list(recent.items({"msg_1", "msg_2"}, "")) == ["msg_1"]
 
 
 def test_turns_of_a_conversation_are_ordered_and_locks_go_away() -> None:
@@ -162,9 +162,9 @@ def test_a_database_that_is_a_symbolic_link_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_is_found_until_it_expires(state: State) -> None:
     row = put(state, b"data", expires_at=200)
-    assert files.find(state, row.id, 199.9) == row
+    assert files.find(state, row.id, 199.9, "") == row
     assert files.read(state, row) == b"data"
-    assert files.find(state, row.id, 200) is None
+    assert files.find(state, row.id, 200, "") is None
     assert files.expire(state, 199) == 0
     assert files.expire(state, 200) == 1
     assert not os.path.exists(state.path_of(row.id))
@@ -183,11 +183,12 @@ def test_a_row_that_cannot_be_stored_leaves_no_bytes(state: State) -> None:
 
 def test_tombstones_stay_a_day(state: State) -> None:
     first, second = put(state, b"1"), put(state, b"2")
-    assert files.remove(state, first.id, 1000)
+    assert files.remove(state, first.id, 1000, "")
     asked: dict[str, Any] = {"now_s": 1000.0, "limit": 10, "newest_first": False, "purpose": ""}
+    asked["viewer"] = ""
     found = files.page(state, after=first.id, **asked)
     assert found is not None and [row.id for row in found[0]] == [second.id]
-    files.remove(state, second.id, 1000 + 86_401)
+    files.remove(state, second.id, 1000 + 86_401, "")
     assert files.page(state, after=first.id, **asked) is None
 
 
@@ -218,7 +219,7 @@ def kept(name: str, at: int, parent: str | None = None) -> conversations.Kept:
 def flat(state: State, name: str) -> list[str]:
     import json
 
-    chain = conversations.chain(state, name)
+    chain = conversations.chain(state, name, "")
     assert chain is not None
     found = []
     for one in chain:
@@ -231,18 +232,18 @@ def test_a_stored_answer_that_goes_leaves_its_turn_to_those_behind_it(state: Sta
         conversations.keep_answer(state, kept(name, n, parent), most=10)
     whole = ["q1", "a1", "q2", "a2", "q3", "a3"]
     assert flat(state, "3") == whole
-    assert conversations.forget(state, "2")
+    assert conversations.forget(state, "2", "")
     assert flat(state, "3") == whole
     assert conversations.forget_old(state, 2) == 1
     assert flat(state, "3") == whole
     assert flat(state, "4") == [*whole[:4], "q4", "a4"]
-    assert conversations.chain(state, "1") is None
+    assert conversations.chain(state, "1", "") is None
 
 
 def test_the_oldest_stored_answers_go_first(state: State) -> None:
     for n in range(5):
         conversations.keep_answer(state, kept(str(n), n, str(n - 1) if n else None), most=2)
-    assert [conversations.find_answer(state, str(n)) is not None for n in range(5)] == [
+    assert [conversations.find_answer(state, str(n), "") is not None for n in range(5)] == [
         False
     ] * 3 + [True] * 2
     assert len(flat(state, "4")) == 10
@@ -260,11 +261,11 @@ def test_a_conversation_counts_its_items(state: State) -> None:
     assert not conversations.create(state, made._replace(id="d"), [], 1)
     assert conversations.add_items(state, "c", [conversations.Item("i2", "22")], 9.0, "resp_1")
     assert not conversations.add_items(state, "d", [conversations.Item("i2", "22")], 9.0)
-    found = conversations.find(state, "c")
+    found = conversations.find(state, "c", "")
     assert found == conversations.Conversation("c", "{}", "resp_1", 1, 9, 2, 6)
     assert conversations.remove_item(state, "c", "i1", 10.0)
     assert not conversations.remove_item(state, "c", "i1", 10.0)
-    found = conversations.find(state, "c")
+    found = conversations.find(state, "c", "")
     assert found is not None and (found.item_count, found.item_bytes) == (1, 2)
 
 
@@ -347,8 +348,8 @@ def test_the_quota_follows_what_is_stored(tmp_path: Path) -> None:
         store.grow(third, 50)
         store.release(other)
         store.release(third)
-        assert await store.remove_file(row.id)
-        assert not await store.remove_file(row.id)
+        assert await store.remove_file(row.id, "")
+        assert not await store.remove_file(row.id, "")
         assert (store.quota.stored, store.quota.files) == (0, 0)
         store.close()
 

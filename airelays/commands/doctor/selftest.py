@@ -17,12 +17,12 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from airelays.app.doors import open_doors
 from airelays.app.pages import PAGES, page_text
 from airelays.app.relay import Relay
 from airelays.credentials.token import TokenSource
 from airelays.errors import ConfigError, RelayError
 from airelays.host.process import listen, shutting_down
-from airelays.net.listener import bind
 from airelays.net.trust import Trust
 from airelays.settings.values import Settings
 from airelays.upstream.base import Check
@@ -279,7 +279,7 @@ async def _relay(folder: str, upstream_port: int, token: str) -> AsyncIterator[i
     )
     source = TokenSource(settings.bearer_token_file, {"AIRELAYS_BEARER_TOKEN": token})
     relay = Relay(settings, source, complain=lambda text: None)
-    listener = listen(relay, bind(settings.host, settings.port))
+    listener = listen(relay, open_doors(settings))
     relay.start()
     listener.start()
     try:

@@ -39,9 +39,17 @@ class PassedChunks:
     mark = b'"choices":['
 
     def __init__(
-        self, *, model: str, choices: int = 1, max_event_bytes: int = MAX_EVENT_BYTES
+        self,
+        *,
+        model: str,
+        choices: int = 1,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        hides_usage: bool = False,
     ) -> None:
-        """`choices` are those that the request asks for: the answer is complete when each has finished."""
+        """`choices` are those that the request asks for: the answer is complete when each has finished.
+
+        `hides_usage` leaves out the chunk that has only the usage: the relay asked for it, not the client.
+        """
         self.committed = False
         self.terminal = ""
         self.failure: UpstreamFault | None = None
@@ -57,6 +65,7 @@ class PassedChunks:
         self._choices = choices
         self._finished: set[Any] = set()
         self._said = False
+        self._hides_usage = hides_usage
 
     def feed(self, data: bytes) -> bytes:
         """Return the whole frames that `data` completes."""
@@ -121,7 +130,7 @@ class PassedChunks:
             except RecursionError:
                 self._fail(too_deep())
                 return b""
-            frames = look.before
+            frames = _without_usage(look.before) if self._hides_usage else look.before
             if look.fault is not None:
                 return self._cut(frames, look.fault)
         if not self.committed:
@@ -200,6 +209,17 @@ def _from_first_event(frames: bytes) -> bytes:
             return frames[start:]
         start = end
     return b""
+
+
+def _without_usage(frames: bytes) -> bytes:
+    """Return `frames` without chunks that have the usage and no choice."""
+    out, start = [], 0
+    for end in _ends(frames):
+        frame, start = frames[start:end], end
+        chunk = _chunk_of(frame) if _USED.search(frame) else {}
+        if not (chunk and chunk.get("choices") == []):
+            out.append(frame)
+    return b"".join(out)
 
 
 def _ends(frames: bytes) -> Iterator[int]:

@@ -1,0 +1,60 @@
+"""The listeners of one relay: `server.host` and those of `[[listen]]`, bound. Layer: app."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from airelays.credentials.keys import read_keys
+from airelays.errors import ConfigError
+from airelays.guard.keys import Key, KeyTable
+from airelays.hints import hint
+from airelays.model import Door
+from airelays.net.listener import bind
+from airelays.settings.values import ListenSettings, Settings
+
+
+def open_doors(settings: Settings) -> dict[socket.socket, Door]:
+    """Return every socket that is listened on, that of `server.host` first. Raises ConfigError, and opens nothing."""
+    keys = {one: bound_key(one, settings) for one in settings.listeners if one.key}
+    doors: dict[socket.socket, Door] = {}
+    try:
+        for listening in bind(settings.host, settings.port):
+            doors[listening] = _door(listening, "", "")
+        for one in settings.listeners:
+            key = keys.get(one)
+            for listening in bind(one.host, one.port):
+                doors[listening] = _door(
+                    listening, "" if key is None else key.id, "" if key is None else key.name
+                )
+    except BaseException:
+        for listening in doors:
+            listening.close()
+        raise
+    return doors
+
+
+def _door(listening: socket.socket, key: str, name: str) -> Door:
+    host, port = listening.getsockname()[:2]
+    return Door(host, port, key, name)
+
+
+def bound_key(one: ListenSettings, settings: Settings) -> Key:
+    """Return the key that a listener is bound to. Raises ConfigError for one that is not fit for that."""
+    where = f"the listener on {one.host} port {one.port}"
+    key, name = KeyTable(read_keys(settings.data_dir)).named(one.key), one.key[:60]
+    if key is None:
+        raise ConfigError(
+            f"{where} names the key {name}, which does not exist; make it: "
+            + hint(f"key create {name} --requests-per-minute 60")
+        )
+    state = key.state(time.time())
+    if state != "live":
+        raise ConfigError(f"{where} names the key {key.name}, which is {state}; make a new one")
+    if key.routes != "text" or not (key.models or key.requests_per_minute):
+        raise ConfigError(
+            f"{where} is open to every program on this machine, so its key needs --routes text and one of --models and "
+            f"--requests-per-minute; the key {key.name} has --routes {key.routes}"
+            f"{'' if key.models or key.requests_per_minute else ' and neither of these two'}"
+        )
+    return key

@@ -1,0 +1,163 @@
+"""The named keys of a running relay: who is let in now, what they used, and the end of those that are not any more.
+
+Owns: the table of keys in use, the timer for the earliest end, the book. Refuses to know: how a request is answered.
+Layer: app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from airelays.credentials.keys import KeyFile
+from airelays.errors import ClientFault, RelayError
+from airelays.guard.gate import Asking
+from airelays.guard.keylimits import DAY_S, Spent
+from airelays.guard.keys import EXPIRED, Caller, Key, KeyTable
+from airelays.journal.book import Book, line_of, program_of, read_book, tokens_of
+from airelays.net.request import Request
+from airelays.net.session import Session
+
+# A clock that is set forward must not keep an expired key alive for longer than this.
+LONGEST_WAIT_S = 60.0
+
+
+class Keys:
+    """What the relay knows of its named keys. Used by the event loop."""
+
+    def __init__(self, data_dir: str, spent: Spent, complain: Callable[[str], None]) -> None:
+        self._file = KeyFile(data_dir)
+        self._folder = data_dir
+        self._spent = spent
+        self._complain = complain
+        self._book = Book(data_dir, complain)
+        self._table: KeyTable | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ends_s = float("inf")
+        self._problem = ""
+        self.sessions: Callable[[], Iterable[Session]] = tuple
+        # Takes secrets out of a text: a client can put one where the name of a model or program belongs.
+        self.shown: Callable[[str], str] = str
+
+    def start(self) -> None:
+        """Read what today's requests have used already."""
+        now_s = time.time()
+        midnight_s = now_s // DAY_S * DAY_S
+        for entry in read_book(self._folder, midnight_s):
+            if entry["at"] >= midnight_s:
+                self._spent.add(str(entry.get("key")), tokens_of(entry), entry["at"])
+
+    def close(self) -> None:
+        """Stop the timer and close the book."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._book.close()
+
+    def asking(self) -> Asking:
+        """Return what the gate needs of them for one request."""
+        return Asking(self.current, time.time())
+
+    def current(self) -> KeyTable:
+        """Return the keys of now. One `stat`; streams of keys that are gone since the last look end."""
+        table = self._file.current()
+        if table is not self._table:
+            before, self._table = self._table, table
+            if before is not None and not self._file.problem:
+                self.end_gone()
+        if self._file.problem != self._problem:
+            self._problem = self._file.problem
+            if self._problem:
+                self._complain(self._problem)
+        return table
+
+    # ---- requests
+
+    def admitted(self, request: Request, caller: Caller) -> None:
+        """A request of a key is let in: from now on it ends with its key."""
+        request.caller = caller
+        request.outcome.key = caller.name
+        ends_s = self._table.ends_s(caller) if self._table is not None else None
+        if ends_s is not None and ends_s < self._ends_s:
+            self._wait_for(ends_s)
+
+    def note(self, request: Request) -> None:
+        """Count what a request has used that is about to end, and write it down."""
+        key, outcome, wall_s = request.caller.owner, request.outcome, time.time()
+        if outcome.usage is not None:
+            self._spent.add(key, outcome.usage.total_tokens, wall_s)
+        model = self.shown(outcome.model) if outcome.model else ""
+        program = self.shown(program_of(request.head.get(b"user-agent")))
+        self._book.write(line_of(outcome, request.id, key, model, program, wall_s))
+
+    # ---- the end of keys
+
+    def end_gone(self) -> int:
+        """End every running request whose key is not valid any more, each with a typed error; return how many.
+
+        The relay calls this when the keys have changed, when one expires, and when a command says so.
+        """
+        self._table = table = self._file.current()
+        wall_s = time.time()
+        count, earliest_s = 0, float("inf")
+        for session in list(self.sessions()):
+            request = session.request
+            if request is None or request.caller.key is None or request.finished:
+                continue
+            problem = "" if self._file.problem else table.problem(request.caller, wall_s)
+            if not problem:
+                ends_s = table.ends_s(request.caller)
+                earliest_s = min(earliest_s, earliest_s if ends_s is None else ends_s)
+            elif request.interrupted is None:
+                count += 1
+                session.interrupt(_ended(request.caller.key, problem))
+        self._wait_for(earliest_s)
+        return count
+
+    def _wait_for(self, ends_s: float) -> None:
+        self._ends_s = ends_s
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if ends_s != float("inf"):
+            wait_s = min(max(0.0, ends_s - time.time()), LONGEST_WAIT_S)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(wait_s, self.end_gone)
+
+    # ---- what is told
+
+    def facts(self, key: Key) -> dict[str, Any]:
+        """Return what a key has used and may use today."""
+        wall_s = time.time()
+        return {
+            "name": key.name,
+            "id": key.id,
+            "state": key.state(wall_s),
+            "routes": key.routes,
+            "models": list(key.models),
+            "upstreams": list(key.upstreams),
+            "no_tools": key.no_tools,
+            "requests_per_minute": key.requests_per_minute or None,
+            "concurrent": key.concurrent or None,
+            "tokens_per_day": key.tokens_per_day or None,
+            "tokens_today": self._spent.today(key.id, wall_s),
+            "expires_at": key.expires_s,
+        }
+
+    @property
+    def book_lines_lost(self) -> int:
+        """How many lines the book lost to a full disk."""
+        return self._book.lost
+
+
+def _ended(key: Key, problem: str) -> RelayError:
+    """Return what a running request is told whose key has ended."""
+    if problem == EXPIRED:
+        text, code = f"the key {key.name} has expired; the answer ends here", "key_expired"
+    else:
+        text, code = (
+            f"the key {key.name} was revoked or rotated; the answer ends here",
+            "key_revoked",
+        )
+    return ClientFault(text, status=401, code=code, should_retry=False)

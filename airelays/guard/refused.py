@@ -1,0 +1,148 @@
+"""The gate's refusals: the type, and what it says of keys and bodies that it does not take. Layer: rules."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from airelays.errors import ClientFault
+from airelays.guard import auth, browser
+from airelays.guard.keylimits import Spent
+from airelays.guard.keys import MISTYPED, Caller, Found, Key, route_refusal
+from airelays.hints import hint
+from airelays.model import RequestHead, Route
+
+
+class Refused(ClientFault):
+    """The gate's answer to a request that it does not admit. `reason` is the journal's word for it.
+
+    `presented` is the fingerprint of a wrong token, `blocked` whether this failure began a block. `key` is the name of
+    the key that was presented, `problem` why it opens nothing.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        reason: str,
+        *,
+        presented: str = "",
+        blocked: bool = False,
+        key: str = "",
+        problem: str = "",
+        **rest: Any,
+    ) -> None:
+        super().__init__(message, **rest)
+        self.reason = reason
+        self.presented = presented
+        self.blocked = blocked
+        self.key = key
+        self.problem = problem
+
+
+def wrong(presented: list[bytes], found: Found | None, began: bool, reveal: str) -> Refused:
+    """Return the 401; `reveal` is the command that shows the token.
+
+    One body for everything but a wrong checksum, which anybody could have worked out.
+    """
+    text = (
+        "the relay token is missing or wrong; send it as Authorization: Bearer TOKEN "
+        f"({reveal} prints it)"
+    )
+    if found is not None and found.problem == MISTYPED:
+        text = (
+            "the key is mistyped: its checksum does not match; copy all 54 characters of it again"
+        )
+    return Refused(
+        text,
+        "auth_failed",
+        presented=auth.fingerprint(presented[0]) if presented else "",
+        blocked=began,
+        key="" if found is None else found.caller.name,
+        problem="" if found is None else found.problem,
+        status=401,
+        code="invalid_api_key",
+        headers={"www-authenticate": 'Bearer realm="airelays"'},
+    )
+
+
+def ended(caller: Caller, problem: str) -> Refused:
+    """Return the 401 of a listener whose key is not valid any more."""
+    return Refused(
+        f"the key that this listener is bound to is not valid any more; make a new one with `{hint('key create')}`, "
+        "name it in [[listen]] or --listen, and restart the relay",
+        "listener_key",
+        key=caller.name,
+        problem=problem,
+        status=401,
+        code="invalid_api_key",
+    )
+
+
+def not_here(path: str) -> Refused:
+    """Return the 404 of a listener bound to a key for what it does not serve."""
+    return Refused(
+        f"there is no {path[:200]} on this listener, which serves text and model routes only",
+        "listener_route",
+        status=404,
+        code="unknown_route",
+    )
+
+
+def check_key(
+    key: Key, head: RequestHead, route: Route | None, spent: Spent, wall_s: float
+) -> None:
+    """Refuse (403, 429) what `key` may not use, or has no tokens left for."""
+    if route is None:
+        return
+    text = route_refusal(key, route.access, head.method, head.path)
+    if text:
+        raise Refused(
+            text,
+            "key_route",
+            status=403,
+            code="route_not_allowed",
+            should_retry=False,
+            key=key.name,
+        )
+    if not key.tokens_per_day or route.access == "read":
+        return
+    wait_s = spent.wait_s(key.id, key.tokens_per_day, wall_s)
+    if wait_s:
+        raise Refused(
+            f"the key {key.name} has used {spent.today(key.id, wall_s):,} tokens today, and its budget is "
+            f"{key.tokens_per_day:,} per UTC day (what is counted are requests that have ended); it starts again in "
+            f"{math.ceil(wait_s):,} s",
+            "key_token_budget",
+            status=429,
+            code="insufficient_quota",
+            retry_after_s=wait_s,
+            should_retry=False,
+            key=key.name,
+        )
+
+
+def require_json(head: RequestHead, route: Route | None) -> None:
+    """In open mode a body must say what no web page can say without asking first (Fetch: simple requests)."""
+    if route is not None and route.body == "multipart":
+        return  # a page's upload carries an Origin, which was refused above
+    kind = (head.get(b"content-type") or b"").partition(b";")[0].strip().lower()
+    if head.has_body and kind != b"application/json":
+        raise Refused(
+            "without a relay token only bodies of type application/json are accepted",
+            "content_type",
+            status=415,
+            code="unsupported_media_type",
+        )
+
+
+def refuse_browser(head: RequestHead) -> None:
+    """Refuse (403) what a browser sent, on a listener that asks for nothing."""
+    found = browser.field_of(head)
+    if found:
+        raise Refused(
+            f"this listener is for programs of this machine, and {found.decode()} comes from a browser; use the "
+            "other listener, with a key",
+            "browser_field",
+            status=403,
+            code="browser_refused",
+        )

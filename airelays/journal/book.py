@@ -1,0 +1,176 @@
+"""The book: what each ended request of a named key used, one line by one `write` before its end is sent.
+
+`book-N.log` in the data folder (0600), one JSON object per line. A process that is killed loses no request whose end a
+client saw; a line that was being written then is cut, and left out when the book is read. After 1 MiB the next file
+begins. A disk that is full stops the book, not the requests. Layer: I/O.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from airelays.disk.regular import open_regular
+from airelays.journal.files import open_own
+from airelays.model import Outcome
+
+MAX_FILE_BYTES = 1024 * 1024
+# What is older than today is kept for `key list`, which says when a key was last used.
+MAX_FILES = 16
+MAX_LINE_BYTES = 4096
+_COMPLAINT_S = 60.0
+_NAME = re.compile(r"book-([1-9][0-9]{0,8})\.log")
+_PROGRAM = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._/+-]{0,63}")
+
+
+class Book:
+    """Writes lines. `lost` counts those that could not be written."""
+
+    def __init__(
+        self, folder: str, complain: Callable[[str], None], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._folder = folder
+        self._complain = complain
+        self._clock = clock
+        self._fd = -1
+        self._size = 0
+        self._number = 0
+        self._complained_s = float("-inf")
+        self.lost = 0
+
+    def write(self, line: bytes) -> None:
+        """Append one line by one write. Never raises."""
+        try:
+            if self._fd < 0 or self._size + len(line) > MAX_FILE_BYTES:
+                self._next()
+            written = os.write(self._fd, line)
+            self._size += written
+            if written < len(line):
+                # The rest of a line would stand on a line of its own: the next file begins.
+                self._close()
+                self._number += 1
+                raise OSError(28, "No space left on device")
+        except OSError as error:
+            self.lost += 1
+            self._say(error)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._close()
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _next(self) -> None:
+        """Open the newest file, or the one after it when that is full or ends within a line."""
+        self._close()
+        numbers = _numbers(self._folder)
+        number = max(self._number, numbers[-1] if numbers else 1, 1)
+        while True:
+            fd, size = open_own(self._path(number))
+            if size < MAX_FILE_BYTES - MAX_LINE_BYTES and _ends_well(self._path(number), size):
+                break
+            os.close(fd)
+            number += 1
+        self._fd, self._size, self._number = fd, size, number
+        self._remove_old(numbers)
+
+    def _remove_old(self, numbers: list[int]) -> None:
+        midnight = self._clock() // 86_400 * 86_400
+        for number in numbers[:-MAX_FILES]:
+            path = self._path(number)
+            if os.stat(path).st_mtime < midnight:
+                os.unlink(path)
+
+    def _path(self, number: int) -> str:
+        return os.path.join(self._folder, f"book-{number}.log")
+
+    def _say(self, error: OSError) -> None:
+        now_s = self._clock()
+        if abs(now_s - self._complained_s) >= _COMPLAINT_S:
+            self._complained_s = now_s
+            self._complain(
+                f"what requests use cannot be written down in {self._folder}: {error.strerror}; "
+                f"{self.lost:,} lines are lost, and a restart forgets them"
+            )
+
+
+def line_of(
+    outcome: Outcome, request_id: str, key: str, model: str, program: str, wall_s: float
+) -> bytes:
+    """Return the line of a request that is about to end. `model` and `program` hold no secrets."""
+    usage, used = outcome.usage, ""
+    if usage is not None:
+        used = (
+            f',"in":{usage.input_tokens},"out":{usage.output_tokens},"total":{usage.total_tokens}'
+        )
+        if usage.cached_tokens:
+            used += f',"cached":{usage.cached_tokens}'
+        if usage.reasoning_tokens:
+            used += f',"reasoning":{usage.reasoning_tokens}'
+    return (
+        f'{{"at":{wall_s:.3f},"id":"{request_id}","key":"{key}","route":"{outcome.route}",'
+        f'"model":{_literal(model[:200])},"upstream":{_literal(outcome.upstream)},'
+        f'"program":{_literal(program)},"status":{outcome.status}{used}}}\n'
+    ).encode("ascii")
+
+
+@lru_cache(maxsize=512)
+def _literal(text: str) -> str:
+    return json.dumps(text)
+
+
+def program_of(agent: bytes | None) -> str:
+    """Return the name at the beginning of a User-Agent, without its version; "" when it says nothing."""
+    found = _PROGRAM.match(agent or b"")
+    return found[0].partition(b"/")[0].decode() if found is not None else ""
+
+
+def read_book(folder: str, since_s: float = 0.0) -> Iterator[dict[str, Any]]:
+    """Yield the lines of the book that are whole, oldest first, of files written since `since_s`. Never raises."""
+    for number in _numbers(folder):
+        path = os.path.join(folder, f"book-{number}.log")
+        try:
+            with open(open_regular(path, follow=False), "rb") as file:
+                if os.fstat(file.fileno()).st_mtime < since_s:
+                    continue
+                data = file.read(2 * MAX_FILE_BYTES)
+        except OSError:
+            continue
+        for line in data.split(b"\n")[:-1]:
+            try:
+                entry = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(entry, dict) and isinstance(entry.get("at"), int | float):
+                yield entry
+
+
+def tokens_of(entry: dict[str, Any]) -> int:
+    """Return what a line counts towards a budget."""
+    total = entry.get("total")
+    return total if type(total) is int and total >= 0 else 0
+
+
+def _numbers(folder: str) -> list[int]:
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
+
+
+def _ends_well(path: str, size: int) -> bool:
+    """Whether the file is empty or ends with a whole line."""
+    if not size:
+        return True
+    with open(open_regular(path, follow=False), "rb") as file:
+        file.seek(size - 1)
+        return file.read(1) == b"\n"
