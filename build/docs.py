@@ -12,9 +12,23 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from airelays.dialects.parameters import QUIRKS  # noqa: E402
 from airelays.settings.table import NO_EFFECT, OPTIONS, UPSTREAM_OPTIONS, Option, env_names  # noqa: E402
 
 PAGE = ROOT / "airelays" / "docs" / "configuration.md"
+QUIRKS_PAGE = ROOT / "airelays" / "docs" / "quirks.md"
+QUIRKS_HEAD = """\
+# Adaptations
+
+<!-- Made by build/docs.py from the table of adaptations; do not edit. -->
+
+Some clients need something a little different from what they ask for, or send something a little different from
+what the API says. The relay adapts to them, and the header `x-airelays-quirks` of an answer names each adaptation that
+it needed. Here you can look up what a name means.
+
+| name | what the relay did |
+| --- | --- |
+"""
 
 HEAD = """\
 # Configuration
@@ -147,21 +161,25 @@ def _entry(option: Option, *, named: bool = False) -> str:
     return f"- **`{name}`** {option.help}\n  {' '.join(facts)}"
 
 
+def quirks_page() -> str:
+    """Return the page of the adaptations, one row each."""
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in QUIRKS.items()]
+    return QUIRKS_HEAD + "\n".join(rows) + "\n"
+
+
 def main(arguments: list[str]) -> int:
     """Write the page, or say whether it is current."""
     if arguments not in (["--write"], ["--check"]):
         sys.stderr.write("usage: python3 build/docs.py --write | --check\n")
         return 2
-    text = configuration_page()
-    if arguments == ["--write"]:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(
-        "airelays/docs/configuration.md is not current: python3 build/docs.py --write\n"
-    )
-    return 1
+    pages = {PAGE: configuration_page(), QUIRKS_PAGE: quirks_page()}
+    for page, text in pages.items():
+        if arguments == ["--write"]:
+            page.write_text(text, encoding="utf-8")
+        elif not page.is_file() or page.read_text(encoding="utf-8") != text:
+            sys.stderr.write(f"{page.name} is not current: python3 build/docs.py --write\n")
+            return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ PAGES = (
     "keys",
     "api",
     "clients",
+    "quirks",
     "upstreams",
     "files",
     "conversations",

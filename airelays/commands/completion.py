@@ -5,7 +5,7 @@ from __future__ import annotations
 from airelays.app.pages import PAGES
 from airelays.commands.connect.snippets import CLIENTS
 from airelays.commands.service.files import KINDS
-from airelays.commands.table import COMMANDS
+from airelays.commands.table import SHOWN
 from airelays.errors import FlagError
 from airelays.hints import hint
 from airelays.settings.table import OPTIONS
@@ -33,7 +33,7 @@ def run(args: Arguments, console: Console) -> int:
 def _offers() -> dict[str, list[str]]:
     """Return command line so far -> words that may come next, without flags; "" is the start."""
     offers: dict[str, list[str]] = {"": []}
-    for command in COMMANDS:
+    for command in SHOWN:
         first, _, second = command.name.partition(" ")
         if first not in offers[""]:
             offers[""].append(first)
@@ -52,13 +52,13 @@ def _flag_words(command: Command) -> list[str]:
 def _flags_by_path() -> dict[str, list[str]]:
     """Return command line so far -> flags; before a command is complete those that every command takes."""
     common = sorted(flag.name for flag in common_flags())
-    table = {command.name: _flag_words(command) for command in COMMANDS}
+    table = {command.name: _flag_words(command) for command in SHOWN}
     return {path: common for path in _offers() if path not in table} | table
 
 
 def _valued() -> dict[str, str]:
     """Return every flag that a value follows, its short form too -> the name of that value."""
-    every = {flag for command in COMMANDS for flag in flags_of(command) if flag.value}
+    every = {flag for command in SHOWN for flag in flags_of(command) if flag.value}
     return {name: flag.value for flag in every for name in (flag.name, flag.short) if name}
 
 
@@ -181,23 +181,23 @@ complete -c airelays -f
 
 def _fish() -> str:
     lines = [_FISH.format(valued=" ".join(sorted(_valued()))).rstrip("\n")]
-    summaries = {c.name: c.summary for c in COMMANDS}
+    summaries = {c.name: c.summary for c in SHOWN}
     for path, words in _offers().items():
         condition = _fish_quoted(f"__airelays_at {path}".strip())
         for word in words:
             text = summaries.get(f"{path} {word}".strip(), "")
             about = f" -d {_fish_quoted(text)}" if text else ""
             lines.append(f"complete -c airelays -n {condition} -a {word}{about}")
-    every = {flag.name: flag for command in COMMANDS for flag in flags_of(command)}
+    every = {flag.name: flag for command in SHOWN for flag in flags_of(command)}
     for path, names in _flags_by_path().items():
-        own = {flag.name: flag for c in COMMANDS if c.name == path for flag in flags_of(c)}
+        own = {flag.name: flag for c in SHOWN if c.name == path for flag in flags_of(c)}
         lines += [_fish_flag(_fish_condition(path), own.get(name, every[name])) for name in names]
     return "\n".join(lines) + "\n"
 
 
 def _fish_condition(path: str) -> str:
     """Return when the flags of `path` are offered: `logs` has some, and `logs prune` others."""
-    names = [command.name for command in COMMANDS]
+    names = [command.name for command in SHOWN]
     if path not in names:
         return f"__airelays_at {path}".strip()
     longer = [f"; and not __airelays_in {name}" for name in names if name.startswith(path + " ")]

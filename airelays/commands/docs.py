@@ -8,6 +8,7 @@ from airelays.app.pages import MOVED, PAGES, page_text, page_title
 from airelays.errors import FlagError
 from airelays.hints import hint
 from airelays.terminal.arguments import Arguments
+from airelays.terminal.closest import did_you_mean
 from airelays.terminal.console import Console, escaped
 
 _INLINE = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*")
@@ -25,7 +26,9 @@ def run(args: Arguments, console: Console) -> int:
     word = args.words[0].removesuffix(".md")
     name = MOVED.get(word, word)
     if name not in PAGES:
-        raise FlagError(f"there is no page {name!r}; there are {', '.join(PAGES)}")
+        raise FlagError(
+            f"there is no page {name!r}; there are {', '.join(PAGES)}{did_you_mean(name, PAGES)}"
+        )
     text = page_text(name)
     if not console.terminal:
         console.out.write(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airelays import __version__
-from airelays.commands.table import COMMANDS
+from airelays.commands.table import SHOWN
 from airelays.terminal.arguments import Arguments, Command, Flag
 from airelays.terminal.console import Console
 from airelays.terminal.line import common_flags, flags_of
@@ -48,9 +48,9 @@ def manual_page() -> str:
         ),
         ".PP",
         _text("The documentation is inside the program: airelays docs lists the pages."),
-        ".SH COMMANDS",
+        ".SH SHOWN",
     ]
-    for command in COMMANDS:
+    for command in SHOWN:
         lines += _command(command, common)
     lines += [".SH COMMON FLAGS", *_flags(sorted(common))]
     lines += _definitions("FILES", _FILES)

@@ -121,6 +121,7 @@ COMMANDS = (
             URL,
             Flag("--ask", "Also ask each upstream for one short answer."),
             Flag("--skip-response", "Of earlier releases: without --ask nobody is asked anyway."),
+            Flag("--egress", "Only list every place that the relay may connect to."),
             Flag("--self-test", "Check this copy of the program itself, without a network."),
         ),
     ),
@@ -193,6 +194,7 @@ COMMANDS = (
         "List the adaptations that the relay makes for clients.",
         "quirks:run",
         flags=(JSON,),
+        hidden=True,
     ),
     Command(
         "key create",
@@ -382,6 +384,7 @@ COMMANDS = (
         "List every place that the relay may connect to with these options.",
         "egress:run",
         flags=(JSON,),
+        hidden=True,
     ),
     Command(
         "completion",
@@ -411,5 +414,30 @@ COMMANDS = (
         ),
     ),
 )
+SHOWN = tuple(command for command in COMMANDS if not command.hidden)
 # Names of earlier releases, which are not listed: the first word, and what it stands for.
 ALIASES = {"selfcheck": ("version", "--digests")}
+# What people type who know other programs, and the command that does it here.
+MEANT = {
+    "start": "serve",
+    "up": "serve",
+    "server": "serve",
+    "ps": "status",
+    "info": "status",
+    "list": "models",
+    "ls": "models",
+    "chat": "ask",
+    "prompt": "ask",
+    "quit": "stop",
+    "kill": "stop",
+    "restart": "reload",
+    "upgrade": "docs getting-started",
+    "update": "docs getting-started",
+    "signin": "login",
+    "signout": "logout",
+    "auth": "login",
+    "setup": "init",
+    "install": "service install",
+    "tail": "logs -f",
+    "man": "docs",
+}

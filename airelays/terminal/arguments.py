@@ -64,7 +64,7 @@ class Command(NamedTuple):
     """One command.
 
     `runs` is its function as text, "module:name" below `airelays.commands`; `words` shows its positional arguments,
-    `most` is how many it takes.
+    `most` is how many it takes. A `hidden` one is a name of earlier releases: it works, and no list has it.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Command(NamedTuple):
     flags: tuple[Flag, ...] = ()
     words: str = ""
     most: int = 0
+    hidden: bool = False
 
     def load(self) -> Run:
         """Return the function that runs it; its module is imported now."""

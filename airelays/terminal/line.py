@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airelays.commands.table import ALIASES, COMMANDS, GLOBAL_FLAGS
+from airelays.commands.table import ALIASES, COMMANDS, GLOBAL_FLAGS, MEANT, SHOWN
 from airelays.hints import hint
 from airelays.settings.table import OPTIONS, Option
 from airelays.terminal.arguments import REPEATED, Arguments, Command, Flag
+from airelays.terminal.closest import did_you_mean
 
 _HELP_COLUMN = 26
 
@@ -113,7 +114,7 @@ def _split(words: list[str]) -> tuple[dict[str, str], list[str]]:
                     given = flags[flag.name] + REPEATED + given
                 flags[flag.name] = given
     if unknown:
-        raise UsageError(f"there is no flag {unknown}{_did_you_mean(unknown, _takes(plain))}")
+        raise UsageError(f"there is no flag {unknown}{did_you_mean(unknown, _takes(plain))}")
     return flags, plain
 
 
@@ -156,27 +157,23 @@ def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
         if help_asked and len(plain) == 1:
             return first, []
         members = [n.partition(" ")[2] for n in names if n.startswith(first + " ")]
+        near = did_you_mean(plain[1], members) if len(plain) > 1 else ""
         raise UsageError(
-            f"`airelays {first}` is followed by one of: {', '.join(members)}", help_for(first)
+            f"`airelays {first}` is followed by one of: {', '.join(members)}{near}", help_for(first)
         )
+    if first in MEANT:
+        raise UsageError(f"there is no command {first!r}; type: {hint(MEANT[first])}")
     if first not in names:
-        raise UsageError(f"there is no command {first!r}{_did_you_mean(first, [*names, *groups])}")
+        raise UsageError(
+            f"there is no command {first!r}{did_you_mean(first, [*(c.name for c in SHOWN), *groups])}"
+        )
     return first, plain[1:]
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    import difflib
-
-    # Without the dashes, which would make all flags look alike.
-    bare = {name.lstrip("-"): name for name in known}
-    close = difflib.get_close_matches(word.lstrip("-"), list(bare), n=1, cutoff=0.55)
-    return f"; did you mean {bare[close[0]]}?" if close else ""
 
 
 def _overview(group: str) -> str:
     start = group + " " if group else ""
     lines = [f"Usage: airelays {start}COMMAND [FLAGS]", "", "Commands:"]
-    for command in COMMANDS:
+    for command in SHOWN:
         if command.name.startswith(start):
             lines += _two_columns(f"  {command.name}", command.summary)
     if not group:

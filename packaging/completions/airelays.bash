@@ -19,14 +19,14 @@ _airelays() {
         --callback-port|--concurrent|--expires|--grace|--host|--lines|--listen|--max-file-mb|--max-total-mb|--model|--models|--older-than|--port|--requests-per-minute|--retention-days|--routes|--signers|--tokens-per-day|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) ;;
         *)
             case $path in
-                "") next="serve ask init login logout status models usage doctor token config connect quirks key logs explain unblock reload stop storage docs service migrate egress completion manpage version" ;;
+                "") next="serve ask init login logout status models usage doctor token config connect key logs explain unblock reload stop storage docs service migrate completion manpage version" ;;
                 "token") next="show rotate" ;;
                 "config") next="show set edit check path" ;;
                 "key") next="create list rotate revoke" ;;
                 "logs") next="prune" ;;
                 "storage") next="check prune" ;;
                 "service") next="install uninstall status print" ;;
-                "docs") next="getting-started configuration security keys api clients upstreams files conversations logs metrics errors troubleshooting performance demo architecture threat-model releases disclaimer licenses" ;;
+                "docs") next="getting-started configuration security keys api clients quirks upstreams files conversations logs metrics errors troubleshooting performance demo architecture threat-model releases disclaimer licenses" ;;
                 "connect") next="openai-python openai-node codex aider llm continue cline zed open-webui langchain ai-sdk" ;;
                 "completion") next="bash zsh fish powershell" ;;
             esac
@@ -63,10 +63,8 @@ _airelays() {
                     "logout"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "status"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --url --version" ;;
                     "models"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --url --version" ;;
-                    "doctor"*) next="--ask --auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --self-test --skip-response --url --version" ;;
-                    "quirks"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
+                    "doctor"*) next="--ask --auth-storage --bearer-token-file --ca-file --config --data-dir --egress --help --json --logs-dir --offline --self-test --skip-response --url --version" ;;
                     "reload"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "egress"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "token"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --host --i-know-this-is-open --listen --logs-dir --network-scope --no-auth --offline --port --ready-file --upstream --upstream-key-env --version" ;;
                     "login"*) next="--auth-storage --bearer-token-file --browser --ca-file --callback-port --config --data-dir --device --help --json --logs-dir --no-browser --offline --paste --version --workspace-id" ;;

@@ -39,7 +39,6 @@ complete -c airelays -n '__airelays_at' -a doctor -d 'Check everything between a
 complete -c airelays -n '__airelays_at' -a token
 complete -c airelays -n '__airelays_at' -a config
 complete -c airelays -n '__airelays_at' -a connect -d 'Show, write or take back the settings of a client program.'
-complete -c airelays -n '__airelays_at' -a quirks -d 'List the adaptations that the relay makes for clients.'
 complete -c airelays -n '__airelays_at' -a key
 complete -c airelays -n '__airelays_at' -a logs -d 'Show where the traffic log is and what is kept of it; -f shows requests live.'
 complete -c airelays -n '__airelays_at' -a explain -d 'Show one request as a timeline, and where and why it ended.'
@@ -50,7 +49,6 @@ complete -c airelays -n '__airelays_at' -a storage -d 'Show what is stored: file
 complete -c airelays -n '__airelays_at' -a docs -d 'List the pages of the documentation, or show one.'
 complete -c airelays -n '__airelays_at' -a service
 complete -c airelays -n '__airelays_at' -a migrate -d 'Take over config, token, sign-in, files and conversations of an earlier AIRelays.'
-complete -c airelays -n '__airelays_at' -a egress -d 'List every place that the relay may connect to with these options.'
 complete -c airelays -n '__airelays_at' -a completion -d 'Print the completions for a shell: bash, zsh, fish or powershell.'
 complete -c airelays -n '__airelays_at' -a manpage -d 'Print the manual page, for man(1).'
 complete -c airelays -n '__airelays_at' -a version -d 'Show the version and what the program runs on; check files of a release.'
@@ -78,6 +76,7 @@ complete -c airelays -n '__airelays_at docs' -a security
 complete -c airelays -n '__airelays_at docs' -a keys
 complete -c airelays -n '__airelays_at docs' -a api
 complete -c airelays -n '__airelays_at docs' -a clients
+complete -c airelays -n '__airelays_at docs' -a quirks
 complete -c airelays -n '__airelays_at docs' -a upstreams
 complete -c airelays -n '__airelays_at docs' -a files
 complete -c airelays -n '__airelays_at docs' -a conversations
@@ -273,6 +272,7 @@ complete -c airelays -n '__airelays_in doctor' -l bearer-token-file -r -F -d 'Fi
 complete -c airelays -n '__airelays_in doctor' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'
 complete -c airelays -n '__airelays_in doctor' -l config -r -F -d 'Config file to read or write.'
 complete -c airelays -n '__airelays_in doctor' -l data-dir -r -F -d 'Folder for the relay\'s own files; `~/.airelays` if unset.'
+complete -c airelays -n '__airelays_in doctor' -l egress -d 'Only list every place that the relay may connect to.'
 complete -c airelays -n '__airelays_in doctor' -l help -d 'Show help and exit.'
 complete -c airelays -n '__airelays_in doctor' -l json -d 'Print JSON.'
 complete -c airelays -n '__airelays_in doctor' -l logs-dir -r -F -d 'Folder for the traffic log; `logs` below data_dir if unset.'
@@ -363,16 +363,6 @@ complete -c airelays -n '__airelays_in connect' -l undo -d 'Take out what --writ
 complete -c airelays -n '__airelays_in connect' -l url -r -d 'Ask the relay at this base URL instead, with the relay token.'
 complete -c airelays -n '__airelays_in connect' -l version -d 'Print the version and exit.'
 complete -c airelays -n '__airelays_in connect' -l write -d 'Put the settings into the client\'s file; the previous one is kept.'
-complete -c airelays -n '__airelays_in quirks' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
-complete -c airelays -n '__airelays_in quirks' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
-complete -c airelays -n '__airelays_in quirks' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'
-complete -c airelays -n '__airelays_in quirks' -l config -r -F -d 'Config file to read or write.'
-complete -c airelays -n '__airelays_in quirks' -l data-dir -r -F -d 'Folder for the relay\'s own files; `~/.airelays` if unset.'
-complete -c airelays -n '__airelays_in quirks' -l help -d 'Show help and exit.'
-complete -c airelays -n '__airelays_in quirks' -l json -d 'Print JSON.'
-complete -c airelays -n '__airelays_in quirks' -l logs-dir -r -F -d 'Folder for the traffic log; `logs` below data_dir if unset.'
-complete -c airelays -n '__airelays_in quirks' -l offline -d 'Connect to loopback and private addresses only.'
-complete -c airelays -n '__airelays_in quirks' -l version -d 'Print the version and exit.'
 complete -c airelays -n '__airelays_in key create' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
 complete -c airelays -n '__airelays_in key create' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
 complete -c airelays -n '__airelays_in key create' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'
@@ -586,16 +576,6 @@ complete -c airelays -n '__airelays_in migrate' -l json -d 'Print JSON.'
 complete -c airelays -n '__airelays_in migrate' -l logs-dir -r -F -d 'Folder for the traffic log; `logs` below data_dir if unset.'
 complete -c airelays -n '__airelays_in migrate' -l offline -d 'Connect to loopback and private addresses only.'
 complete -c airelays -n '__airelays_in migrate' -l version -d 'Print the version and exit.'
-complete -c airelays -n '__airelays_in egress' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
-complete -c airelays -n '__airelays_in egress' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
-complete -c airelays -n '__airelays_in egress' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'
-complete -c airelays -n '__airelays_in egress' -l config -r -F -d 'Config file to read or write.'
-complete -c airelays -n '__airelays_in egress' -l data-dir -r -F -d 'Folder for the relay\'s own files; `~/.airelays` if unset.'
-complete -c airelays -n '__airelays_in egress' -l help -d 'Show help and exit.'
-complete -c airelays -n '__airelays_in egress' -l json -d 'Print JSON.'
-complete -c airelays -n '__airelays_in egress' -l logs-dir -r -F -d 'Folder for the traffic log; `logs` below data_dir if unset.'
-complete -c airelays -n '__airelays_in egress' -l offline -d 'Connect to loopback and private addresses only.'
-complete -c airelays -n '__airelays_in egress' -l version -d 'Print the version and exit.'
 complete -c airelays -n '__airelays_in completion' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
 complete -c airelays -n '__airelays_in completion' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
 complete -c airelays -n '__airelays_in completion' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'

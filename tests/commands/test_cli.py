@@ -137,7 +137,8 @@ def test_a_command_loads_only_its_own_modules(user: User) -> None:
         [sys.executable, "-c", script], env=user.env(), capture_output=True, text=True, check=True
     )
     shared = [
-        f"airelays.terminal.{name}" for name in ("arguments", "console", "context", "line", "start")
+        f"airelays.terminal.{name}"
+        for name in ("arguments", "closest", "console", "context", "line", "start")
     ]
     expected = ["airelays.commands.config", "airelays.commands.table", *shared]
     assert done.stdout.splitlines()[1] == f"{expected} []"
@@ -154,7 +155,10 @@ def test_no_command_is_usage(user: User) -> None:
         (["tokn"], "there is no command 'tokn'; did you mean token?"),
         (["zzzzzz"], "there is no command 'zzzzzz'"),
         (["token"], "`airelays token` is followed by one of: show, rotate"),
-        (["token", "sow"], "`airelays token` is followed by one of: show, rotate"),
+        (
+            ["token", "sow"],
+            "`airelays token` is followed by one of: show, rotate; did you mean show?",
+        ),
         (["serve", "--prot", "1"], "there is no flag --prot; did you mean --port?"),
         (["serve", "--zzzzzz"], "there is no flag --zzzzzz"),
         (["serve", "--port"], "--port needs a value: --port NUMBER"),

@@ -15,7 +15,7 @@ import pytest
 
 from airelays.commands.service.files import service_text
 from airelays.commands.service.words import ServiceWords
-from airelays.commands.table import COMMANDS
+from airelays.commands.table import COMMANDS, SHOWN
 from airelays.terminal.line import flags_of
 from tests import live
 
@@ -404,7 +404,7 @@ def test_an_unknown_shell_is_named(tmp_path: Path) -> None:
 
 def test_the_manual_page_is_clean_troff(tmp_path: Path) -> None:
     text = run(tmp_path, "manpage").stdout
-    for command in COMMANDS:
+    for command in SHOWN:
         assert f".SS airelays {command.name}".replace("-", "\\-") in text
     if shutil.which("man") is None:
         pytest.skip("there is no man here")

@@ -16,6 +16,7 @@ from airelays.errors import ConfigError, FlagError
 from airelays.hints import hint
 from airelays.host.contact import Contact
 from airelays.terminal.arguments import Arguments
+from airelays.terminal.closest import did_you_mean
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
 from airelays.terminal.running import access, find_relay
@@ -38,7 +39,9 @@ def run(args: Arguments, console: Console) -> int:
     name = args.words[0]
     client = CLIENTS.get(name)
     if client is None:
-        raise FlagError(f'there is no client "{name}"; known are {", ".join(CLIENTS)}')
+        raise FlagError(
+            f'there is no client "{name}"; known are {", ".join(CLIENTS)}{did_you_mean(name, CLIENTS)}'
+        )
     if args.has("--undo"):
         return _undo(client, console)
     values = _values(args, console)

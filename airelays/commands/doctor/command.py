@@ -23,6 +23,10 @@ _MARKS = {
 
 def run(args: Arguments, console: Console) -> int:
     """Run the checks, each shown as it ends; return 1 when one fails."""
+    if args.has("--egress"):
+        from airelays.commands.egress import run as list_egress
+
+        return list_egress(args, console)
     as_json = args.has("--json")
     if not as_json:
         console.title("Doctor")
