@@ -32,6 +32,7 @@ _HANDLERS = {
     ("POST", "/unblock"): "controls:unblock",
     ("POST", "/reload"): "controls:reload",
     ("POST", "/keys"): "controls:keys",
+    ("POST", "/sign-in"): "controls:sign_in",
     ("POST", "/stop"): "controls:stop",
 }
 

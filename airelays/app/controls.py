@@ -35,7 +35,8 @@ async def models(control: Control, body: Body) -> Body:
     """GET /models?refresh=true: the body of GET /v1/models."""
     listing = await control.relay.desk.upstreams.listing(refresh=body.get("refresh") == "true")
     found: dict[str, Any] = json.loads(listing.body)
-    return found
+    main = await control.relay.desk.upstreams.main.status()
+    return {**found, "models_cache": main.get("models_cache")}
 
 
 async def usage(control: Control, body: Body) -> Body:
@@ -72,6 +73,13 @@ async def reload(control: Control, body: Body) -> Body:
 async def keys(control: Control, body: Body) -> Body:
     """POST /keys: look at the named keys again, and end what runs with one that has ended; {"ended": how many}."""
     return {"ended": control.relay.desk.keys.end_gone()}
+
+
+async def sign_in(control: Control, body: Body) -> Body:
+    """POST /sign-in: a sign-in was just stored or removed; no later request uses the one before."""
+    for upstream in control.relay.desk.upstreams.every():
+        upstream.forget_sign_in()
+    return {}
 
 
 async def stop(control: Control, body: Body) -> Body:

@@ -23,6 +23,7 @@ from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
 from airelays.terminal.progress import wait_visibly
 from airelays.terminal.question import can_ask
+from airelays.terminal.running import tell_sign_in
 from airelays.upstream.chatgpt.callback import PORTS
 from airelays.upstream.chatgpt.calls import USER_AGENT
 from airelays.upstream.chatgpt.login import (
@@ -63,6 +64,7 @@ def run(args: Arguments, console: Console) -> int:
         said = error.local if isinstance(error, UpstreamFault) else error.message
         raise ConfigError(f"{said}; nothing was changed") from error
     replaced = _store(store, sign_in)
+    tell_sign_in(context)
     if replaced:
         console.note(f"the sign-in of {replaced} was stored here and is replaced")
     _report(console, context, store, sign_in, as_json=args.has("--json"))

@@ -9,6 +9,7 @@ from airelays.net.client import Client
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context
+from airelays.terminal.running import tell_sign_in
 from airelays.upstream.chatgpt.calls import USER_AGENT
 from airelays.upstream.chatgpt.oauth import Issuer
 from airelays.upstream.chatgpt.signin import SignIn
@@ -29,6 +30,7 @@ def run(args: Arguments, console: Console) -> int:
         raise ConfigError(
             f"another process keeps {store.path}.lock; end it, or wait for its refresh to end"
         ) from error
+    tell_sign_in(context)
     revoked = sign_in is not None and not problem
     if problem:
         console.note(f"removed here, but not revoked at the issuer: {problem}")

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+from airelays.commands.usage import span
 from airelays.errors import ConfigError, RelayError
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
@@ -29,6 +30,9 @@ def run(args: Arguments, console: Console) -> int:
         console.json(body)
         return 0
     console.title("Models")
+    stale = _stale(body.get("models_cache"))
+    if stale:
+        console.note(stale)
     owners: dict[str, list[dict[str, Any]]] = {}
     for model in body["data"]:
         owners.setdefault(model["airelays"]["provider"], []).append(model)
@@ -39,6 +43,18 @@ def run(args: Arguments, console: Console) -> int:
     if not owners:
         console.line("the upstreams list no models")
     return 0
+
+
+def _stale(cache: dict[str, Any] | None) -> str:
+    """Return the sentence on a list that the upstream did not send just now; "" for one that it did."""
+    if not cache:
+        return ""
+    age_s = cache.get("age_seconds")
+    if age_s is None:
+        return "the upstream could not be asked; this is the list of this release"
+    if age_s < WAIT_S:
+        return ""
+    return f"the upstream could not be asked; this is its list of {span(age_s)} ago"
 
 
 def _without_relay(context: Context, console: Console) -> dict[str, Any]:
@@ -67,6 +83,7 @@ async def _ask(context: Context, console: Console) -> dict[str, Any]:
     upstreams = Upstreams(context.settings, console.note)
     try:
         body: dict[str, Any] = json.loads((await upstreams.listing(refresh=True)).body)
-        return body
+        main = await upstreams.main.status()
+        return {**body, "models_cache": main.get("models_cache")}
     finally:
         await upstreams.close()

@@ -12,7 +12,6 @@ from airelays.errors import ClientFault
 IMAGE_MODEL = "gpt-image-2"
 
 # Without levels of its own a model takes these, as in earlier releases.
-_USUAL_EFFORTS = ("none", "low", "medium", "high", "xhigh")
 MAX_SUGGESTIONS = 5
 MAX_LOOKED = 5000
 MAX_COMPARED = 300
@@ -165,7 +164,7 @@ def _efforts(entry: Entry) -> list[str]:
         for level in (levels if isinstance(levels, list) else [])
         if isinstance(level, Mapping) and isinstance(level.get("effort"), str)
     ]
-    return found or list(_USUAL_EFFORTS)
+    return found
 
 
 def _word(value: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 from airelays.errors import ConfigError
@@ -63,6 +64,14 @@ def access(
         str(relay["bearer_token_file"]),
         str(relay.get("default_model") or ""),
     )
+
+
+def tell_sign_in(context: Context) -> None:
+    """Have the relay that runs use the stored sign-in from now on, which was just changed or removed."""
+    with contextlib.suppress(ConfigError):
+        contact = find(context.settings.data_dir)
+        if contact is not None:
+            contact.ask("POST", "/sign-in", {})
 
 
 def logs_dir(context: Context) -> str:

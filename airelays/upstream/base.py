@@ -244,6 +244,9 @@ class Upstream(ABC):
         """Yield what `doctor` finds on the way to it; with `ask` it is asked for one short answer."""
         return _nothing()
 
+    def forget_sign_in(self) -> None:  # noqa: B027  # most have none
+        """Use what is stored from now on, not what is remembered of it: it has just been changed or removed."""
+
     # ---- what not every upstream has
 
     async def image(self, operation: str, body: dict[str, Any]) -> tuple[dict[str, Any], Fields]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from tests.fakes.backend import FakeBackend
 from tests.fakes.http import json_reply
-from tests.live import Relay, running, wait_for
+from tests.live import ROOT, Relay, program, running, wait_for
 
 
 @pytest.fixture
@@ -88,6 +90,30 @@ def test_missing_sign_in_is_503_and_a_new_one_counts_without_a_restart(
     (relay.home / "data" / "auth.json").write_bytes(saved)
     (relay.home / "data" / "auth.json").chmod(0o600)
     wait_for(lambda: chat(relay).status == 200, 5)
+
+
+def test_no_request_is_answered_after_logout_has_returned(
+    relay: Relay, backend: FakeBackend
+) -> None:
+    assert chat(relay).status == 200
+    data = relay.home / "data"
+    env = {
+        **os.environ,
+        **backend.sign_in(relay.home / "elsewhere"),
+        "AIRELAYS_DATA_DIR": str(data),
+        "HOME": str(relay.home),
+        "PYTHONPATH": str(ROOT),
+    }
+    for _ in range(
+        3
+    ):  # the remembered sign-in is up to a second old: not one answer may slip through
+        saved = (data / "auth.json").read_bytes()
+        done = subprocess.run([*program(), "logout"], env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert chat(relay).error["code"] == "upstream_auth_missing"
+        (data / "auth.json").write_bytes(saved)
+        (data / "auth.json").chmod(0o600)
+        wait_for(lambda: chat(relay).status == 200, 5)
 
 
 def test_dropped_parameter_is_disclosed(relay: Relay, backend: FakeBackend) -> None:

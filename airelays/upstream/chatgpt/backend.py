@@ -208,6 +208,10 @@ class ChatGPTUpstream(Upstream):
             return str(error)
         return ""
 
+    def forget_sign_in(self) -> None:
+        """Read the sign-in again before the next request."""
+        self.tokens.forget()
+
     def places(self) -> list[Place]:
         """Return the backend and the sign-in service."""
         return [

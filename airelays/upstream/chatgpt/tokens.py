@@ -163,6 +163,10 @@ class Tokens:
 
     # --- reading ---------------------------------------------------------------------------------------
 
+    def forget(self) -> None:
+        """Have the next call read the stored sign-in, whatever its stamp says."""
+        self._sign_in, self._stamp = None, None
+
     async def _read(self, *, fresh: bool = False) -> SignIn:
         now_s = time.monotonic()
         unsaved = self._unsaved
