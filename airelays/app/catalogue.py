@@ -21,13 +21,29 @@ if TYPE_CHECKING:
 async def models(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/models. `?refresh=true` asks the upstream again."""
     refresh = "refresh=true" in request.head.query.split("&")
-    await request.reply(200, (await desk.upstreams.listing(refresh=refresh)).body)
+    listing = await desk.upstreams.listing(refresh=refresh)
+    if request.words is None:
+        await request.reply(200, listing.body)
+        return
+    from airelays.dialects.anthropic.listing import PREFIX, all_entries, page_of
+
+    prefixed = not desk.upstreams.has_named(PREFIX.rstrip("/"))
+    page = page_of(all_entries(listing.records(), prefixed=prefixed), query_of(request))
+    await request.reply(200, dumps(page))
 
 
 async def model(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/models/{id}. An id may hold slashes and is compared without regard to case."""
     wanted = unquote(values["id"]).rstrip("/")
-    await request.reply(200, dumps((await desk.upstreams.listing()).model(wanted)))
+    listing = await desk.upstreams.listing()
+    if request.words is None:
+        await request.reply(200, dumps(listing.model(wanted)))
+        return
+    from airelays.app.messages import own_name
+    from airelays.dialects.anthropic.listing import model_entry
+
+    found = listing.model(await own_name(desk, wanted))
+    await request.reply(200, dumps(model_entry(found, wanted)))
 
 
 async def subscription(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:

@@ -51,15 +51,24 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 async def pass_text(
-    desk: Desk, request: Request, route: Route, body: Body, target: Target, api: str
+    desk: Desk,
+    request: Request,
+    route: Route,
+    body: Body,
+    target: Target,
+    api: str,
+    extra: Fields = (),
 ) -> bool:
-    """Serve a text request in the server's own API; False when that has to be translated."""
+    """Serve a text request in the server's own API; False when that has to be translated.
+
+    `extra` are header fields of the client that go on.
+    """
     upstream = target.upstream
     if route.no_tools:
         refuse_tools(body)
     stream = body.get("stream") is True
     sent, without = without_sealed({**body, "model": target.model})
-    answered = await upstream.ask(api, await encode(sent), stream=stream)
+    answered = await upstream.ask(api, await encode(sent), stream=stream, extra=extra)
     if not isinstance(answered, PassedAnswer):
         if upstream.learn(api, target.model, answered):
             return False
@@ -71,15 +80,16 @@ async def pass_text(
     if stream:
         options = body.get("stream_options")
         answered.usage = isinstance(options, dict) and options.get("include_usage") is True
-        reply = _reply_map(api, body, target)
+        reply = _reply_map(api, body, target, request)
         await _pass_stream(desk, request, upstream, answered, reply, keep)
         return True
     if answered.body is None or is_stream(answered.body):
-        whole = await gather(request, upstream, answered, _reply_map(api, body, target), api)
+        reply = _reply_map(api, body, target, request)
+        whole = await gather(request, upstream, answered, reply, api)
         said = dumps(whole)
         await request.reply(200, said, answered.fields)
     else:
-        said, told = answered.body, await _pass_text(request, upstream, answered)
+        said, told = answered.body, await _pass_text(request, upstream, answered, api)
         if told is None:
             return False
         whole = told
@@ -119,7 +129,7 @@ def check_maker(desk: Desk, body: Body, target: Target) -> None:
 
 
 async def _pass_text(
-    request: Request, upstream: Upstream, answered: PassedAnswer
+    request: Request, upstream: Upstream, answered: PassedAnswer, api: str
 ) -> dict[str, Any] | None:
     """Hand a whole answer on byte for byte, unless it has to be changed; return it.
 
@@ -137,6 +147,10 @@ async def _pass_text(
         if not watch.keeps_format(told):
             return None
     request.outcome.usage = read_usage(chunk_usage(value))
+    if api == "messages":
+        from airelays.dialects.anthropic.passed import usage_in
+
+        request.outcome.usage = usage_in(value.get("usage") or {})
     body = answered.body if told is value and answered.body is not None else dumps(told)
     await _send_whole(request, upstream, answered.response, body)
     return told
@@ -354,7 +368,12 @@ def _shown_fields(upstream: Upstream, response: Response) -> Fields:
     )
 
 
-def _reply_map(api: str, body: Body, target: Target) -> ReplyMap:
+def _reply_map(api: str, body: Body, target: Target, request: Request) -> ReplyMap:
+    if api == "messages":
+        from airelays.app.words import words_of
+        from airelays.dialects.anthropic.passed import PassedMessages
+
+        return PassedMessages(model=target.model, words=words_of(request))
     if api != "responses":
         return PassedChunks(model=target.model, choices=_choices_of(body))
     options = ReplyOptions(model=str(body.get("model")), stream=True)

@@ -14,7 +14,7 @@ from functools import partial
 from airelays.app.desk import OperatorDesk
 from airelays.app.preflight import answer_preflight, grant_origin
 from airelays.app.queue import Queue
-from airelays.app.routes import KNOWN_METHODS, Routes, absent_api, family_of
+from airelays.app.routes import KNOWN_METHODS, Routes, absent_api, family_of, speaks_anthropic
 from airelays.credentials.token import TokenSource
 from airelays.errors import ClientFault, ConfigError, RelayError, UpstreamFault
 from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, Refused, check_length
@@ -37,6 +37,8 @@ from airelays.upstream.hops import arrive
 
 Handler = Callable[[OperatorDesk, Request, Route, dict[str, str]], Awaitable[None]]
 
+# Clients send these by the dozen at a time, and give up on those that fail.
+PATIENT = frozenset({"count_tokens"})
 # Multipart framing beside the file's own bytes.
 UPLOAD_FRAMING_BYTES = 1024 * 1024
 SMALL_BODY_BYTES = 64 * 1024
@@ -121,6 +123,7 @@ class Relay:
 
     async def close(self) -> None:
         """Let go of the upstreams and the store. What is still to be written down is `notes.close`'s."""
+        await self.desk.close()
         await self.desk.upstreams.close()
         await asyncio.to_thread(self.desk.store.close)
 
@@ -171,6 +174,10 @@ class Relay:
         head = request.head
         route, values = self._routes.find(head.path)
         grant_origin(self.desk.gate, request)
+        if speaks_anthropic(head, route):
+            from airelays.app.words import words_of
+
+            words_of(request)
         if self.stopping:
             request.keep_alive = False
         if head.method == "OPTIONS":
@@ -181,15 +188,7 @@ class Relay:
             self._token_changed(token)
         self.notes.know_token(token)
         try:
-            admission = self.desk.gate.admit(
-                head,
-                request.peer,
-                route,
-                time.monotonic(),
-                token=token,
-                here=request.connection.here,
-                family=family_of(head.path),
-            )
+            admission = await self._admission(request, route)
             lease = await self._slot(request, admission, route)
         except Refused as refused:
             self._refused(request, refused)
@@ -202,6 +201,26 @@ class Relay:
             await self._admitted(request, route, values)
         finally:
             lease.release()
+
+    async def _admission(self, request: Request, route: Route | None) -> Admission:
+        """Return the gate's admission. Raises Refused, for a count of tokens only after a wait for a rate token."""
+        gate, head = self.desk.gate, request.head
+
+        def admit() -> Admission:
+            return gate.admit(
+                head,
+                request.peer,
+                route,
+                time.monotonic(),
+                token=self._token_now,
+                here=request.connection.here,
+                family=family_of(head.path),
+            )
+
+        seconds = 0.0 if self.stopping else self.desk.settings.queue_seconds
+        if route is None or route.name not in PATIENT or not seconds:
+            return admit()
+        return await self._queue.token(request, admit, seconds)
 
     async def _slot(self, request: Request, admission: Admission, route: Route | None) -> Lease:
         """Return the request's slot, waited for if need be. Raises Refused; the slot is given back then."""

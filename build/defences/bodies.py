@@ -153,7 +153,7 @@ BODIES = (
         "B3",
         "a file's address is http(s)",
         "airelays/dialects/parts.py",
-        "_web_url",
+        "check_web_url",
         never("://"),
         ("tests/dialects/test_parts.py::test_malformed_parts_are_named",),
     ),

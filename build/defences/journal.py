@@ -271,7 +271,7 @@ JOURNAL = (
         "L5",
         "limits use a clock that does not jump",
         "airelays/app/relay.py",
-        "Relay.handle",
+        "Relay._admission",
         expression(ast.Attribute, "monotonic", put="time.time"),
         (
             "tests/architecture/test_layers.py::test_limits_and_deadlines_are_told_by_the_monotonic_clock",
