@@ -362,6 +362,10 @@ def test_what_a_native_server_gets_holds_nothing_private() -> None:
 def wrong() -> list[tuple[str, dict[str, Any], str]]:
     """Return (name, request, path in the message): every field with a wrong type, blocks out of place."""
     deep = "messages[0].content[0]"
+    role: Any
+    content: Any
+    changed: dict[str, Any]
+    source_of: dict[str, Any]
     cases: list[tuple[str, dict[str, Any], str]] = []
     for name, values in {
         "model": (None, 1, "", []),

@@ -37,6 +37,9 @@ def all_entries(records: Iterable[Mapping[str, Any]], *, prefixed: bool) -> list
     """Return every model; with `prefixed` also under the name that Claude Code shows."""
     made = []
     for record in records:
+        facts = record.get("airelays") or {}
+        if facts.get("discovery_source") == "images_api":
+            continue  # it draws, and this API has no word for that
         made.append(model_entry(record))
         if prefixed and not str(record["id"]).lower().startswith(_SHOWN):
             made.append(model_entry(record, PREFIX + record["id"]))

@@ -211,7 +211,9 @@ def _ends(frames: bytes) -> Iterator[int]:
 def _is_half(frame: bytes) -> bool:
     """Whether a frame breaks off inside its object: a client could read no more of it than an error."""
     found = frame.rpartition(b"data:")
-    return bool(found[1]) and found[2].lstrip()[:1] == b"{" and not _chunk_of(frame)
+    if not found[1]:
+        return frame.startswith(b"event")
+    return found[2].lstrip()[:1] == b"{" and not _chunk_of(frame)
 
 
 def _chunk_of(frame: bytes) -> dict[str, Any]:
