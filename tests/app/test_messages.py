@@ -77,7 +77,7 @@ def test_fact_4_paths_carry_a_query(demo: Relay) -> None:
 def test_facts_5_and_6_a_first_request_as_claude_code_sends_it(demo: Relay) -> None:
     mark = {"cache_control": {"type": "ephemeral"}}
     billing = {"type": "text", "text": "x-anthropic-billing-header: cch=1;"}
-    tools = [
+    tools: list[dict[str, Any]] = [
         {**WEATHER, "name": f"mcp__a_server_of_the_user__tool_number_{at}_" + "x" * 40}
         for at in range(22)
     ]
@@ -160,7 +160,7 @@ def test_fact_10_models_have_names_that_claude_code_shows(demo: Relay) -> None:
     one = demo.get("/v1/models/anthropic/demo", **CLAUDE).json()
     assert (one["type"], one["id"]) == ("model", "anthropic/demo")
     plain = demo.get("/v1/models").json()
-    assert [entry["id"] for entry in plain["data"]] == ["demo", "demo-mini"]
+    assert [entry["id"] for entry in plain["data"]] == ["demo", "demo-mini", "gpt-image-2"]
     assert "has_more" not in plain and "models" in plain
     assert ask(demo, model="anthropic/demo-mini").json()["model"] == "anthropic/demo-mini"
     lost = demo.get("/v1/models/nothing", **CLAUDE)

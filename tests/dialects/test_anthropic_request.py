@@ -259,7 +259,7 @@ def test_web_search_only_where_the_upstream_has_it() -> None:
     ],
 )
 def test_effort_and_budget(thinking: Any, effort: Any, wanted: dict[str, str]) -> None:
-    config = {} if effort is None else {"output_config": {"effort": effort}}
+    config: dict[str, Any] = {} if effort is None else {"output_config": {"effort": effort}}
     assert translate(thinking=thinking, **config).body["reasoning"] == wanted
 
 
@@ -267,7 +267,11 @@ def test_a_schema_is_strict_where_strict_mode_takes_it_as_it_is() -> None:
     closed = {**SCHEMA, "required": ["city"], "additionalProperties": False}
     for schema, strict in ((closed, True), (SCHEMA, False)):
         form = {"type": "json_schema", "schema": schema}
-        for more in ({"output_config": {"format": form}}, {"output_format": form}):
+        spelled: list[dict[str, Any]] = [
+            {"output_config": {"format": form}},
+            {"output_format": form},
+        ]
+        for more in spelled:
             made = translate(**more)
             wanted = {"type": "json_schema", "name": "response", "strict": strict, "schema": schema}
             assert made.body["text"] == {"format": wanted}
@@ -314,7 +318,7 @@ def test_matters_of_the_originals_service_are_named_or_dropped() -> None:
 
 
 def test_blocks_of_the_originals_server_are_dropped() -> None:
-    blocks = [
+    blocks: list[dict[str, Any]] = [
         {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}},
         {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []},
         {"type": "text", "text": "Found."},
@@ -336,7 +340,7 @@ def test_a_large_limit_is_left_to_the_upstream() -> None:
 
 
 def test_a_count_may_hold_parts_of_conversations() -> None:
-    asked = {"messages": [user([RESULT])], "max_tokens": None}
+    asked: dict[str, Any] = {"messages": [user([RESULT])], "max_tokens": None}
     assert translate(counting=True, **asked).body["input"]
     with pytest.raises(ClientFault, match="max_tokens is missing"):
         translate(**{**asked, "messages": [user("x")]})
@@ -365,9 +369,12 @@ def wrong() -> list[tuple[str, dict[str, Any], str]]:
     role: Any
     content: Any
     changed: dict[str, Any]
+    schema: Any
+    result: dict[str, Any] = RESULT
+    call: dict[str, Any] = CALL
     source_of: dict[str, Any]
     cases: list[tuple[str, dict[str, Any], str]] = []
-    for name, values in {
+    fields: dict[str, tuple[Any, ...]] = {
         "model": (None, 1, "", []),
         "max_tokens": (None, "100", 0, -1, 1.5, True),
         "messages": (None, "x", {}, [], 1, [1], [[]]),
@@ -383,7 +390,8 @@ def wrong() -> list[tuple[str, dict[str, Any], str]]:
         "top_p": ("x",),
         "top_k": ({},),
         "mcp_servers": ([{"url": "https://x"}],),
-    }.items():
+    }
+    for name, values in fields.items():
         cases += [(f"{name}={value!r:.30}", {name: value}, name) for value in values]
     tools = [{**TOOL, "name": f"t{at}"} for at in range(2000)]
     cases.append(("2,000 tools", {"tools": tools}, "tools"))
@@ -417,14 +425,16 @@ def wrong() -> list[tuple[str, dict[str, Any], str]]:
         messages = [assistant({"type": kind})]
         cases.append((f"assistant {kind}", {"messages": messages}, f"{deep}.type"))
     for changed in ({"id": 1}, {"name": ""}, {"input": "x"}, {"input": None}):
-        messages = [assistant({**CALL, **changed})]
+        messages = [assistant({**call, **changed})]
         cases.append((f"call {changed}", {"messages": messages}, deep))
     for changed in ({"tool_use_id": 1}, {"content": 1}, {"is_error": "x"}, {"content": [CALL]}):
-        messages = [assistant(CALL), user([{**RESULT, **changed}])]
+        messages = [assistant(CALL), user([{**result, **changed}])]
         cases.append((f"result {changed}", {"messages": messages}, "messages[1].content[0]"))
     cases.append(("no call", {"messages": [user([RESULT])]}, f"{deep}.tool_use_id"))
-    for changed in ({"thinking": 1}, {"signature": 1}):
-        block = {"type": "thinking", "thinking": "x", "signature": "y", **changed}
+    damaged: list[dict[str, Any]] = [{"thinking": 1}, {"signature": 1}]
+    for changed in damaged:
+        thought: dict[str, Any] = {"type": "thinking", "thinking": "x", "signature": "y"}
+        block = {**thought, **changed}
         cases.append((f"thinking {changed}", {"messages": [assistant(block)]}, deep))
     cases.append(("no words", {"messages": [user("")]}, "messages"))
     return cases
