@@ -18,6 +18,7 @@ PAGES = (
     "security",
     "api",
     "clients",
+    "claude-code",
     "upstreams",
     "files",
     "conversations",

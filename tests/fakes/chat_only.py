@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+# Its context. The tools of Claude Code are half of it.
+MOST_TOKENS = 60_000
 KNOWN = ("/v1/chat/completions", "/v1/models")
 
 
@@ -33,6 +35,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path not in KNOWN:
             self._begin(404, "application/json")
             self._chunk(b'{"detail":"Not Found"}')
+            self._chunk(b"")
+            return
+        size = len(body) // 4
+        if size > MOST_TOKENS:
+            self._begin(400, "application/json")
+            self._chunk(json.dumps({"error": _full(size)}).encode())
             self._chunk(b"")
             return
         place = urlsplit(self.behind)
@@ -63,6 +71,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+
+
+def _full(size: int) -> dict[str, Any]:
+    """Return the error of a context that is full, in OpenAI's words."""
+    text = (
+        f"This model's maximum context length is {MOST_TOKENS} tokens. "
+        f"However, your messages resulted in {size} tokens."
+    )
+    code = "context_length_exceeded"
+    return {"message": text, "type": "invalid_request_error", "param": "messages", "code": code}
 
 
 def main() -> None:

@@ -36,17 +36,16 @@ def with_members(path: str, old: str, block: str) -> str:
 
 def without_members(path: str, old: str) -> str | None:
     """Return the text without our members, "" if nothing is left; None when the file holds nothing of ours."""
-    tree, ours = _read(path, old), json.loads(block)
+    tree = _read(path, old)
     if not _is_ours(tree):
         return None
+    del tree[_HELPER]
     env = tree.get(_ENV)
-    kept = {name: value for name, value in tree.items() if name not in (_HELPER, _ENV)}
-    left = env
     if isinstance(env, dict):
-        left = {name: value for name, value in env.items() if name not in _ADDED}
-    if left:
-        kept[_ENV] = left
-    return _text(kept) if kept else ""
+        tree[_ENV] = {name: value for name, value in env.items() if name not in _ADDED}
+        if not tree[_ENV]:
+            del tree[_ENV]
+    return _text(tree) if tree else ""
 
 
 def _is_ours(tree: dict[str, Any]) -> bool:
