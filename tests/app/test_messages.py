@@ -297,3 +297,21 @@ def test_a_tokenizer_of_the_server_corrects_later_counts(tmp_path: Path) -> None
                     break
             assert (first, later) == (1004, 1503)
             assert sum(one.path == "/tokenize" for one in server.seen) == 1
+
+
+def test_what_names_the_user_is_not_logged(tmp_path: Path) -> None:
+    config = '[logging]\nbodies = "redacted"\n'
+    (tmp_path / "config.toml").write_text(config)
+    thought = {"type": "thinking", "thinking": "x", "signature": "EqQB-signed"}
+    with running(tmp_path, "--config", str(tmp_path / "config.toml")) as relay:
+        reply = ask(
+            relay,
+            messages=[user("One"), assistant(thought), user("Two")],
+            metadata={"user_id": "device-and-account"},
+            safeguards=["/home/someone"],
+        )
+        assert reply.status == 200
+    log = b"".join(path.read_bytes() for path in tmp_path.rglob("*.jsonl"))
+    assert b"Two" in log
+    for private in (b"device-and-account", b"/home/someone", b"EqQB-signed"):
+        assert private not in log
