@@ -21,7 +21,7 @@ _airelays() {
             case $path in
                 "") next="serve ask init login logout status models usage doctor token config connect quirks logs explain unblock reload stop storage docs service migrate egress completion manpage version" ;;
                 "token") next="show rotate" ;;
-                "config") next="show check path" ;;
+                "config") next="show set edit check path" ;;
                 "logs") next="prune" ;;
                 "storage") next="check prune" ;;
                 "service") next="install uninstall status print" ;;
@@ -39,9 +39,11 @@ _airelays() {
                     "service print"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --kind --logs-dir --offline --program --system --version" ;;
                     "token rotate"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "config check"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "config show"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --origin --version" ;;
+                    "config show"*) next="--all --auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --origin --version" ;;
+                    "config edit"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "config path"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "token show"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
+                    "config set"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "logs prune"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --dry-run --help --json --logs-dir --offline --version" ;;
                     "completion"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "service"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airelays.dialects.anthropic.errors import Words
-from airelays.dialects.anthropic.made import message_events
+from airelays.dialects.anthropic.made import message_events, message_of
 from airelays.dialects.anthropic.passed import PassedMessages
 from airelays.dialects.anthropic.settings import HIDDEN, OMITTED, SHOWN
 from airelays.dialects.anthropic.tools import Names
@@ -224,6 +224,7 @@ def passing() -> PassedMessages:
 def test_a_whole_message_becomes_its_stream_and_passes() -> None:
     raw = message_events(MESSAGE)
     assert check_order(events(raw)) == MESSAGE["content"]
+    assert message_of(raw) == MESSAGE
     for size in (1, 7, len(raw)):
         reply = passing()
         out = b"".join(reply.feed(raw[at : at + size]) for at in range(0, len(raw), size))
