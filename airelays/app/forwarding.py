@@ -76,15 +76,13 @@ async def pass_text(
     if without:
         request.fields.append((b"x-airelays-ignored-parameters", without.encode()))
     answered.watch = upstream.watch(api, target.model, body)
-    keep = _keep_of(desk, api, body, upstream)
+    keep, reply = _keep_of(desk, api, body, upstream), _reply_map(api, body, target, request)
     if stream:
         options = body.get("stream_options")
         answered.usage = isinstance(options, dict) and options.get("include_usage") is True
-        reply = _reply_map(api, body, target, request)
         await _pass_stream(desk, request, upstream, answered, reply, keep)
         return True
     if answered.body is None or is_stream(answered.body):
-        reply = _reply_map(api, body, target, request)
         whole = await gather(request, upstream, answered, reply, api)
         said = dumps(whole)
         await request.reply(200, said, answered.fields)

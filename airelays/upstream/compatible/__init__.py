@@ -31,17 +31,13 @@ from airelays.settings.values import Settings, UpstreamSettings
 from airelays.upstream.base import APIS, Check, NetworkAnswer, PassedAnswer, Place, Upstream
 from airelays.upstream.compatible.base_url import BetterBase, doubt
 from airelays.upstream.compatible.chat_answer import ChatAnswer
+from airelays.upstream.compatible.entries import model_entries
 from airelays.upstream.compatible.lacking import Doubts, Lacking, scope_of
 from airelays.upstream.compatible.optional import OptionalParameters
 from airelays.upstream.compatible.recall import Recall
 from airelays.upstream.compatible.refusal import Refused, explained, passed_fields
 from airelays.upstream.compatible.tokenizer import Tokenizer
-from airelays.upstream.compatible.whole import (
-    OFF_LOOP_BYTES,
-    claims_json,
-    read_answer,
-    read_body,
-)
+from airelays.upstream.compatible.whole import OFF_LOOP_BYTES, claims_json, read_answer, read_body
 from airelays.upstream.encoding import encode
 from airelays.upstream.hops import hop
 
@@ -424,7 +420,7 @@ class Compatible(Upstream):
                     raise await self.fault_of("GET", "/models", refused)
                 limit_bytes = self.settings.max_answer_bytes
                 _, listed = await read_answer(response, limit_bytes, self.name)
-                found = await asyncio.to_thread(_model_entries, listed)
+                found = await asyncio.to_thread(model_entries, listed)
         except TimeoutError:
             self._problem = f"gave no list of models within {MODELS_SECONDS:g} s"
             raise UpstreamFault(
@@ -448,14 +444,3 @@ class Compatible(Upstream):
         self._flight = None
         if not flight.cancelled():
             flight.exception()
-
-
-def _model_entries(value: Any) -> list[dict[str, Any]]:
-    """Return catalogue entries of a model list: `{"data": [...]}`, a bare list, or Ollama's `models`."""
-    listed = value.get("data") or value.get("models") if isinstance(value, dict) else value
-    entries: list[dict[str, Any]] = []
-    for one in listed if isinstance(listed, list) else []:
-        found = one.get("id") or one.get("name") if isinstance(one, dict) else one
-        if isinstance(found, str) and found:
-            entries.append({"slug": found, "display_name": found, "visibility": "list"})
-    return entries
