@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,10 @@ ROOT = Path(__file__).resolve().parent.parent
 DRIVERS = ROOT / "build" / "clients"
 PAGE = ROOT / "airelays" / "docs" / "clients.md"
 CASES = ("plain", "stream", "tools", "schema", "replay", "errors", "abort")
-UPSTREAMS = ("strict", "lenient", "demo")
+UPSTREAMS = ("strict", "lenient", "demo", "chat-only")
+USUAL = UPSTREAMS[:3]
+# Clients of Anthropic's API: here a server that has chat only is the farthest from what they speak.
+OF_ANTHROPIC = ("strict", "demo", "chat-only")
 MODEL = "gpt-5.5"
 TOKEN = "test-of-clients-0123456789-abcdefghijkl"
 # The launcher may have to make its environment first.
@@ -51,7 +55,12 @@ QUIET = {
 
 
 # Commands that npm installs; their drivers are in Python.
-_NODE_COMMANDS = ("@openai/codex", "opencode-ai", "@qwen-code/qwen-code")
+_NODE_COMMANDS = (
+    "@openai/codex",
+    "opencode-ai",
+    "@qwen-code/qwen-code",
+    "@anthropic-ai/claude-code@latest",
+)
 
 
 class Client(NamedTuple):
@@ -61,6 +70,7 @@ class Client(NamedTuple):
     packages: tuple[str, ...]
     driver: str
     minutes: int = 10
+    upstreams: tuple[str, ...] = USUAL
 
     @property
     def is_node(self) -> bool:
@@ -100,6 +110,39 @@ CLIENTS = {
     "langchain-js": Client(
         "@langchain/openai", ("@langchain/openai", "@langchain/core", "zod"), "langchain.mjs"
     ),
+    "claude-code": Client(
+        "Claude Code",
+        ("@anthropic-ai/claude-code@latest",),
+        "claude_code.py",
+        upstreams=OF_ANTHROPIC,
+    ),
+    "anthropic-python": Client(
+        "anthropic 2 (Python)", ("anthropic>=2,<3",), "anthropic_python.py", upstreams=OF_ANTHROPIC
+    ),
+    "anthropic-python-0": Client(
+        "anthropic 0 (Python)", ("anthropic<1",), "anthropic_python.py", upstreams=OF_ANTHROPIC
+    ),
+    "anthropic-node": Client(
+        "@anthropic-ai/sdk 1",
+        ("@anthropic-ai/sdk@1",),
+        "anthropic_node.mjs",
+        upstreams=OF_ANTHROPIC,
+    ),
+    "anthropic-node-0": Client(
+        "@anthropic-ai/sdk 0",
+        ("@anthropic-ai/sdk@0",),
+        "anthropic_node.mjs",
+        upstreams=OF_ANTHROPIC,
+    ),
+    "litellm-anthropic": Client(
+        "LiteLLM SDK, anthropic/", ("litellm",), "litellm_anthropic_.py", upstreams=OF_ANTHROPIC
+    ),
+    "langchain-anthropic": Client(
+        "langchain-anthropic",
+        ("langchain-anthropic",),
+        "langchain_anthropic_.py",
+        upstreams=OF_ANTHROPIC,
+    ),
 }
 
 
@@ -128,7 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
             results.append(Result(name, "-", "-", "install", "skipped", problem))
             continue
         version = version_of(CLIENTS[name], cache / name)
-        for upstream in upstreams:
+        for upstream in options.upstream or CLIENTS[name].upstreams:
             found = play(name, version, upstream, cache, options.case)
             for one in found:
                 say(f"{name} {version} {upstream} {one.case}: {one.state} {one.why}".rstrip())
@@ -146,7 +189,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clients", nargs="*", metavar="CLIENT", help=", ".join(CLIENTS))
-    parser.add_argument("--upstream", action="append", choices=UPSTREAMS, help="default: all three")
+    parser.add_argument(
+        "--upstream", action="append", choices=UPSTREAMS, help="default: those of the client"
+    )
     parser.add_argument("--case", action="append", choices=CASES, help="default: all")
     parser.add_argument("--keep", metavar="DIR", help="cache folder; default .venv-clients")
     parser.add_argument(
@@ -225,7 +270,8 @@ def version_of(client: Client, folder: Path) -> str:
         return str(
             json.loads((folder / "node_modules" / name / "package.json").read_text())["version"]
         )
-    code = f"import importlib.metadata as m; print(m.version({name.partition('[')[0]!r}))"
+    plain = re.split(r"[\[<>=]", name)[0]
+    code = f"import importlib.metadata as m; print(m.version({plain!r}))"
     return subprocess.check_output([str(python_of(folder)), "-c", code], text=True).strip()
 
 
@@ -315,9 +361,14 @@ def relay_for(upstream: str, home: Path) -> Iterator[str]:
         "AIRELAYS_BEARER_TOKEN": TOKEN,
     }
     running: list[subprocess.Popen[Any]] = []
+    stack = ExitStack()
     try:
         if upstream == "demo":
             flags = ["--demo"]
+        elif upstream == "chat-only":
+            flags = []
+            variables["AIRELAYS_UPSTREAM_KIND"] = "compatible"
+            variables["AIRELAYS_UPSTREAM_BASE_URL"] = stack.enter_context(chat_only(home))
         else:
             flags = []
             words = [
@@ -357,6 +408,24 @@ def relay_for(upstream: str, home: Path) -> Iterator[str]:
         for process in reversed(running):
             process.terminate()
             process.wait(20)
+        stack.close()
+
+
+@contextmanager
+def chat_only(home: Path) -> Iterator[str]:
+    """Run a demo relay, and in front of it a server that passes on chat only; yield the server's base URL."""
+    inner = home / "inner"
+    inner.mkdir()
+    with relay_for("demo", inner) as url:
+        words = [sys.executable, "-m", "tests.fakes.chat_only", "--behind", url.removesuffix("/v1")]
+        words += ["--token", TOKEN]
+        server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        try:
+            facts = json.loads(server.stdout.readline() if server.stdout else "{}")
+            yield str(facts["base_url"])
+        finally:
+            server.terminate()
+            server.wait(20)
 
 
 def wait_ready(relay: subprocess.Popen[bytes], ready: Path) -> dict[str, Any]:
@@ -380,9 +449,10 @@ def cell(results: list[Result], client: str, case: str, upstreams: list[str]) ->
     states = set(found.values())
     if not states:
         return "-"
-    if len(states) == 1 and len(found) == len(upstreams):
+    own = [name for name in CLIENTS[client].upstreams if name in upstreams]
+    if len(states) == 1 and len(found) == len(own):
         return states.pop()
-    return " ".join(f"{name}:{found.get(name, '-')}" for name in upstreams)
+    return " ".join(f"{name}:{found.get(name, '-')}" for name in own)
 
 
 def rows(results: list[Result], upstreams: list[str]) -> list[list[str]]:

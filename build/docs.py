@@ -108,6 +108,9 @@ fast = "local/llama3.2"
 best = { model = "gpt-5.5", fallback = ["local/llama3.2"], fallback_on = ["quota"] }
 ```
 
+A name with `*` or `?` is a pattern: `"claude-*" = "gpt-5.5"`. An alias of exactly the requested name comes first, then
+the most exact pattern. `/v1/models` does not list patterns.
+
 Aliases may also stand in `[upstream.aliases]` and `[upstreams.NAME.aliases]`.
 """
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from airelays.app.query import query_of
+from airelays.dialects.listing import Listing
 from airelays.errors import ClientFault
 from airelays.guard.keys import Key, allows_model, allows_upstream, check_model
 from airelays.model import Route
@@ -24,32 +25,54 @@ if TYPE_CHECKING:
 async def models(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/models. `?refresh=true` asks the upstream again."""
     refresh = "refresh=true" in request.head.query.split("&")
-    body = (await desk.upstreams.listing(refresh=refresh)).body
-    key = request.caller.key
+    listing, key = await desk.upstreams.listing(refresh=refresh), request.caller.key
+    if request.words is not None:
+        await _anthropic_list(desk, request, listing, key)
+        return
+    body = listing.body
     if key is not None and (key.models or key.upstreams):
         body = await asyncio.to_thread(_allowed, desk, key, body)
     await request.reply(200, body)
 
 
+async def _anthropic_list(desk: Desk, request: Request, listing: Listing, key: Key | None) -> None:
+    """Answer with the list in Anthropic's form, of the models that `key` may use."""
+    from airelays.dialects.anthropic.listing import PREFIX, all_entries, page_of
+
+    records = [one for one in listing.records() if key is None or _may(desk, key, one["id"])]
+    prefixed = not desk.upstreams.has_named(PREFIX.rstrip("/"))
+    page = page_of(all_entries(records, prefixed=prefixed), query_of(request))
+    await request.reply(200, dumps(page))
+
+
+def _may(desk: Desk, key: Key, model: str) -> bool:
+    upstream, there = desk.upstreams.destination(model)
+    return allows_upstream(key, upstream) and allows_model(key, model, upstream, there)
+
+
 def _allowed(desk: Desk, key: Key, body: bytes) -> bytes:
     """Return the list with the models only that `key` may use."""
     listed: dict[str, Any] = json.loads(body)
-
-    def may(name: str, full: str) -> bool:
-        upstream, there = desk.upstreams.destination(full)
-        return allows_upstream(key, upstream) and allows_model(key, name, upstream, there)
-
-    listed["data"] = [one for one in listed["data"] if may(one["id"], one["id"])]
+    listed["data"] = [one for one in listed["data"] if _may(desk, key, one["id"])]
     # As the Codex CLI reads them: those of the main upstream, by their slug.
-    listed["models"] = [one for one in listed["models"] if may(one["slug"], one["slug"])]
+    listed["models"] = [one for one in listed["models"] if _may(desk, key, one["slug"])]
     return dumps(listed)
 
 
 async def model(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """GET /v1/models/{id}. An id may hold slashes and is compared without regard to case."""
     wanted = unquote(values["id"]).rstrip("/")
-    check_model(request.caller.key, wanted, *desk.upstreams.destination(wanted))
-    await request.reply(200, dumps((await desk.upstreams.listing()).model(wanted)))
+    listing, key = await desk.upstreams.listing(), request.caller.key
+    if request.words is None:
+        check_model(key, wanted, *desk.upstreams.destination(wanted))
+        await request.reply(200, dumps(listing.model(wanted)))
+        return
+    from airelays.app.messages import own_name
+    from airelays.dialects.anthropic.listing import model_entry
+
+    own = await own_name(desk, wanted)
+    check_model(key, own, *desk.upstreams.destination(own))
+    await request.reply(200, dumps(model_entry(listing.model(own), wanted)))
 
 
 async def subscription(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
 from airelays.credentials.token import TokenSource
+from airelays.errors import ConfigError
 from airelays.guard.gate import Gate
 from airelays.journal.notes import Recorder
 from airelays.model import Door
@@ -14,6 +17,7 @@ from airelays.state.thread import Store
 from airelays.upstream.choose import Upstreams
 
 if TYPE_CHECKING:
+    from airelays.app.counts import Counts
     from airelays.app.keys import Keys
     from airelays.net.listener import Listener
     from airelays.state.turn import Turns
@@ -33,6 +37,8 @@ class Desk:
         self.port = settings.port
         self.doors: list[Door] = []
         self._turns: Turns | None = None
+        self._counts: Counts | None = None
+        self._signing_key = b""
 
     @property
     def turns(self) -> Turns:
@@ -42,6 +48,37 @@ class Desk:
 
             self._turns = Turns()
         return self._turns
+
+    @property
+    def counts(self) -> Counts:
+        """What is known of the tokens of models; made with the first request for it."""
+        if self._counts is None:
+            from airelays.app.counts import Counts
+
+            self._counts = Counts()
+        return self._counts
+
+    async def signing_key(self) -> bytes:
+        """Return the key that signs what clients bring back.
+
+        Where its file cannot be used it is one of this process: with its end, what was signed is foreign.
+        """
+        if not self._signing_key:
+            from airelays.credentials.signkey import load_signing_key
+
+            folder = self.settings.data_dir
+            try:
+                found = await asyncio.to_thread(load_signing_key, folder) if folder else b""
+            except ConfigError as error:
+                self.notes.event("signing_key_unusable", "operator", reason=str(error))
+                found = b""
+            self._signing_key = self._signing_key or found or os.urandom(32)
+        return self._signing_key
+
+    async def close(self) -> None:
+        """End what runs in the background for requests that were answered."""
+        if self._counts is not None:
+            await self._counts.close()
 
     @property
     def base_url(self) -> str:

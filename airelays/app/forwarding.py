@@ -54,9 +54,18 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 async def pass_text(
-    desk: Desk, request: Request, route: Route, body: Body, target: Target, api: str
+    desk: Desk,
+    request: Request,
+    route: Route,
+    body: Body,
+    target: Target,
+    api: str,
+    extra: Fields = (),
 ) -> bool:
-    """Serve a text request in the server's own API; False when that has to be translated."""
+    """Serve a text request in the server's own API; False when that has to be translated.
+
+    `extra` are header fields of the client that go on.
+    """
     upstream = target.upstream
     if route.no_tools:
         refuse_tools(body)
@@ -65,7 +74,7 @@ async def pass_text(
     counts = stream and _is_counted(request, api, body)
     asked = _with_usage(body) if counts else body
     sent, without = without_sealed({**asked, "model": target.model})
-    answered = await upstream.ask(api, await encode(sent), stream=stream)
+    answered = await upstream.ask(api, await encode(sent), stream=stream, extra=extra)
     if not isinstance(answered, PassedAnswer):
         if upstream.learn(api, target.model, answered):
             return False
@@ -74,15 +83,14 @@ async def pass_text(
         request.fields.append((b"x-airelays-ignored-parameters", without.encode()))
     answered.watch = upstream.watch(api, target.model, body)
     keep = _keep_of(desk, request, api, body, upstream)
+    reply = _reply_map(api, body, target, request, hides_usage=counts)
     if stream:
         options = body.get("stream_options")
         answered.usage = counts or (
             isinstance(options, dict) and options.get("include_usage") is True
         )
-        reply = _reply_map(api, body, target, hides_usage=counts)
         await _pass_stream(desk, request, upstream, answered, reply, keep)
         return True
-    reply = _reply_map(api, body, target, hides_usage=False)
     return await _pass_answer(request, upstream, answered, reply, api, keep)
 
 
@@ -100,7 +108,7 @@ async def _pass_answer(
         said = dumps(whole)
         await request.reply(200, said, answered.fields)
     else:
-        said, told = answered.body, await _pass_text(request, upstream, answered)
+        said, told = answered.body, await _pass_text(request, upstream, answered, api)
         if told is None:
             return False
         whole = told
@@ -112,7 +120,7 @@ async def _pass_answer(
 def _is_counted(request: Request, api: str, body: Body) -> bool:
     """Whether a stream of chunks has to be asked for its usage, for the budget of the caller's key."""
     key, options = request.caller.key, body.get("stream_options")
-    if key is None or not key.tokens_per_day or api == "responses":
+    if key is None or not key.tokens_per_day or api in ("responses", "messages"):
         return False
     return not isinstance(options, dict) or options.get("include_usage") is not True
 
@@ -156,7 +164,7 @@ def check_maker(desk: Desk, body: Body, target: Target) -> None:
 
 
 async def _pass_text(
-    request: Request, upstream: Upstream, answered: PassedAnswer
+    request: Request, upstream: Upstream, answered: PassedAnswer, api: str
 ) -> dict[str, Any] | None:
     """Hand a whole answer on byte for byte, unless it has to be changed; return it.
 
@@ -174,6 +182,10 @@ async def _pass_text(
         if not watch.keeps_format(told):
             return None
     request.outcome.usage = read_usage(chunk_usage(value))
+    if api == "messages":
+        from airelays.dialects.anthropic.passed import usage_in
+
+        request.outcome.usage = usage_in(value.get("usage") or {})
     body = answered.body if told is value and answered.body is not None else dumps(told)
     await _send_whole(request, upstream, answered.response, body)
     return told
@@ -415,7 +427,14 @@ def _shown_fields(upstream: Upstream, response: Response) -> Fields:
     )
 
 
-def _reply_map(api: str, body: Body, target: Target, *, hides_usage: bool) -> ReplyMap:
+def _reply_map(
+    api: str, body: Body, target: Target, request: Request, *, hides_usage: bool
+) -> ReplyMap:
+    if api == "messages":
+        from airelays.app.words import words_of
+        from airelays.dialects.anthropic.passed import PassedMessages
+
+        return PassedMessages(model=target.model, words=words_of(request))
     if api != "responses":
         return PassedChunks(model=target.model, choices=_choices_of(body), hides_usage=hides_usage)
     options = ReplyOptions(model=str(body.get("model")), stream=True)

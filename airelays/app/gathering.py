@@ -50,4 +50,8 @@ async def gather(
         raise reply.failure
     if isinstance(reply, ResponsesStream):
         return reply.response or {}
+    if api == "messages":
+        from airelays.dialects.anthropic.made import message_of
+
+        return await asyncio.to_thread(message_of, b"".join(frames))
     return await asyncio.to_thread(whole_answer, b"".join(frames), chat=api == "chat")

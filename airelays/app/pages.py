@@ -20,6 +20,7 @@ PAGES = (
     "api",
     "clients",
     "quirks",
+    "claude-code",
     "upstreams",
     "files",
     "conversations",

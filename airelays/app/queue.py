@@ -1,17 +1,22 @@
-"""Waiting for a slot: a request whose address has all of its own running waits its turn, with only its head read.
+"""Waiting for a slot, or for a rate token: a request whose address has none left waits, with only its head read.
 
-The order is that of coming. It holds no body and has sent no 100 Continue, so it costs its head. Layer: app.
+For slots the order is that of coming. It holds no body and has sent no 100 Continue, so it costs its head. Layer: app.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 from airelays.errors import RelayError
-from airelays.guard.gate import Admission, Gate
+from airelays.guard.gate import NO_RATE_TOKEN, Admission, Gate
 from airelays.guard.limits import Lease, joined
+from airelays.guard.refused import Refused
 from airelays.net.request import Request
 
+# Requests that wait for a rate token; like those for a slot they hold their head and nothing else.
+MAX_RESTING = 256
 # A client that shuts its sending side is mostly gone; one that only half closes gets its answer if its turn is near.
 HALF_CLOSED_SECONDS = 0.9
 
@@ -22,6 +27,7 @@ class Queue:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._waiting: set[asyncio.Future[Lease]] = set()
+        self._resting: set[asyncio.Future[None]] = set()
 
     async def slot(self, request: Request, admission: Admission, seconds: float) -> Lease:
         """Return what `admission` needs for `request` as soon as it is there: the slot of its key, then of its address.
@@ -43,7 +49,8 @@ class Queue:
         except BaseException:
             joined(held).release()
             raise
-        request.outcome.timings_ms["queue"] = (loop.time() - started_s) * 1000
+        timings = request.outcome.timings_ms
+        timings["queue"] = timings.get("queue", 0.0) + (loop.time() - started_s) * 1000
         return joined(held)
 
     async def _wait(
@@ -79,9 +86,46 @@ class Queue:
             leaving.forget()
         return lease
 
+    async def token(
+        self, request: Request, admit: Callable[[], Admission], seconds: float
+    ) -> Admission:
+        """Return what `admit` does as soon as it no longer refuses for want of a rate token.
+
+        Raises what it refuses with when none came within `seconds`, and what `stop` was told. Whoever comes
+        meanwhile has the same chance: the wait takes nothing away from other requests of the address.
+        """
+        loop = request.connection.loop
+        until_s = loop.time() + seconds
+        while True:
+            try:
+                return admit()
+            except Refused as refused:
+                wait_s = refused.retry_after_s or 0.0
+                late = loop.time() + wait_s > until_s or len(self._resting) >= MAX_RESTING
+                if refused.reason != NO_RATE_TOKEN or late:
+                    raise
+            await self._rest(request, wait_s)
+
+    async def _rest(self, request: Request, seconds: float) -> None:
+        loop = request.connection.loop
+        rest: asyncio.Future[None] = loop.create_future()
+        self._resting.add(rest)
+        timer = loop.call_later(seconds, _wake, rest)
+        leaving, started_s = _Leaving(request), loop.time()
+        try:
+            await rest
+        finally:
+            self._resting.discard(rest)
+            timer.cancel()
+            leaving.forget()
+            waited_ms = (loop.time() - started_s) * 1000
+            timings = request.outcome.timings_ms
+            timings["queue"] = timings.get("queue", 0.0) + waited_ms
+
     def stop(self, error: RelayError) -> None:
         """Answer whoever waits with `error`, now."""
-        for turn in list(self._waiting):
+        waiting: list[asyncio.Future[Any]] = [*self._waiting, *self._resting]
+        for turn in waiting:
             if not turn.done():
                 turn.set_exception(error)
 
@@ -106,6 +150,11 @@ class _Leaving:
         self._request.on_eof = None
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _wake(rest: asyncio.Future[None]) -> None:
+    if not rest.done():
+        rest.set_result(None)
 
 
 def _let_go(turn: asyncio.Future[Lease]) -> None:

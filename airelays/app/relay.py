@@ -15,7 +15,7 @@ from airelays.app.desk import OperatorDesk
 from airelays.app.keys import Keys
 from airelays.app.preflight import answer_preflight, grant_origin
 from airelays.app.queue import Queue
-from airelays.app.routes import KNOWN_METHODS, Routes, absent_api, family_of
+from airelays.app.routes import KNOWN_METHODS, Routes, absent_api, family_of, speaks_anthropic
 from airelays.credentials.token import TokenSource
 from airelays.errors import ClientFault, ConfigError, RelayError, UpstreamFault
 from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, check_length
@@ -39,6 +39,8 @@ from airelays.upstream.hops import arrive
 
 Handler = Callable[[OperatorDesk, Request, Route, dict[str, str]], Awaitable[None]]
 
+# Clients send these by the dozen at a time, and give up on those that fail.
+PATIENT = frozenset({"count_tokens"})
 # Multipart framing beside the file's own bytes.
 UPLOAD_FRAMING_BYTES = 1024 * 1024
 SMALL_BODY_BYTES = 64 * 1024
@@ -128,6 +130,7 @@ class Relay:
 
     async def close(self) -> None:
         """Let go of the upstreams and the store. What is still to be written down is `notes.close`'s."""
+        await self.desk.close()
         await self.desk.upstreams.close()
         await asyncio.to_thread(self.desk.store.close)
         self.desk.keys.close()
@@ -182,13 +185,17 @@ class Relay:
         bound = door is not None and bool(door.key)
         if not bound:
             grant_origin(self.desk.gate, request)
+        if speaks_anthropic(head, route):
+            from airelays.app.words import words_of
+
+            words_of(request)
         if self.stopping:
             request.keep_alive = False
         if head.method == "OPTIONS" and not bound:
             await self._preflight(request, route)
             return
         try:
-            admission = self._admit(request, route, bound)
+            admission = await self._admission(request, route, bound)
             key = admission.caller.key
             if route is not None and key is not None and key.no_tools:
                 route = route._replace(no_tools=True)
@@ -208,7 +215,16 @@ class Relay:
             request.tell_end()  # of one that broke off, what is known
             lease.release()
 
-    def _admit(self, request: Request, route: Route | None, bound: bool) -> Admission:
+    async def _admission(self, request: Request, route: Route | None, bound: bool) -> Admission:
+        """Return the gate's admission. Raises Refused, for a count of tokens only after a wait for a rate token."""
+        token = None if bound else self._token()
+        admit = partial(self._admit, request, route, token)
+        seconds = 0.0 if self.stopping else self.desk.settings.queue_seconds
+        if route is None or route.name not in PATIENT or not seconds:
+            return admit()
+        return await self._queue.token(request, admit, seconds)
+
+    def _admit(self, request: Request, route: Route | None, token: bytes | None) -> Admission:
         """Ask the gate. Raises Refused."""
         desk, path = self.desk, request.head.path
         admission = desk.gate.admit(
@@ -216,7 +232,7 @@ class Relay:
             request.peer,
             route,
             time.monotonic(),
-            token=None if bound else self._token(),
+            token=token,
             here=request.connection.here,
             family=family_of(path),
             door=request.connection.door,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from airelays.errors import ClientFault
 from airelays.guard.keys import OPERATOR
-from airelays.model import Route
+from airelays.model import RequestHead, Route
 
 GET = ("GET", "HEAD")
 POST = ("POST",)
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
 # Below these a missing token is a failed attempt, whether or not there is such a path.
+GREETING = "/api/hello"
 FAMILIES = ("/v1", "/no-tools/v1", "/metrics", "/docs")
 
 # Also below /no-tools/v1: name, path, methods, body, handler.
@@ -23,6 +24,8 @@ _BOTH: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
     ("responses", "/responses", POST, "json", "text:responses"),
     ("chat", "/chat/completions", POST, "json", "text:chat"),
     ("completions", "/completions", POST, "json", "text:completions"),
+    ("messages", "/messages", POST, "json", "messages:messages"),
+    ("count_tokens", "/messages/count_tokens", POST, "json", "messages:count_tokens"),
     ("models", "/models", GET, "none", "catalogue:models"),
     ("model", "/models/{id...}", GET, "none", "catalogue:model"),
 )
@@ -55,7 +58,7 @@ def _classed(route: Route) -> Route:
 _CLASSES = {
     "read": {"models", "model", "relay_usage"},
     "text": {
-        "responses", "chat", "completions", "input_tokens", "compact", "response", "response_items",
+        "responses", "chat", "completions", "messages", "count_tokens", "input_tokens", "compact", "response", "response_items",
         "response_cancel", "/v1/embeddings",
     },
     OPERATOR: {"relay_status", "relay_metrics", "relay_logging", "subscription"},
@@ -145,13 +148,26 @@ class Routes:
 def family_of(path: str) -> str:
     """Return the one of FAMILIES that `path` (still percent-encoded) lies in, or "".
 
-    `//v1/x` is a spelling of `/v1/x`; `/x` without `/v1` lies in none, though it may be a route.
+    `//v1/x` is a spelling of `/v1/x`; `/x` without `/v1` lies in none, though it may be a route. Claude Code greets
+    before anything else, without its credential, below whatever base URL it has: that is no attempt at the token.
     """
     single = path[1:] if path.startswith("//") else path
+    if single.endswith(GREETING):
+        return ""
     for family in FAMILIES:
         if single == family or single.startswith(family + "/"):
             return family
     return ""
+
+
+def speaks_anthropic(head: RequestHead, route: Route | None) -> bool:
+    """Whether a request is to be answered in Anthropic's form: its own routes, and its clients elsewhere."""
+    if route is not None and route.name not in ("models", "model"):
+        return route.name in ("messages", "count_tokens")
+    if head.get(b"anthropic-version") is not None or "/v1/messages/" in head.path:
+        return True
+    agent = head.get(b"user-agent") or b""
+    return agent.startswith((b"claude-code/", b"claude-cli/"))
 
 
 def absent_api(path: str) -> ClientFault | None:
@@ -159,8 +175,8 @@ def absent_api(path: str) -> ClientFault | None:
     name = path.removeprefix("/no-tools").removeprefix("/v1/")
     first = name.partition("/")[0]
     if first in ("messages", "complete"):
-        text = "Anthropic's API is not offered here; use /v1/chat/completions or /v1/responses"
-        return ClientFault(text, status=400, code="unsupported_route", should_retry=False)
+        text = f"Anthropic has this API ({name[:80]}), and this relay does not offer it; use /v1/messages"
+        return ClientFault(text, status=404, code="unknown_route", should_retry=False)
     if path.startswith(("/v1/", "/no-tools/v1/")) and first in _ABSENT:
         text = f"OpenAI has this API ({first}), and this relay does not offer it"
         return ClientFault(text, status=404, code="unknown_route", should_retry=False)

@@ -60,22 +60,22 @@ async def responses(desk: Desk, request: Request, route: Route, values: dict[str
 
 
 async def _chat(desk: Desk, request: Request, route: Route, body: Body, target: Target) -> None:
-    if await _passed(desk, request, route, body, target, "chat"):
+    if await passed(desk, request, route, body, target, "chat"):
         return
     takes = target.upstream.takes(target.model)
     translated = from_chat(body, tools_allowed=not route.no_tools, takes=takes)
     options = translated.options
     if options.stream:
-        reply = ChatStream(options, now_s=time.time(), reply_id=_reply_id("chatcmpl-", request))
-        await _stream(desk, request, target, translated, reply)
+        reply = ChatStream(options, now_s=time.time(), reply_id=reply_id("chatcmpl-", request))
+        await answer_stream(desk, request, target, translated, reply)
     else:
-        await _whole(desk, request, target, translated, lambda r: to_chat(r, options))
+        await answer_whole(desk, request, target, translated, lambda r: to_chat(r, options))
 
 
 async def _completion(
     desk: Desk, request: Request, route: Route, body: Body, target: Target
 ) -> None:
-    if await _passed(desk, request, route, body, target, "completions"):
+    if await passed(desk, request, route, body, target, "completions"):
         return
     takes = target.upstream.takes(target.model)
     prompts = prompts_of(body)
@@ -86,16 +86,16 @@ async def _completion(
     translated = from_completion(body, takes=takes)
     options = translated.options
     if options.stream:
-        reply = CompletionStream(options, now_s=time.time(), reply_id=_reply_id("cmpl-", request))
-        await _stream(desk, request, target, translated, reply)
+        reply = CompletionStream(options, now_s=time.time(), reply_id=reply_id("cmpl-", request))
+        await answer_stream(desk, request, target, translated, reply)
     else:
-        await _whole(desk, request, target, translated, lambda r: to_completion(r, options))
+        await answer_whole(desk, request, target, translated, lambda r: to_completion(r, options))
 
 
 async def _responses(
     desk: Desk, request: Request, route: Route, body: Body, target: Target
 ) -> None:
-    if await _passed(desk, request, route, body, target, "responses"):
+    if await passed(desk, request, route, body, target, "responses"):
         return
     codex = is_codex(request)
     takes = target.upstream.takes(target.model)
@@ -104,17 +104,23 @@ async def _responses(
     keep = body.get("store") is not False and desk.settings.store_responses
     if translated.options.stream:
         reply = ResponsesStream(
-            translated.options, codex=codex, now_s=time.time(), reply_id=_reply_id("resp_", request)
+            translated.options, codex=codex, now_s=time.time(), reply_id=reply_id("resp_", request)
         )
-        await _stream(desk, request, target, translated, reply, keep=keep)
+        await answer_stream(desk, request, target, translated, reply, keep=keep)
     else:
-        await _whole(desk, request, target, translated, lambda r: r, keep=keep)
+        await answer_whole(desk, request, target, translated, lambda r: r, keep=keep)
 
 
-async def _passed(
-    desk: Desk, request: Request, route: Route, body: Body, target: Target, api: str
+async def passed(
+    desk: Desk,
+    request: Request,
+    route: Route,
+    body: Body,
+    target: Target,
+    api: str,
+    extra: Fields = (),
 ) -> bool:
-    """Whether a server that speaks the client's dialect served the request as it is."""
+    """Whether a server that speaks the client's dialect served the request as it is, with `extra` header fields."""
     if not target.upstream.speaks(api, target.model):
         return False
     if desk.store.in_use or any(body.get(name) is not None for name in _OF_THE_RELAY):
@@ -127,7 +133,7 @@ async def _passed(
     from airelays.app.forwarding import check_maker, pass_text
 
     check_maker(desk, body, target)
-    return await pass_text(desk, request, route, body, target, api)
+    return await pass_text(desk, request, route, body, target, api, extra)
 
 
 def is_codex(request: Request) -> bool:
@@ -136,7 +142,7 @@ def is_codex(request: Request) -> bool:
     return originator.lower().startswith(b"codex")
 
 
-def _reply_id(prefix: str, request: Request) -> str:
+def reply_id(prefix: str, request: Request) -> str:
     """Return the id that an answer has until the upstream names one."""
     return prefix + request.id[4:28]
 
@@ -208,7 +214,7 @@ async def _begin_turn(
     return turn
 
 
-async def _stream(
+async def answer_stream(
     desk: Desk,
     request: Request,
     target: Target,
@@ -217,6 +223,7 @@ async def _stream(
     *,
     keep: bool = False,
 ) -> None:
+    """Answer with a stream that `reply` makes of the upstream's. With `keep` the answer is remembered."""
     turn = await _begin_turn(desk, request, translated, keep)
     try:
         answer = await _open(desk, request, target, translated)
@@ -244,7 +251,7 @@ async def _stream(
             turn.close()
 
 
-async def _whole(
+async def answer_whole(
     desk: Desk,
     request: Request,
     target: Target,
@@ -253,6 +260,7 @@ async def _whole(
     *,
     keep: bool = False,
 ) -> None:
+    """Answer whole, with what `convert` makes of the finished Responses object."""
     turn = await _begin_turn(desk, request, translated, keep)
     try:
         answer, result = await _collected(desk, request, target, translated)
@@ -274,7 +282,7 @@ async def _collected(
     """Return an answer read to its end, and the Responses object that it was."""
     answer = await _open(desk, request, target, translated)
     model = translated.options.model
-    collector = Collector(now_s=time.time(), reply_id=_reply_id("resp_", request), model=model)
+    collector = Collector(now_s=time.time(), reply_id=reply_id("resp_", request), model=model)
     collector.redactor = desk.notes.redactor
     try:
         await collect(request, answer, collector, desk.notes.tap(request))

@@ -10,6 +10,7 @@ from airelays.terminal.line import common_flags, flags_of
 
 _FILES = (
     ("~/.config/airelays/config.toml", "The options; airelays docs configuration lists all."),
+    ("~/.airelays/thinking-key", "Signs what clients of Anthropic's API bring back."),
     ("~/.airelays/relay-token", "The relay token, readable by the user alone."),
     ("~/.airelays/auth.json", "The ChatGPT sign-in."),
     ("~/.airelays/state.sqlite3, ~/.airelays/uploads", "Conversations, answers, files."),

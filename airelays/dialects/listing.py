@@ -117,6 +117,14 @@ class Listing:
         """Return the id that comes first, "" when there is none."""
         return next(self._listed(), _NOTHING).model
 
+    def has(self, model: str) -> bool:
+        """Whether a model is listed under just this name."""
+        return model.casefold() in self._lines
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return what is listed, one record a model."""
+        return [line.record() for line in self._listed()]
+
     def _listed(self) -> Iterator[_Line]:
         short = [line for line in self._lines.values() if len(line.model) <= MAX_ID_CHARS]
         room = MAX_LISTED - sum(not line.is_catalogued for line in short)

@@ -37,6 +37,8 @@ QUIRKS = {
     "nested_tools": "Responses tools in the nested form of the chat API are read",
     "reasoning_without_content_dropped": "replayed reasoning without encrypted content is left out",
     "responses_body_on_chat": "a Responses body on the chat route is served and answered as a chat completion",
+    "server_blocks_dropped": "blocks of what Anthropic's own servers did (their tools, compaction) are left out",
+    "signature_too_long": "encrypted reasoning that is too long for a signature is left out",
     "system_to_developer": "system messages inside a Responses input are sent as developer messages",
     "thinking_parts_dropped": "replayed thinking parts of other vendors are left out",
     "tool_choice_mapped": "the tool choice is in another vendor's spelling; the same choice is sent in ours",

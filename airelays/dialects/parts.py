@@ -191,13 +191,14 @@ def _file(part: dict[str, Any], path: str, notes: Notes) -> dict[str, Any]:
         notes.file_refs.append(FileRef(file_id, "file", f"{path}.file_id", found))
         return found
     if url is not None:
-        return {"type": "input_file", "file_url": _web_url(url, f"{path}.file_url")}
+        return {"type": "input_file", "file_url": check_web_url(url, f"{path}.file_url")}
     text = want_text(data, f"{path}.file_data", "base64 or a data URL; or give file_id")
-    made = _file_data(text, name, f"{path}.file_data")
-    return {"type": "input_file", "file_data": made, "filename": name or _name_for(made)}
+    made = check_file_data(text, name, f"{path}.file_data")
+    return {"type": "input_file", "file_data": made, "filename": name or name_for(made)}
 
 
-def _web_url(value: Any, path: str) -> str:
+def check_web_url(value: Any, path: str) -> str:
+    """Return an address that is passed on as it is: http or https."""
     url = want_text(value, path, "a URL")
     scheme = url.partition(":")[0].lower() if ":" in url[:32] else ""
     if scheme not in ("http", "https") or url[len(scheme) : len(scheme) + 3] != "://":
@@ -209,7 +210,7 @@ def _web_url(value: Any, path: str) -> str:
     return url
 
 
-def _file_data(data: str, name: str | None, path: str) -> str:
+def check_file_data(data: str, name: str | None, path: str) -> str:
     """Return a file's data URL: its type by the signature, else as it is named, else by the file's name."""
     kind: str | None = None
     if data[:5].lower() == "data:":
@@ -234,7 +235,7 @@ def _file_data(data: str, name: str | None, path: str) -> str:
     return f"data:{found};base64,{data}"
 
 
-def _name_for(url: str) -> str:
+def name_for(url: str) -> str:
     """Return a file name that says the type of a data URL; upstreams refuse a file without one."""
     kind = url[5 : url.index(";")].lower()
     ending = next((end for end, found in _MEDIA_TYPES.items() if found == kind), "bin")
@@ -252,7 +253,7 @@ def check_image_url(url: str, path: str) -> str:
     """Return an image's URL: http(s) as it is, a data URL checked and its media type set right."""
     if url[:5].lower() != "data:":
         if ":" in url[:32] and url[:4].lower() == "http":
-            return _web_url(url, path)
+            return check_web_url(url, path)
         raise fault(path, f"is {shown(url)}; expected an https:// URL or a data URL with base64")
     head, comma, _ = url[:256].partition(",")
     if not comma or not head.lower().endswith(";base64"):

@@ -106,12 +106,13 @@ class Takes(NamedTuple):
     """What an upstream takes of a Responses request: one value per upstream, refined per model and by refusals.
 
     `parameters` are the names that it takes, None for whatever it is sent; `refused` those that it was found to
-    refuse. It refuses output limits below `least_output_tokens`.
+    refuse. It refuses output limits below `least_output_tokens`. `hosted` are the tools that it runs itself.
     """
 
     parameters: frozenset[str] | None = None
     refused: frozenset[str] = frozenset()
     least_output_tokens: int = 1
+    hosted: frozenset[str] = frozenset()
 
     def has(self, name: str) -> bool:
         """Whether the parameter `name` can be sent."""

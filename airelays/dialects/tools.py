@@ -67,7 +67,7 @@ def responses_tools(value: Any, notes: Notes) -> list[dict[str, Any]]:
         tool = present(tool)
         if kind == "function":
             want_text(tool.get("name"), f"{path}.name")
-            tool["parameters"] = _parameters(tool.get("parameters"), f"{path}.parameters")
+            tool["parameters"] = parameters_of(tool.get("parameters"), f"{path}.parameters")
             if "strict" in tool:
                 want_bool(tool["strict"], f"{path}.strict")
         tools.append(tool)
@@ -93,7 +93,7 @@ def web_search(options: Any, path: str) -> dict[str, Any]:
     return made
 
 
-def _parameters(value: Any, path: str) -> dict[str, Any]:
+def parameters_of(value: Any, path: str) -> dict[str, Any]:
     """Return a function's schema as upstreams take it: an object with properties, even if it has none."""
     if value is None:
         return {"type": "object", "properties": {}}
@@ -111,7 +111,7 @@ def _function(function: dict[str, Any], path: str) -> dict[str, Any]:
         "name": want_text(function.get("name"), f"{path}.name"),
     }
     _copy_description(function, made, path)
-    made["parameters"] = _parameters(function.get("parameters"), f"{path}.parameters")
+    made["parameters"] = parameters_of(function.get("parameters"), f"{path}.parameters")
     # The Responses API takes a missing `strict` for true, chat takes it for false.
     made["strict"] = want_bool(function.get("strict", False), f"{path}.strict")
     return made

@@ -39,6 +39,8 @@ DOCS_WITHOUT_TOKEN = "docs_without_token"
 # A listener bound to a key, where the key has no limits of its own.
 LISTENER_PER_MINUTE, LISTENER_CONCURRENT = 60, 4
 _LISTENERS = "listeners"
+# The reason of a refusal for want of a token in the address's bucket.
+NO_RATE_TOKEN = "request_rate_limit"
 _SIDES_OF_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -346,7 +348,7 @@ class Gate:
             raise Refused(
                 f"more than {self.buckets.per_minute} requests a minute from this address "
                 f"(burst {self.buckets.burst}); try again in {math.ceil(wait_s)} s",
-                "request_rate_limit",
+                NO_RATE_TOKEN,
                 status=429,
                 code="rate_limit_exceeded",
                 retry_after_s=wait_s,

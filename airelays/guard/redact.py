@@ -57,7 +57,11 @@ _SECRET_KEY = re.compile(
 # `max_tokens`, `input_tokens_details`: counts. A text under such a name is cut out all the same.
 _COUNT_KEY = re.compile(r"(?i)tokens(?:_\w+)?$")
 _CONTENT_KEYS = frozenset(
-    ("file_data", "b64_json", "partial_image_b64", "encrypted_content", "input_audio")
+    (
+        *("file_data", "b64_json", "partial_image_b64", "encrypted_content", "input_audio"),
+        # Of Anthropic's API: reasoning again, local paths, and who the user is.
+        *("signature", "safeguards", "user_id"),
+    )
 )
 _SENSITIVE_FIELD = re.compile(
     rb"authoriz|cookie|token|secret|passw|api-?key|bearer|credential|assertion"
@@ -266,7 +270,7 @@ class Redactor:
         if _SECRET_KEY.search(key):
             counts = _COUNT_KEY.search(key) and not isinstance(value, (str, list))
             return self._value(value, depth) if counts else REDACTED
-        if key in _CONTENT_KEYS:
+        if key in _CONTENT_KEYS or (key == "data" and isinstance(value, str)):
             return REDACTED
         if key == "code" and isinstance(value, str) and not error:
             return (

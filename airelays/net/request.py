@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import lru_cache
 from time import monotonic
+from typing import Protocol
 
 from airelays.errors import ClientFault, RelayError, error_body
 from airelays.guard.keys import OWNER, Caller
@@ -28,6 +29,13 @@ JSON = b"application/json"
 _ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
+class ErrorWords(Protocol):
+    """What puts an error into the form of one of the APIs."""
+
+    def answer(self, error: RelayError) -> tuple[int, bytes]:
+        """Return status and body."""
+
+
 class ClientGone(ConnectionError):
     """The client left before its answer was complete."""
 
@@ -40,7 +48,7 @@ class Request:
     client has seen a status, `finished` that the answer is complete. `interrupted` is set before the
     coroutine is cancelled because the relay shuts down or a key was revoked; `on_eof` is called when the client will
     send no more. `caller` is who asks, as soon as the gate knows it. `before_end` is called once, before the last bytes
-    of the answer go out.
+    of the answer go out. `words` puts errors into the form of a client's API that is not OpenAI's.
     `say_error` makes the last event of a stream that fails, in the client's dialect; an answer of any other
     kind has none.
     """
@@ -65,6 +73,7 @@ class Request:
         self.caller: Caller = OWNER
         self.before_end: Callable[[Request], None] | None = None
         self.say_error: Callable[[RelayError], bytes] | None = None
+        self.words: ErrorWords | None = None
         self._body_gap_s = body_gap_s
         self._continue_due = head.expects_continue and head.has_body
         self._stream_head = b""
@@ -217,8 +226,13 @@ class Request:
             await self.connection.drain()
 
     async def reply_error(self, error: RelayError) -> None:
-        """Send `error` as its status and OpenAI error body."""
-        await self.reply(error.status, error_body(error), error_fields(error))
+        """Send `error` as a status with a body: OpenAI's, or that of `words`."""
+        status, body = error.status, b""
+        if self.words is None:
+            body = error_body(error)
+        else:
+            status, body = self.words.answer(error)
+        await self.reply(status, body, error_fields(error))
 
     # ---- an answer as a stream
 
@@ -330,7 +344,10 @@ class Request:
         head = _constant_head(status, self.keep_alive, (*self.fields, *fields))
         if length is not None:
             head += b"content-length: %d\r\n" % length
-        return head + b"date: %s\r\nx-request-id: %s\r\n\r\n" % (http_date(), self.id.encode())
+        request_id = self.id.encode()
+        if self.words is not None:  # Anthropic's name for it
+            head += b"request-id: %s\r\n" % request_id
+        return head + b"date: %s\r\nx-request-id: %s\r\n\r\n" % (http_date(), request_id)
 
 
 @lru_cache(maxsize=256)

@@ -25,7 +25,12 @@ from airelays.settings.values import Settings, UpstreamSettings
 from airelays.upstream.body import pump_stream
 
 # The text APIs that a server may have itself, and their paths below its base URL.
-APIS = {"chat": "/chat/completions", "responses": "/responses", "completions": "/completions"}
+APIS = {
+    "chat": "/chat/completions",
+    "responses": "/responses",
+    "completions": "/completions",
+    "messages": "/messages",
+}
 
 
 class Answer:
@@ -258,7 +263,7 @@ class Upstream(ABC):
         raise self._not_offered("a subscription")
 
     def speaks(self, api: str, model: str = "") -> bool:
-        """Whether it may have `api` ("chat", "responses", "completions") itself for `model`, to be passed through."""
+        """Whether it may have `api` (one of APIS) itself for `model`, to be passed through."""
         return False
 
     @property
@@ -283,9 +288,16 @@ class Upstream(ABC):
         """Send a request whose body comes in parts, with constant memory."""
         raise self._not_offered(path)
 
-    async def ask(self, api: str, body: bytes, *, stream: bool) -> PassedAnswer | Refusal:
+    async def tokenize(self, model: str, text: str) -> int | None:
+        """Return how many tokens `text` has for `model`; None where nobody counts them."""
+        return None
+
+    async def ask(
+        self, api: str, body: bytes, *, stream: bool, extra: Fields = ()
+    ) -> PassedAnswer | Refusal:
         """Send a request to one of the text APIs; return its answer, unread if that is a stream, or the refusal.
 
+        `extra` are header fields of the client that the API needs.
         A 200 with an error instead of an answer is a refusal too.
         """
         raise self._not_offered(api)

@@ -13,7 +13,7 @@ from airelays.errors import ClientFault, UpstreamFault
 from airelays.guard.keys import Key, allows_model, allows_upstream, check_model, check_upstream
 from airelays.lookup import find_named
 from airelays.settings.kinds import KINDS
-from airelays.settings.values import Settings, UpstreamSettings
+from airelays.settings.values import Alias, Settings, UpstreamSettings
 from airelays.upstream.base import Maker, Upstream
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Upstreams:
         self._main: Upstream | None = None
         self._warming: asyncio.Task[None] | None = None
         self._aliases = {alias.name.casefold(): alias for alias in settings.aliases}
+        self._patterns = patterns_of(settings.aliases)
         self._named = {one.name: one for one in settings.upstreams}
         self._complained: set[str] = set()
         # What was made of which catalogues; these are never changed, only replaced.
@@ -106,7 +107,7 @@ class Upstreams:
 
         For a named key 403 when it may not use what `model` stands for; fallbacks that it may not use are left out.
         """
-        alias = self._aliases.get(model.casefold())
+        alias = self._alias(model)
         if key is not None:
             check_upstream(key, self.owner(model).name)
         first = await self._find(self._meant(model))
@@ -130,9 +131,18 @@ class Upstreams:
                 targets.append(target)
         return targets
 
+    def _alias(self, model: str) -> Alias | None:
+        """Return the alias that a name is: one of just this name, else the most exact of the patterns that fit."""
+        folded = model.casefold()
+        found = self._aliases.get(folded)
+        if found is None and self._patterns:
+            fits = (a for a in self._patterns if fnmatchcase(folded, a.name.casefold()))
+            found = next(fits, None)
+        return found
+
     def _meant(self, model: str) -> str:
         """Return the model that an alias stands for; any other name as it is."""
-        alias = self._aliases.get(model.casefold())
+        alias = self._alias(model)
         return model if alias is None else alias.model
 
     async def _find(self, model: str, *, patient: bool = True) -> Target:
@@ -157,6 +167,10 @@ class Upstreams:
         extra = self._settings.extra_models
         found = find(model, self._indexed[1], extra=extra, images=(IMAGE_MODEL,))
         return Target(upstream, found.model)
+
+    def has_named(self, name: str) -> bool:
+        """Whether there is an upstream of this name beside the main one."""
+        return name in self._named
 
     def owner(self, model: str) -> Upstream:
         """Return the upstream that requests for `model` go to first, whether or not it has the model; no network."""
@@ -230,7 +244,11 @@ class Upstreams:
         ]
         return Listing(
             [Source(main.name, catalogues[0] or []), *others],
-            aliases={alias.name: alias.model for alias in self._settings.aliases},
+            aliases={
+                alias.name: alias.model
+                for alias in self._settings.aliases
+                if alias not in self._patterns
+            },
             extra=self._settings.extra_models,
             images=(IMAGE_MODEL,) if "image" in main.offers else (),
         )
@@ -267,6 +285,12 @@ class Upstreams:
             self._warming.cancel()
             await asyncio.wait([self._warming])
         await asyncio.gather(*(upstream.close() for upstream in self._made.values()))
+
+
+def patterns_of(aliases: tuple[Alias, ...]) -> tuple[Alias, ...]:
+    """Return the aliases that are patterns, the most exact first: with most characters that are no wildcard."""
+    found = [alias for alias in aliases if any(mark in alias.name for mark in "*?[")]
+    return tuple(sorted(found, key=lambda a: -sum(c not in "*?" for c in a.name)))
 
 
 async def _soon(awaited: Awaitable[_T]) -> _T:

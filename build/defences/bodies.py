@@ -1,10 +1,11 @@
-"""Defences of bodies and files, rows B1 to B6."""
+"""Defences of bodies and files, rows B1 to B7."""
 
 from __future__ import annotations
 
 import ast
 
 from change import (
+    always,
     call,
     condition,
     dropped,
@@ -153,7 +154,7 @@ BODIES = (
         "B3",
         "a file's address is http(s)",
         "airelays/dialects/parts.py",
-        "_web_url",
+        "check_web_url",
         never("://"),
         ("tests/dialects/test_parts.py::test_malformed_parts_are_named",),
     ),
@@ -378,5 +379,45 @@ BODIES = (
         "Spool.write",
         never("RESERVE_BYTES"),
         ("tests/state/test_store.py::test_a_full_disk_keeps_the_room_of_the_database",),
+    ),
+    Defence(
+        "B7",
+        "a signature of another upstream, or a changed one, is not sent upstream",
+        "airelays/dialects/anthropic/signature.py",
+        "Sealer.open",
+        never("compare_digest"),
+        (
+            "tests/dialects/test_anthropic_request.py::test_a_foreign_or_damaged_signature_is_dropped_and_named",
+        ),
+    ),
+    Defence(
+        "B7",
+        "a signature names the upstream and the model that it is for",
+        "airelays/dialects/anthropic/signature.py",
+        "Sealer._tag",
+        expression(ast.Attribute, "_bound", put="b''"),
+        (
+            "tests/dialects/test_anthropic_request.py::test_a_foreign_or_damaged_signature_is_dropped_and_named",
+        ),
+    ),
+    Defence(
+        "B7",
+        "a signature holds at most 256 KiB",
+        "airelays/dialects/anthropic/signature.py",
+        "Sealer.seal",
+        always("MAX_SIGNATURE_CHARS"),
+        (
+            "tests/dialects/test_anthropic_request.py::test_reasoning_that_is_too_long_for_a_signature_is_left_out",
+        ),
+    ),
+    Defence(
+        "B7",
+        "what names the user, the device and local folders goes to no server",
+        "airelays/dialects/anthropic/request.py",
+        "without_private",
+        text("safeguards", "nothing"),
+        (
+            "tests/dialects/test_anthropic_request.py::test_what_a_native_server_gets_holds_nothing_private",
+        ),
     ),
 )

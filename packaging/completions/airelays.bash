@@ -26,8 +26,8 @@ _airelays() {
                 "logs") next="prune" ;;
                 "storage") next="check prune" ;;
                 "service") next="install uninstall status print" ;;
-                "docs") next="getting-started configuration security keys api clients quirks upstreams files conversations logs metrics errors troubleshooting performance demo architecture threat-model releases disclaimer licenses" ;;
-                "connect") next="openai-python openai-node codex aider llm continue cline zed open-webui langchain ai-sdk" ;;
+                "docs") next="getting-started configuration security keys api clients quirks claude-code upstreams files conversations logs metrics errors troubleshooting performance demo architecture threat-model releases disclaimer licenses" ;;
+                "connect") next="openai-python openai-node codex claude-code aider llm continue cline zed open-webui langchain ai-sdk" ;;
                 "completion") next="bash zsh fish powershell" ;;
             esac
             if [[ $word == -* ]]; then

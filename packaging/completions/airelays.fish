@@ -77,6 +77,7 @@ complete -c airelays -n '__airelays_at docs' -a keys
 complete -c airelays -n '__airelays_at docs' -a api
 complete -c airelays -n '__airelays_at docs' -a clients
 complete -c airelays -n '__airelays_at docs' -a quirks
+complete -c airelays -n '__airelays_at docs' -a claude-code
 complete -c airelays -n '__airelays_at docs' -a upstreams
 complete -c airelays -n '__airelays_at docs' -a files
 complete -c airelays -n '__airelays_at docs' -a conversations
@@ -94,6 +95,7 @@ complete -c airelays -n '__airelays_at docs' -a licenses
 complete -c airelays -n '__airelays_at connect' -a openai-python
 complete -c airelays -n '__airelays_at connect' -a openai-node
 complete -c airelays -n '__airelays_at connect' -a codex
+complete -c airelays -n '__airelays_at connect' -a claude-code
 complete -c airelays -n '__airelays_at connect' -a aider
 complete -c airelays -n '__airelays_at connect' -a llm
 complete -c airelays -n '__airelays_at connect' -a continue

@@ -9,8 +9,8 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'logs' = @('prune')
         'storage' = @('check', 'prune')
         'service' = @('install', 'uninstall', 'status', 'print')
-        'docs' = @('getting-started', 'configuration', 'security', 'keys', 'api', 'clients', 'quirks', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'demo', 'architecture', 'threat-model', 'releases', 'disclaimer', 'licenses')
-        'connect' = @('openai-python', 'openai-node', 'codex', 'aider', 'llm', 'continue', 'cline', 'zed', 'open-webui', 'langchain', 'ai-sdk')
+        'docs' = @('getting-started', 'configuration', 'security', 'keys', 'api', 'clients', 'quirks', 'claude-code', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'demo', 'architecture', 'threat-model', 'releases', 'disclaimer', 'licenses')
+        'connect' = @('openai-python', 'openai-node', 'codex', 'claude-code', 'aider', 'llm', 'continue', 'cline', 'zed', 'open-webui', 'langchain', 'ai-sdk')
         'completion' = @('bash', 'zsh', 'fish', 'powershell')
     }
     $flags = @{

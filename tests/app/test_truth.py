@@ -162,7 +162,7 @@ def end_of(event: Any) -> str:
     if event == "[DONE]":
         return "success"
     kind = event.get("type") or ""
-    if kind in ("response.completed", "response.incomplete"):
+    if kind in ("response.completed", "response.incomplete", "message_stop"):
         return "success"
     if kind in ("response.failed", "error") or event.get("error"):
         return "terminal"
@@ -187,7 +187,9 @@ def check(cell: Cell, answer: Answer, code: str = "") -> str:
         return "status"
     if not ROUTES[cell.route].stream:
         assert wanted == "success", body[:300]
-        assert json.loads(body)["object"] in ("chat.completion", "response", "text_completion")
+        whole = json.loads(body)
+        kinds = ("chat.completion", "response", "text_completion", "message")
+        assert whole.get("object", whole.get("type")) in kinds
         return "success"
     events = events_of(body)
     ends = [end for event in events if (end := end_of(event))]

@@ -38,7 +38,7 @@ from entry import Defence  # noqa: E402
 
 ROWS = [
     f"{letter}{number}"
-    for letter, last in (("W", 16), ("A", 13), ("B", 6), ("L", 6), ("U", 15), ("P", 6))
+    for letter, last in (("W", 16), ("A", 13), ("B", 7), ("L", 6), ("U", 15), ("P", 6))
     for number in range(1, last + 1)
 ]
 # Of the second table (N1 to N12) those that are built.

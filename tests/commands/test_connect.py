@@ -30,7 +30,7 @@ def test_every_client_is_shown_without_the_token(tmp_path: Path, name: str) -> N
     token = (tmp_path / ".airelays" / "relay-token").read_text().strip()
     done = airelays(tmp_path, "connect", name)
     assert done.returncode == 0
-    assert "http://127.0.0.1:8080/v1" in done.stdout
+    assert "http://127.0.0.1:8080" in done.stdout
     assert token not in done.stdout + done.stderr
     assert "{" + "base}" not in done.stdout
 
@@ -39,9 +39,9 @@ def test_every_client_is_shown_without_the_token(tmp_path: Path, name: str) -> N
 def test_what_is_written_can_be_taken_back(tmp_path: Path, name: str) -> None:
     path = tmp_path / CLIENTS[name].path
     assert airelays(tmp_path, "connect", name, "--write").returncode == 0
-    assert "http://127.0.0.1:8080/v1" in path.read_text()
+    assert "http://127.0.0.1:8080" in path.read_text()
     assert airelays(tmp_path, "connect", name, "--write").returncode == 0
-    assert path.read_text().count("http://127.0.0.1:8080/v1") == 1
+    assert path.read_text().count("http://127.0.0.1:8080") == 1
     assert airelays(tmp_path, "connect", name, "--undo").returncode == 0
     assert not path.exists()
 
@@ -193,3 +193,59 @@ def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path) -
     assert done.returncode == 1
     assert f"{tmp_path}/.codex/config.toml cannot be written: No such file" in done.stderr
     assert f"look at {tmp_path}/gone, or edit the file by hand" in done.stderr
+
+
+OURS = {
+    "ANTHROPIC_BASE_URL": "http://127.0.0.1:8080",
+    "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY": "1",
+}
+
+
+def test_members_of_a_json_file_are_put_beside_the_users_own(tmp_path: Path) -> None:
+    path = tmp_path / ".claude" / "settings.json"
+    path.parent.mkdir()
+    own = {"model": "opus", "env": {"FOO": "ä"}, "permissions": {"allow": ["Bash"]}}
+    path.write_text(json.dumps(own, indent=2, ensure_ascii=False) + "\n")
+    before = path.read_text()
+    assert airelays(tmp_path, "connect", "claude-code", "--write").returncode == 0
+    written = json.loads(path.read_text())
+    assert written.pop("apiKeyHelper").endswith("airelays token show")
+    assert written == {**own, "env": {"FOO": "ä", **OURS}}
+    done = airelays(tmp_path, "connect", "claude-code", "--write")
+    assert "nothing was written" in done.stdout
+    moved = path.read_text().replace("8080", "9090")
+    path.write_text(moved)  # as written at another port
+    assert airelays(tmp_path, "connect", "claude-code", "--write").returncode == 0
+    assert "8080" in path.read_text()
+    assert airelays(tmp_path, "connect", "claude-code", "--undo").returncode == 0
+    assert path.read_text() == before
+    done = airelays(tmp_path, "connect", "claude-code", "--undo")
+    assert "holds nothing of airelays" in done.stdout and path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        '{"apiKeyHelper": "mine"}',
+        '{"env": {"ANTHROPIC_API_KEY": "sk-x"}}',
+        '{"env": {"ANTHROPIC_BASE_URL": "https://gateway"}}',
+        '{"env": []}',
+        "[]",
+        "{not json",
+    ],
+)
+def test_a_json_file_with_other_settings_is_left_alone(tmp_path: Path, old: str) -> None:
+    path = tmp_path / ".claude" / "settings.json"
+    path.parent.mkdir()
+    path.write_text(old)
+    done = airelays(tmp_path, "connect", "claude-code", "--write")
+    assert done.returncode == 1 and str(path) in done.stderr and "Traceback" not in done.stderr
+    assert path.read_text() == old and not path.with_name("settings.json.airelays.bak").exists()
+
+
+def test_aliases_are_proposed_until_there_are_some(tmp_path: Path) -> None:
+    assert '"claude-*" = "gpt-5.5"' in airelays(tmp_path, "connect", "claude-code").stdout
+    config = tmp_path / "config.toml"
+    config.write_text('[aliases]\n"claude-opus-*" = "gpt-5.5"\n')
+    shown = airelays(tmp_path, "connect", "claude-code", "--config", str(config)).stdout
+    assert "[aliases]" not in shown

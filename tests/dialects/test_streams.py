@@ -18,6 +18,9 @@ from airelays.dialects.stream.chunks import CompletionStream
 from airelays.dialects.stream.collect import MAX_KEPT, Collector
 from airelays.dialects.translated import ReplyOptions
 from airelays.errors import ClientFault, UpstreamFault
+from tests.dialects.anthropic_maps import check_order
+from tests.dialects.anthropic_maps import events as messages_of
+from tests.dialects.anthropic_maps import stream as messages
 
 SAMPLES = {
     path.stem: path.read_bytes()
@@ -56,6 +59,8 @@ MAKERS: dict[str, Maker] = {
     "completion": lambda fast: completion(COUNTED, fast=fast),
     "responses": lambda fast: responses(fast=fast),
     "codex": lambda fast: responses(True, fast=fast),
+    "messages": lambda fast: messages(fast=fast),
+    "messages-stop": lambda fast: messages(STOPPED, fast=fast),
 }
 
 
@@ -245,8 +250,11 @@ def test_generated_streams_are_the_same_both_ways(
     out = run(fast, *pieces)
     assert out == run(plain, stream)
     assert (fast.terminal, fast.committed) == (plain.terminal, plain.committed)
+    if maker.startswith("messages") and out and fast.terminal != "failed":
+        check_order(messages_of(out))
     if maker not in ("responses", "codex"):
-        assert (b"[DONE]" in out) == (fast.terminal in ("completed", "incomplete"))
+        mark = b'"message_stop"' if maker.startswith("messages") else b"[DONE]"
+        assert (mark in out) == (fast.terminal in ("completed", "incomplete"))
 
 
 @pytest.mark.parametrize("maker", MAKERS)

@@ -46,7 +46,7 @@ CHATGPT = 'kind = "chatgpt"\nbase_url = "{url}/backend-api/codex"\nissuer_base_u
 COMPATIBLE = 'kind = "compatible"\nbase_url = "{url}/v1"\n'
 KINDS = {
     "chatgpt": Kind(CHATGPT, ("responses",)),
-    "native": Kind(COMPATIBLE, ("chat", "responses", "completions")),
+    "native": Kind(COMPATIBLE, ("chat", "responses", "completions", "messages")),
     "chat_only": Kind(COMPATIBLE, ("chat",)),
     "responses_only": Kind(COMPATIBLE, ("responses",)),
 }
@@ -68,6 +68,7 @@ class Route:
             "chat": {"messages": [{"role": "user", "content": prompt}]},
             "responses": {"input": prompt},
             "completions": {"prompt": prompt},
+            "messages": {"messages": [{"role": "user", "content": prompt}], "max_tokens": 4096},
         }
         return {"model": "gpt-5.5", "stream": self.stream, **asked[self.api], **self.extra}
 
@@ -83,9 +84,11 @@ ROUTES = {
     "responses_stored": Route("/v1/responses", "responses", extra={"store": True}),
     "codex": Route("/v1/responses", "responses", headers={"originator": "codex_cli_rs"}),
     "completions": Route("/v1/completions", "completions"),
+    "messages": Route("/v1/messages", "messages"),
     "chat_whole": Route("/v1/chat/completions", "chat", stream=False),
     "responses_whole": Route("/v1/responses", "responses", stream=False),
     "completions_whole": Route("/v1/completions", "completions", stream=False),
+    "messages_whole": Route("/v1/messages", "messages", stream=False),
 }
 
 
@@ -163,7 +166,8 @@ def mark_of(cell: Cell) -> bytes:
     if cell.position == "after_ping":
         return b"ping" if cell.route != "codex" else b"keepalive"
     if cell.position == "created":
-        return (b'"assistant"' if cell.wire == "chat" else b'"text"') if cell.passed else b""
+        marks = {"chat": b'"assistant"', "messages": b"message_start"}
+        return marks.get(cell.wire, b'"text"') if cell.passed else b""
     marks = {"text": TEXT.encode(), "tool": TOOL.encode(), "after_terminal": b"0\r\n\r\n"}
     return marks.get(cell.position, b"")
 
@@ -173,7 +177,8 @@ def mark_of(cell: Cell) -> bytes:
 
 def opening(wire: str, position: str) -> bytes:
     """Return the events of an answer up to `position`."""
-    return {"responses": _responses, "chat": _chat, "completions": _completions}[wire](position)
+    wires = {"responses": _responses, "chat": _chat, "completions": _completions}
+    return {**wires, "messages": _messages}[wire](position)
 
 
 def _sse(*events: Any, named: bool = False) -> bytes:
@@ -264,6 +269,36 @@ def _completions(position: str) -> bytes:
     return _sse(*chunks)
 
 
+def _messages(position: str) -> bytes:
+    if position in ("before_head", "after_ping"):
+        return b""
+    message: dict[str, Any] = {
+        "id": "msg_up",
+        "type": "message",
+        "role": "assistant",
+        "content": [],
+    }
+    usage = {"input_tokens": 3, "output_tokens": 1}
+    message = {**message, "model": "gpt-5.5", "stop_reason": None, "usage": usage}
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": message}]
+    start: dict[str, Any] = {"type": "content_block_start", "index": 0}
+    delta: dict[str, Any] = {"type": "content_block_delta", "index": 0}
+    if position == "tool":
+        call = {"type": "tool_use", "id": "toolu_1", "name": TOOL, "input": {}}
+        piece = {"type": "input_json_delta", "partial_json": '{"a'}
+        events += [{**start, "content_block": call}, {**delta, "delta": piece}]
+    if position in ("text", "after_terminal"):
+        events.append({**start, "content_block": {"type": "text", "text": ""}})
+        events.append({**delta, "delta": {"type": "text_delta", "text": TEXT}})
+    if position == "after_terminal":
+        events += [
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage},
+            {"type": "message_stop"},
+        ]
+    return _sse(*events, named=True)
+
+
 def failure_event(wire: str, failure: str) -> bytes:
     """Return the event by which an upstream says that it failed."""
     error = {"message": "the model fell over", "type": "server_error", "code": "server_error"}
@@ -336,7 +371,12 @@ def stage(kind: str) -> Iterator[Stage]:
         server.server_close()
 
 
-_APIS = {"/chat/completions": "chat", "/responses": "responses", "/completions": "completions"}
+_APIS = {
+    "/chat/completions": "chat",
+    "/responses": "responses",
+    "/completions": "completions",
+    "/messages": "messages",
+}
 
 
 def _serve(state: Stage, connection: socket.socket) -> bool:
@@ -427,13 +467,14 @@ def _last(cell: Cell, wire: str) -> bytes:
     if cell.failure == "slow":
         word = {"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0}
         text = "word " * 4000
-        one = (
-            _sse({**word, "content_index": 0, "delta": text}, named=True)
-            if wire == "responses"
-            else _sse(
-                _chunk({"content": text}) if wire == "chat" else {"choices": [{"text": text}]}
-            )
-        )
+        delta = {"type": "text_delta", "text": text}
+        ones: dict[str, Any] = {
+            "responses": {**word, "content_index": 0, "delta": text},
+            "chat": _chunk({"content": text}),
+            "completions": {"choices": [{"text": text}]},
+            "messages": {"type": "content_block_delta", "index": 0, "delta": delta},
+        }
+        one = _sse(ones[wire], named=wire in ("responses", "messages"))
         return chunk(one) * 600 + chunk(failure_event(wire, "failed"))
     return b"0\r\n\r\n" if cell.failure == "ended" else b""
 

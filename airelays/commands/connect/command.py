@@ -9,12 +9,14 @@ import os
 
 from airelays.commands.connect.facts import reveal
 from airelays.commands.connect.file import PASTE, has_already, refuse_broken, refuse_clash
+from airelays.commands.connect.members import NO_KEY, with_members, without_members
 from airelays.commands.connect.snippets import CLIENTS, Client
 from airelays.disk.outside import find_target, remove_outside, write_outside
 from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError, FlagError
 from airelays.hints import hint
 from airelays.host.contact import Contact
+from airelays.settings.values import Settings
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.closest import did_you_mean
 from airelays.terminal.console import Console
@@ -45,7 +47,8 @@ def run(args: Arguments, console: Console) -> int:
     if args.has("--undo"):
         return _undo(client, console)
     values = _values(args, console)
-    text, note = client.text.format(**values), client.note.format(**values)
+    text = client.text.format(**values)
+    note = _note(client, values, find_context(args, console).settings)
     if args.has("--write"):
         return _write(client, text, note, console)
     console.title(client.title)
@@ -73,8 +76,9 @@ def _values(args: Arguments, console: Console) -> dict[str, str]:
     found = access(context, contact)
     return {
         "base": found.base_url,
+        "root": found.base_url.removesuffix("/v1"),
         "key": f"$({reveal()})" if found.needs_token else "unused",
-        "key_command": reveal() if found.needs_token else "any word",
+        "key_command": reveal() if found.needs_token else NO_KEY,
         "model": args.get("--model") or found.model or _first_model(contact),
     }
 
@@ -89,6 +93,20 @@ def _first_model(contact: Contact | None) -> str:
     if not models:
         raise ConfigError("the upstream lists no models; add --model NAME")
     return str(models[0]["id"])
+
+
+def _note(client: Client, values: dict[str, str], settings: Settings) -> str:
+    """Return what is said below the settings, with the aliases that the client's own model names need."""
+    note = client.note.format(**values)
+    names = [alias.name for alias in settings.aliases]
+    missing = [one for one in client.aliases if not any(n.startswith(one[:-1]) for n in names)]
+    if not missing:
+        return note
+    lines = "\n".join(f'"{one}" = "{values["model"]}"' for one in missing)
+    return (
+        f"{note}\n\n{client.title} asks for models by names of its own. Aliases let the relay answer to them; put them "
+        f"into the file that `{hint('config path')}` prints, with the model of your choice:\n\n[aliases]\n{lines}"
+    )
 
 
 def _path(client: Client) -> str:
@@ -134,6 +152,8 @@ def _write(client: Client, block: str, note: str, console: Console) -> int:
     path = _path(client)
     target = find_target(path, _home())
     old = _read(target)
+    if path.endswith(".json"):
+        return _write_members(path, target, old, block, note, console)
     kept = _without_blocks(old or "", path)
     if client.needs_new and kept.strip():
         raise ConfigError(
@@ -154,10 +174,40 @@ def _write(client: Client, block: str, note: str, console: Console) -> int:
     return 0
 
 
+def _write_members(
+    path: str, target: str, old: str | None, block: str, note: str, console: Console
+) -> int:
+    result = with_members(path, old or "", block)
+    if result == old:
+        console.line(f"{path} has these settings already; nothing was written")
+    else:
+        _save(target, result, old)
+        console.line(f"wrote {target}{_kept_where(target, old)}")
+    console.line(note)
+    return 0
+
+
+def _undo_members(path: str, target: str, old: str | None, console: Console) -> int:
+    kept = without_members(path, old or "")
+    if kept is None:
+        console.line(f"{target} holds nothing of airelays")
+    elif kept or target != path:
+        _save(target, kept or "{}\n", old)
+        console.line(f"took the settings out of {target}{_kept_where(target, old)}")
+    else:
+        remove_outside(target)
+        console.line(
+            f"took the settings out of {target}, which held nothing else; the file is removed"
+        )
+    return 0
+
+
 def _undo(client: Client, console: Console) -> int:
     path = _path(client)
     target = find_target(path, _home())
     old = _read(target)
+    if path.endswith(".json"):
+        return _undo_members(path, target, old, console)
     if old is None or BEGIN not in old:
         console.line(f"{target} holds nothing of airelays")
         return 0

@@ -1,8 +1,9 @@
 """The settings of each client program, ready to paste: data of `airelays connect`. Layer: commands.
 
-`{base}` is the base URL, `{key}` shell words that give the relay token, `{model}` a model. The token itself is in
-none of them. A client with a `path` keeps its settings in a text file with `#` comments, where a marked block can be
-put in and taken out; the others keep them where only the user can reach them.
+`{base}` is the base URL, `{root}` it without /v1, `{key}` shell words that give the relay token, `{model}` a model. The
+token itself is in none of them. A client with a `path` keeps its settings in a text file with `#` comments,
+where a marked block can be put in and taken out; of a JSON file the members are.
+The others keep them where only the user can reach them.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from typing import NamedTuple
 
 
 class Client(NamedTuple):
-    """One client program. `path` is relative to HOME; `needs_new` when the block cannot stand beside others."""
+    """One client program. `path` is relative to HOME; `needs_new` when the block cannot stand beside others.
+
+    `aliases` are patterns of the model names that it asks for by itself.
+    """
 
     title: str
     text: str
     note: str = ""
     path: str = ""
     needs_new: bool = False
+    aliases: tuple[str, ...] = ()
 
 
 _ENV = 'export OPENAI_BASE_URL="{base}"\nexport OPENAI_API_KEY="{key}"\n'
@@ -44,6 +49,15 @@ CLIENTS: dict[str, Client] = {
         'env_key = "AIRELAYS_TOKEN"\n',
         'Then: AIRELAYS_TOKEN="{key}" codex -c model_provider=airelays -m {model}',
         ".codex/config.toml",
+    ),
+    "claude-code": Client(
+        "Claude Code",
+        '{{\n  "apiKeyHelper": "{key_command}",\n  "env": {{\n    "ANTHROPIC_BASE_URL": "{root}",\n'
+        '    "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY": "1"\n  }}\n}}\n',
+        "Claude Code runs the helper for the relay token, so that no file holds it. For one session: "
+        'ANTHROPIC_BASE_URL={root} ANTHROPIC_AUTH_TOKEN="{key}" claude',
+        ".claude/settings.json",
+        aliases=("claude-*",),
     ),
     "aider": Client(
         "aider",

@@ -30,7 +30,7 @@ _QUOTA = frozenset(
     }
 )
 # Of these a second try cannot help before a person or a long window does.
-_LASTING = _QUOTA - {"rate_limit_exceeded", "rate_limit_reached"}
+LASTING = _QUOTA - {"rate_limit_exceeded", "rate_limit_reached"}
 _CLIENT = frozenset(
     {
         "context_length_exceeded",
@@ -80,7 +80,7 @@ def classify(event: dict[str, Any]) -> UpstreamFault:
         param=param,
         type=kind or default_type(status),
         retry_after_s=_wait_s(error, message) if status in (429, 503) else None,
-        should_retry=False if status == 400 or names & _LASTING else None,
+        should_retry=False if status == 400 or names & LASTING else None,
         upstream=error,
     )
     name_full_context(fault)

@@ -83,7 +83,7 @@ class PassedChunks:
         if self.done:
             return b""
         rest = self._framing.take()
-        out = self._look(rest + b"\n\n") if rest.strip() else b""
+        out = self._look(rest + b"\n\n") if rest.strip() and not _is_half(rest) else b""
         if self.terminal:
             return out
         return out + self._finish()
@@ -226,6 +226,14 @@ def _ends(frames: bytes) -> Iterator[int]:
     """Yield where each frame ends, its blank line included."""
     for match in BLANK.finditer(frames):
         yield match.end()
+
+
+def _is_half(frame: bytes) -> bool:
+    """Whether a frame breaks off inside its object: a client could read no more of it than an error."""
+    found = frame.rpartition(b"data:")
+    if not found[1]:
+        return frame.startswith(b"event")
+    return found[2].lstrip()[:1] == b"{" and not _chunk_of(frame)
 
 
 def _chunk_of(frame: bytes) -> dict[str, Any]:

@@ -19,14 +19,20 @@ class StopFilter:
         self._firsts = frozenset(stop[0] for stop in stops)
         self._held = ""
         self.hit = False
+        # The one that was met.
+        self.word = ""
 
     def feed(self, text: str) -> str:
         """Take the next piece; return what may go out now. After a hit nothing goes out."""
         if self.hit:
             return ""
-        text, self.hit = cut(self._held + text, self._stops)
+        whole = self._held + text
+        text, self.hit = cut(whole, self._stops)
         self._held = ""
         if self.hit:
+            # Of several that begin there the shortest ended first.
+            met = [stop for stop in self._stops if whole.startswith(stop, len(text))]
+            self.word = min(met, key=len)
             return text
         for start in range(max(0, len(text) - self._longest + 1), len(text)):
             if text[start] in self._firsts and self._may_begin(text[start:]):

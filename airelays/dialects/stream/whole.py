@@ -34,7 +34,14 @@ def is_answer(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     choices, output = value.get("choices"), value.get("output")
+    if _is_message(value):
+        return True
     return (isinstance(choices, list) and bool(choices)) or isinstance(output, list)
+
+
+def _is_message(value: dict[str, Any]) -> bool:
+    """Whether it is an answer of Anthropic's API."""
+    return value.get("type") == "message" and isinstance(value.get("content"), list)
 
 
 def check_answer(value: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
@@ -71,6 +78,10 @@ def _stream_of(value: dict[str, Any], include_usage: bool) -> bytes:
     if isinstance(value.get("choices"), list):
         chunks = _chunks(value, include_usage)
         return b"".join(b"data: " + encode(chunk) + b"\n\n" for chunk in chunks) + _DONE
+    if _is_message(value):
+        from airelays.dialects.anthropic.made import message_events
+
+        return message_events(value)
     out = []
     for number, event in enumerate(_events(value)):
         data = encode({**event, "sequence_number": number})

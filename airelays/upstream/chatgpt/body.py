@@ -34,6 +34,7 @@ TAKES = Takes(
         )
     ),
     least_output_tokens=16,
+    hosted=frozenset(("web_search",)),
 )
 OUTLINE_CHARS = 16 * 1024
 # Longer ids and keys are "string_above_max_length".

@@ -31,16 +31,13 @@ from airelays.settings.values import Settings, UpstreamSettings
 from airelays.upstream.base import APIS, Check, NetworkAnswer, PassedAnswer, Place, Upstream
 from airelays.upstream.compatible.base_url import BetterBase, doubt
 from airelays.upstream.compatible.chat_answer import ChatAnswer
+from airelays.upstream.compatible.entries import model_entries
 from airelays.upstream.compatible.lacking import Doubts, Lacking, scope_of
 from airelays.upstream.compatible.optional import OptionalParameters
 from airelays.upstream.compatible.recall import Recall
 from airelays.upstream.compatible.refusal import Refused, explained, passed_fields
-from airelays.upstream.compatible.whole import (
-    OFF_LOOP_BYTES,
-    claims_json,
-    read_answer,
-    read_body,
-)
+from airelays.upstream.compatible.tokenizer import Tokenizer
+from airelays.upstream.compatible.whole import OFF_LOOP_BYTES, claims_json, read_answer, read_body
 from airelays.upstream.encoding import encode
 from airelays.upstream.hops import hop
 
@@ -83,6 +80,7 @@ class Compatible(Upstream):
         self._recall = Recall()
         self._optional = OptionalParameters()
         self._better = BetterBase(self._base, self._ask_at)
+        self._tokenizer = Tokenizer(self._base, self._ask_at)
         self._models: list[dict[str, Any]] | None = None
         self._models_until_s = 0.0
         self._models_ttl_s = models_ttl_s
@@ -129,12 +127,18 @@ class Compatible(Upstream):
         events = ChatEvents(model=model, ids=ids, now_s=time.time(), tools=chat.tools)
         return ChatAnswer(answered, events, (*chat.ignored, *left_out), self._recall)
 
-    async def ask(self, api: str, body: bytes, *, stream: bool) -> PassedAnswer | Refused:
+    async def tokenize(self, model: str, text: str) -> int | None:
+        """Return how many tokens `text` has by the server's own tokenizer; None where it has none."""
+        return await self._tokenizer.count(model, text)
+
+    async def ask(
+        self, api: str, body: bytes, *, stream: bool, extra: Fields = ()
+    ) -> PassedAnswer | Refused:
         """Send a request to one of the text APIs; return its 200, unread if that is a stream, or the refusal.
 
         A 200 with an error instead of an answer is a refusal too.
         """
-        response = await self.forward("POST", APIS[api], body)
+        response = await self.forward("POST", APIS[api], body, extra)
         if response.status != 200:
             return await self.refusal(response)
         redactor, limit_bytes = self.redactor(), self.settings.max_answer_bytes
@@ -294,9 +298,12 @@ class Compatible(Upstream):
         fault.code, fault.type = "upstream_not_found", "upstream_error"
         return fault
 
-    async def _ask_at(self, url: str) -> Any:
-        """Return what a GET at `url` is answered with, None for anything but a 200 with JSON."""
-        response = await self.client.request(method="GET", url=url, fields=self._fields())
+    async def _ask_at(self, url: str, body: bytes = b"") -> Any:
+        """Return what a GET at `url`, or a POST of `body`, is answered with; None for anything but a 200 with JSON."""
+        kind = ((b"content-type", b"application/json"),) if body else ()
+        response = await self.client.request(
+            method="POST" if body else "GET", url=url, fields=(*self._fields(), *kind), body=body
+        )
         limit_bytes = self.settings.max_answer_bytes
         _, value = await read_answer(response, limit_bytes, self.name)
         return value if response.status == 200 else None
@@ -413,7 +420,7 @@ class Compatible(Upstream):
                     raise await self.fault_of("GET", "/models", refused)
                 limit_bytes = self.settings.max_answer_bytes
                 _, listed = await read_answer(response, limit_bytes, self.name)
-                found = await asyncio.to_thread(_model_entries, listed)
+                found = await asyncio.to_thread(model_entries, listed)
         except TimeoutError:
             self._problem = f"gave no list of models within {MODELS_SECONDS:g} s"
             raise UpstreamFault(
@@ -437,14 +444,3 @@ class Compatible(Upstream):
         self._flight = None
         if not flight.cancelled():
             flight.exception()
-
-
-def _model_entries(value: Any) -> list[dict[str, Any]]:
-    """Return catalogue entries of a model list: `{"data": [...]}`, a bare list, or Ollama's `models`."""
-    listed = value.get("data") or value.get("models") if isinstance(value, dict) else value
-    entries: list[dict[str, Any]] = []
-    for one in listed if isinstance(listed, list) else []:
-        found = one.get("id") or one.get("name") if isinstance(one, dict) else one
-        if isinstance(found, str) and found:
-            entries.append({"slug": found, "display_name": found, "visibility": "list"})
-    return entries

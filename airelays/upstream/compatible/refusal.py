@@ -8,7 +8,7 @@ import time
 from datetime import UTC
 from typing import Any
 
-from airelays.dialects.stream.failure import classify, page_title, plain_words
+from airelays.dialects.stream.failure import LASTING, classify, page_title, plain_words
 from airelays.dialects.stream.server_error import error_object
 from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
@@ -118,6 +118,8 @@ class Refused:
         )
         fields = {n.decode(): v.decode() for n, v in passed_fields(self.head, self._redactor)}
         fields.pop("retry-after", None)
+        if self.status == 429 and code in LASTING and "x-should-retry" not in fields:
+            fault.should_retry = False
         fault.headers = fields
         return fault
 

@@ -228,6 +228,7 @@ def _raise_switched(plan: Plan) -> None:
             code="usage_limit_reached",
             type="usage_limit_reached",
             retry_after_s=float(QUOTA_SECONDS),
+            should_retry=False,
             upstream={"plan_type": "demo", "resets_in_seconds": QUOTA_SECONDS},
         )
     if "overload" in plan.switches:
