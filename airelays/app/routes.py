@@ -58,8 +58,8 @@ def _classed(route: Route) -> Route:
 _CLASSES = {
     "read": {"models", "model", "relay_usage"},
     "text": {
-        "responses", "chat", "completions", "messages", "count_tokens", "input_tokens", "compact", "response", "response_items",
-        "response_cancel", "/v1/embeddings",
+        "responses", "chat", "completions", "messages", "count_tokens", "input_tokens", "compact",
+        "response", "response_items", "response_cancel", "/v1/embeddings",
     },
     OPERATOR: {"relay_status", "relay_metrics", "relay_logging", "subscription"},
 }  # fmt: skip

@@ -99,6 +99,15 @@ complete -c airelays -n '__airelays_at connect' -a claude-code
 complete -c airelays -n '__airelays_at connect' -a aider
 complete -c airelays -n '__airelays_at connect' -a llm
 complete -c airelays -n '__airelays_at connect' -a continue
+complete -c airelays -n '__airelays_at connect' -a continue-cli
+complete -c airelays -n '__airelays_at connect' -a opencode
+complete -c airelays -n '__airelays_at connect' -a goose
+complete -c airelays -n '__airelays_at connect' -a gptme
+complete -c airelays -n '__airelays_at connect' -a shell-gpt
+complete -c airelays -n '__airelays_at connect' -a cline-cli
+complete -c airelays -n '__airelays_at connect' -a cursor
+complete -c airelays -n '__airelays_at connect' -a roo
+complete -c airelays -n '__airelays_at connect' -a jan
 complete -c airelays -n '__airelays_at connect' -a cline
 complete -c airelays -n '__airelays_at connect' -a zed
 complete -c airelays -n '__airelays_at connect' -a open-webui

@@ -80,6 +80,67 @@ CLIENTS: dict[str, Client] = {
         ".continue/config.yaml",
         True,
     ),
+    "continue-cli": Client(
+        "Continue CLI (cn)",
+        "name: airelays\nversion: 1.0.0\nschema: v1\nmodels:\n"
+        "  - name: airelays\n    provider: openai\n    model: {model}\n    apiBase: {base}\n"
+        "    apiKey: ${{{{ secrets.AIRELAYS_TOKEN }}}}\n    roles: [chat, edit, apply]\n",
+        'Then: AIRELAYS_TOKEN="{key}" cn --config ~/.continue/config.yaml',
+        ".continue/config.yaml",
+        True,
+    ),
+    "opencode": Client(
+        "opencode",
+        '{{\n  "$schema": "https://opencode.ai/config.json",\n  "model": "airelays/{model}",\n  "provider": {{\n'
+        '    "airelays": {{\n      "npm": "@ai-sdk/openai-compatible",\n'
+        '      "options": {{ "baseURL": "{base}", "apiKey": "{{env:AIRELAYS_TOKEN}}" }},\n'
+        '      "models": {{ "{model}": {{}} }}\n    }}\n  }}\n}}\n',
+        'Put it into ~/.config/opencode/opencode.json or the project\'s opencode.json. Then: AIRELAYS_TOKEN="{key}" '
+        "opencode",
+    ),
+    "goose": Client(
+        "goose",
+        'export GOOSE_PROVIDER=openai GOOSE_MODEL="{model}"\nexport OPENAI_HOST="{root}"\n'
+        'export OPENAI_BASE_PATH=v1/chat/completions\nexport OPENAI_API_KEY="{key}"\ngoose session\n',
+        "`goose configure` keeps the same values in its own files and the key in the keyring.",
+    ),
+    "gptme": Client(
+        "gptme",
+        _ENV + 'gptme -m "local/{model}" "Hello"\n',
+        "The prefix local/ is how gptme names a server of your own.",
+    ),
+    "shell-gpt": Client(
+        "shell-gpt",
+        'export API_BASE_URL="{base}" DEFAULT_MODEL="{model}" USE_LITELLM=false\n'
+        'export OPENAI_API_KEY="{key}"\nsgpt "Hello"\n',
+        "The same names without `export` can stand in ~/.config/shell_gpt/.sgptrc; leave the key out of it.",
+    ),
+    "cline-cli": Client(
+        "Cline CLI",
+        "cline auth\n  provider:  OpenAI Compatible (openai-compatible)\n  base URL:  {base}\n"
+        "  API key:   what `{key_command}` prints\n  model:     {model}\n",
+        'Then: cline -P openai-compatible -m "{model}" "Hello". Typed into its dialog the key is in no command line; '
+        "Cline keeps it in ~/.cline.",
+    ),
+    "cursor": Client(
+        "Cursor",
+        "Settings, Models, API Keys:\n  OpenAI API Key:            what `{key_command}` prints\n"
+        "  Override OpenAI Base URL:  {base}\n  Add model:                 {model}\n",
+        "Cursor sends requests from its own servers, which reach no address of this machine: it needs the relay at an "
+        "address that they can reach. Read `security` in the documentation before you do that.",
+    ),
+    "roo": Client(
+        "Roo Code",
+        "API Provider: OpenAI Compatible\nBase URL:     {base}\nAPI Key:      what `{key_command}` prints\n"
+        "Model:        {model}\n",
+        "Roo Code keeps these in VS Code; type them into its settings.",
+    ),
+    "jan": Client(
+        "Jan",
+        "Settings, Model Providers, Add Provider:\n  Base URL:  {base}\n"
+        "  API Key:   what `{key_command}` prints\n  Model:     {model}\n",
+        "Jan asks the relay for its models and lists them.",
+    ),
     "cline": Client(
         "Cline",
         "API Provider: OpenAI Compatible\nBase URL:     {base}\nAPI Key:      what `{key_command}` prints\n"
