@@ -25,7 +25,6 @@ from airelays.settings.values import ListenSettings, Settings, client_base_url, 
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
-from airelays.terminal.question import agrees
 
 IN_USE = 75  # EX_TEMPFAIL of sysexits.h
 # A relay that is being replaced needs a moment to go; whoever runs two on one folder need not wait long.
@@ -140,6 +139,8 @@ def _makes_token(context: Context, console: Console) -> bool:
     try:
         return needs_new_token(context)
     except ConfigError:
+        from airelays.terminal.question import agrees
+
         offered = not context.token.problem and agrees(
             console, f"There is no relay token in {context.token.path} yet. Make one?"
         )

@@ -15,7 +15,6 @@ from airelays.errors import ConfigError, ConfigErrors, FlagError
 from airelays.hints import hint
 from airelays.settings.kinds import KINDS, NAMED_KIND
 from airelays.settings.listen import check_open, read_listeners
-from airelays.settings.malformed import explain
 from airelays.settings.named import (
     KNOWN_TABLES,
     check_offline,
@@ -165,6 +164,8 @@ def parse_toml(text: str, path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
+        from airelays.settings.malformed import explain
+
         advice = explain(text, str(error))
         raise ConfigError(f"{path} is not valid TOML: {error}; {advice}") from error
     except RecursionError as error:

@@ -12,7 +12,6 @@ from airelays.commands.table import ALIASES, COMMANDS, GLOBAL_FLAGS, MEANT, SHOW
 from airelays.hints import hint
 from airelays.settings.table import OPTIONS, Option
 from airelays.terminal.arguments import REPEATED, Arguments, Command, Flag
-from airelays.terminal.closest import did_you_mean
 
 _HELP_COLUMN = 26
 
@@ -114,6 +113,8 @@ def _split(words: list[str]) -> tuple[dict[str, str], list[str]]:
                     given = flags[flag.name] + REPEATED + given
                 flags[flag.name] = given
     if unknown:
+        from airelays.terminal.closest import did_you_mean
+
         raise UsageError(f"there is no flag {unknown}{did_you_mean(unknown, _takes(plain))}")
     return flags, plain
 
@@ -157,6 +158,8 @@ def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
         if help_asked and len(plain) == 1:
             return first, []
         members = [n.partition(" ")[2] for n in names if n.startswith(first + " ")]
+        from airelays.terminal.closest import did_you_mean
+
         near = did_you_mean(plain[1], members) if len(plain) > 1 else ""
         raise UsageError(
             f"`airelays {first}` is followed by one of: {', '.join(members)}{near}", help_for(first)
@@ -164,6 +167,8 @@ def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
     if first in MEANT:
         raise UsageError(f"there is no command {first!r}; type: {hint(MEANT[first])}")
     if first not in names:
+        from airelays.terminal.closest import did_you_mean
+
         raise UsageError(
             f"there is no command {first!r}{did_you_mean(first, [*(c.name for c in SHOWN), *groups])}"
         )

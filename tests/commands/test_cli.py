@@ -137,8 +137,7 @@ def test_a_command_loads_only_its_own_modules(user: User) -> None:
         [sys.executable, "-c", script], env=user.env(), capture_output=True, text=True, check=True
     )
     shared = [
-        f"airelays.terminal.{name}"
-        for name in ("arguments", "closest", "console", "context", "line", "start")
+        f"airelays.terminal.{name}" for name in ("arguments", "console", "context", "line", "start")
     ]
     expected = ["airelays.commands.config", "airelays.commands.table", *shared]
     assert done.stdout.splitlines()[1] == f"{expected} []"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airelays.hints import hint
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context
-from airelays.terminal.running import Access
+
+if TYPE_CHECKING:
+    from airelays.terminal.running import Access
 
 PLACEHOLDER_NOTE = "No key is checked; a library that insists on one may be given any text."
 
