@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airelays.dialects.listing import MAX_ID_CHARS, MAX_LISTED, Listing, Source
 from airelays.dialects.models import IMAGE_MODEL, Index, find
 from airelays.errors import ClientFault, UpstreamFault
-from airelays.guard.keys import Key, allows_model, allows_upstream, check_model, check_upstream
+from airelays.guard.keys import Key, check_model, check_upstream
 from airelays.lookup import find_named
 from airelays.settings.kinds import KINDS
 from airelays.settings.values import Alias, Settings, UpstreamSettings
 from airelays.upstream.base import Maker, Upstream
+from airelays.upstream.care import Care
+from airelays.upstream.target import Target, allows
 
 if TYPE_CHECKING:
     from airelays.guard.redact import Redactor
@@ -23,29 +25,6 @@ if TYPE_CHECKING:
 LIST_SECONDS = 1.5
 _T = TypeVar("_T")
 Catalogue = list[dict[str, Any]]
-
-
-_QUOTA = frozenset({"usage_limit_reached", "insufficient_quota", "rate_limit_exceeded"})
-_OVERLOADED = frozenset({"server_is_overloaded", "overloaded", "slow_down", "overloaded_error"})
-_UNREACHABLE_HOPS = frozenset({"proxy", "dns", "tcp", "tls", "challenge", "sign_in"})
-
-
-class Target(NamedTuple):
-    """An upstream and its name for the model. `causes` are those for which the next target may take over.
-
-    `fault` is what it failed with when it was asked for its models: it is not asked again for this request.
-    """
-
-    upstream: Upstream
-    model: str
-    causes: frozenset[str] = frozenset()
-    fault: UpstreamFault | None = None
-
-
-def allows(key: Key, asked: str, target: Target) -> bool:
-    """Whether `key` may use `target`, which was found for `asked`."""
-    name = target.upstream.name
-    return allows_upstream(key, name) and allows_model(key, asked, name, target.model)
 
 
 def make_upstream(
@@ -75,6 +54,7 @@ class Upstreams:
         self._redactor = redactor
         self._main_settings = settings.main_upstream
         self._complain = complain
+        self.care = Care(complain)
         self._made: dict[str, Upstream] = {}
         self._main: Upstream | None = None
         self._warming: asyncio.Task[None] | None = None
@@ -107,12 +87,14 @@ class Upstreams:
 
         For a named key 403 when it may not use what `model` stands for; fallbacks that it may not use are left out.
         """
-        alias = self._alias(model)
+        alias, owner = self._alias(model), self.owner(model)
         if key is not None:
-            check_upstream(key, self.owner(model).name)
-        first = await self._find(self._meant(model))
+            check_upstream(key, owner.name)
+        rules = alias if alias is not None and alias.fallback else self._rules(owner.name)
+        # One that is skipped is not waited for either when its models are looked up.
+        patient = not rules.fallback or not self.care.is_skipped(owner)
+        first = await self._find(self._meant(model), patient=patient)
         check_model(key, model, first.upstream.name, first.model)
-        rules = alias if alias is not None and alias.fallback else self._rules(first.upstream.name)
         if not rules.fallback:
             return [first]
         causes = frozenset(rules.fallback_on)
@@ -266,7 +248,7 @@ class Upstreams:
     async def status(self) -> dict[str, Any]:
         """Return the facts of each upstream, by name; no network."""
         every = self.every()
-        return {upstream.name: await upstream.status() for upstream in every}
+        return {one.name: {**await one.status(), "health": self.care.facts(one)} for one in every}
 
     def warm(self) -> None:
         """Prepare, beside everything else, what the first request would otherwise wait for."""
@@ -284,7 +266,9 @@ class Upstreams:
         if self._warming is not None:
             self._warming.cancel()
             await asyncio.wait([self._warming])
-        await asyncio.gather(*(upstream.close() for upstream in self._made.values()))
+        made = list(self._made.values())
+        await asyncio.gather(*(self.care.forget(upstream) for upstream in made))
+        await asyncio.gather(*(upstream.close() for upstream in made))
 
 
 def patterns_of(aliases: tuple[Alias, ...]) -> tuple[Alias, ...]:
@@ -296,14 +280,3 @@ def patterns_of(aliases: tuple[Alias, ...]) -> tuple[Alias, ...]:
 async def _soon(awaited: Awaitable[_T]) -> _T:
     async with asyncio.timeout(LIST_SECONDS):
         return await awaited
-
-
-def cause_of(fault: UpstreamFault) -> str:
-    """Return the word by which the settings name this failure: quota, overloaded, unreachable, or ""."""
-    if fault.status == 429 or fault.code in _QUOTA:
-        return "quota"
-    if fault.code in _OVERLOADED or (fault.status in (503, 529) and fault.hop == "upstream"):
-        return "overloaded"
-    if fault.hop in _UNREACHABLE_HOPS or fault.code in ("upstream_closed", "upstream_timeout"):
-        return "unreachable"
-    return ""
