@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 # A server that is slow to list its models is left out of the list: nobody waits for it.
 LIST_SECONDS = 1.5
+# Options outside an upstream's own table that it is made of.
+_MADE_OF = ("client_version", "image_timeout_seconds", "models_cache_ttl_seconds", "retry_attempts",
+            "retry_backoff_seconds")  # fmt: skip
 _T = TypeVar("_T")
 Catalogue = list[dict[str, Any]]
 
@@ -48,15 +51,18 @@ class Upstreams:
         complain: Callable[[str], None],
         *,
         redactor: Callable[[], Redactor] | None = None,
+        care: Care | None = None,
     ) -> None:
         """`redactor` returns what takes every secret of the process out of an upstream's errors."""
         self._settings = settings
         self._redactor = redactor
         self._main_settings = settings.main_upstream
         self._complain = complain
-        self.care = Care(complain)
+        self.care = care or Care(complain)
         self._made: dict[str, Upstream] = {}
         self._main: Upstream | None = None
+        # Names of those that a successor goes on with.
+        self._handed_on: set[str] = set()
         self._warming: asyncio.Task[None] | None = None
         self._aliases = {alias.name.casefold(): alias for alias in settings.aliases}
         self._patterns = patterns_of(settings.aliases)
@@ -66,6 +72,24 @@ class Upstreams:
         self._indexed: tuple[Catalogue, Index] = ([], Index([]))
         self._listed: tuple[list[Catalogue | None], Listing | None] = ([], None)
         self._listing_lock = asyncio.Lock()
+
+    def successor(self, settings: Settings) -> Upstreams:
+        """Return the upstreams of new settings, with those of these that are the same.
+
+        Raises ConfigError when one cannot be made; then nothing has changed here.
+        """
+        fresh = Upstreams(settings, self._complain, redactor=self._redactor, care=self.care)
+        before = {one.name: one for one in (self._main_settings, *self._settings.upstreams)}
+        for own in (settings.main_upstream, *settings.upstreams):
+            old = before.get(own.name)
+            made = self._made.get(own.name)
+            if old is None or made is None:
+                continue
+            if _made_of(settings, own) == _made_of(self._settings, old):
+                fresh._made[own.name] = made
+        fresh.every()
+        self._handed_on = {name for name, one in fresh._made.items() if self._made.get(name) is one}
+        return fresh
 
     @property
     def main(self) -> Upstream:
@@ -266,7 +290,7 @@ class Upstreams:
         if self._warming is not None:
             self._warming.cancel()
             await asyncio.wait([self._warming])
-        made = list(self._made.values())
+        made = [one for name, one in self._made.items() if name not in self._handed_on]
         await asyncio.gather(*(self.care.forget(upstream) for upstream in made))
         await asyncio.gather(*(upstream.close() for upstream in made))
 
@@ -275,6 +299,12 @@ def patterns_of(aliases: tuple[Alias, ...]) -> tuple[Alias, ...]:
     """Return the aliases that are patterns, the most exact first: with most characters that are no wildcard."""
     found = [alias for alias in aliases if any(mark in alias.name for mark in "*?[")]
     return tuple(sorted(found, key=lambda a: -sum(c not in "*?" for c in a.name)))
+
+
+def _made_of(settings: Settings, own: UpstreamSettings) -> tuple[object, ...]:
+    """Return what an upstream is made of: all but what only the choice between them looks at."""
+    chosen_by = own.replace(models=(), aliases=(), fallback=(), fallback_on=())
+    return (chosen_by, *(getattr(settings, name) for name in _MADE_OF))
 
 
 async def _soon(awaited: Awaitable[_T]) -> _T:
