@@ -104,10 +104,13 @@ class Control:
         body = _parsed(await request.read_body(MAX_BODY_BYTES))
         handler = self._handlers.get(named) or find_named("airelays.app", named)
         self._handlers[named] = handler
+        held = self.relay.generations.hold()
         try:
             found = await handler(self, {**_query(head.query), **body})
         except ConfigError as error:
             raise RelayError(str(error), status=409, code="not_done") from error
+        finally:
+            self.relay.generations.release(held)
         await _reply(request, found)
 
 

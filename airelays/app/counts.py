@@ -14,7 +14,7 @@ from airelays.dialects.anthropic.counting import (
     sample,
 )
 from airelays.model import Usage
-from airelays.upstream.choose import Target
+from airelays.upstream.target import Target
 
 TOKENIZER_EVERY_S = 60.0
 MAX_MODELS = 256

@@ -35,10 +35,10 @@ from airelays.protocol.jsonio import dumps
 from airelays.protocol.sse import MAX_EVENT_BYTES
 from airelays.state.turn import no_response
 from airelays.upstream.base import NetworkAnswer, PassedAnswer, Upstream
-from airelays.upstream.choose import Target
 from airelays.upstream.compatible.refusal import passed_fields
 from airelays.upstream.compatible.whole import not_json, read_answer
 from airelays.upstream.encoding import encode
+from airelays.upstream.target import Target
 
 if TYPE_CHECKING:
     from airelays.app.desk import Desk

@@ -26,7 +26,7 @@ from airelays.errors import UpstreamFault
 from airelays.model import Fields, Route
 from airelays.net.request import Request
 from airelays.protocol.jsonio import dumps
-from airelays.upstream.choose import Target
+from airelays.upstream.target import Target
 
 if TYPE_CHECKING:
     from airelays.app.desk import Desk

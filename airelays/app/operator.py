@@ -234,7 +234,8 @@ async def _from_upstreams(desk: OperatorDesk) -> list[Sample]:
     ready: dict[tuple[str, ...], float] = {}
     refreshes: dict[tuple[str, ...], float] = {}
     for name, facts in (await desk.upstreams.status()).items():
-        ready[(name,)] = int(bool(facts.get("ready")))
+        healthy = facts["health"]["state"] == "ready"
+        ready[(name,)] = int(bool(facts.get("ready")) and healthy)
         if isinstance(facts.get("refreshes"), int):
             refreshes[(name,)] = facts["refreshes"]
     return [

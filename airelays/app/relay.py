@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from airelays.app.desk import OperatorDesk
+from airelays.app.generations import Generations
 from airelays.app.keys import Keys
 from airelays.app.preflight import answer_preflight, grant_origin
 from airelays.app.queue import Queue
@@ -31,7 +32,7 @@ from airelays.net.connection import Connection
 from airelays.net.request import Request
 from airelays.net.session import Session, SessionLimits
 from airelays.protocol.headcache import HeadCache
-from airelays.settings.reload import reload_text, split_changes
+from airelays.settings.reload import UPSTREAMS, reload_text, spelled, split_changes
 from airelays.settings.values import Settings
 from airelays.state.thread import Store
 from airelays.upstream.choose import Upstreams
@@ -57,7 +58,8 @@ class Relay:
         complain: Callable[[str], None],
     ) -> None:
         upstreams = Upstreams(settings, complain, redactor=lambda: self.notes.redactor())
-        self.notes = Recorder(settings, secrets=upstreams.secrets, complain=complain)
+        self.generations = Generations(upstreams)
+        self.notes = Recorder(settings, secrets=self.generations.secrets, complain=complain)
         gate = Gate(settings)
         self.desk = OperatorDesk(
             settings,
@@ -99,26 +101,31 @@ class Relay:
         Raises ConfigError when the settings cannot be used: then nothing has changed.
         """
         try:
-            fresh = read_again()
+            done = self.reload(read_again())
         except ConfigError as error:
             self.reload_problem = str(error)
             self.complain(f"the settings stay as they are: {error}")
             raise
         self.reload_problem = ""
-        return self.reload(fresh)
+        return done
 
     def reload(self, fresh: Settings) -> tuple[list[str], list[str]]:
         """Take over what of `fresh` can change while serving; say what takes a restart."""
-        desk = self.desk
-        taken, left = split_changes(desk.settings, fresh)
+        desk, before = self.desk, self.desk.settings
+        taken, left = split_changes(before, fresh)
         if taken:
-            desk.settings = desk.settings.replace(**{name: getattr(fresh, name) for name in taken})
+            settings = before.replace(**{name: getattr(fresh, name) for name in taken})
+            if not UPSTREAMS.isdisjoint(taken):
+                desk.upstreams = self.generations.replace(settings)
+            desk.settings = settings
             desk.gate.configure(desk.settings)
             if desk.listener is not None:
                 desk.listener.configure(
                     desk.settings.max_connections, desk.settings.max_connections_per_ip
                 )
             self.notes.configure(desk.settings)
+            desk.store.quota.configure(settings.max_upload_bytes, settings.max_total_upload_bytes)
+        taken, left = (spelled(names, before, fresh) for names in (taken, left))
         self.complain(reload_text(taken, left, saved_policy(desk.settings.logs_dir)))
         self.notes.event("settings_reloaded", "reload", taken=taken, need_restart=left)
         return taken, left
@@ -131,7 +138,7 @@ class Relay:
     async def close(self) -> None:
         """Let go of the upstreams and the store. What is still to be written down is `notes.close`'s."""
         await self.desk.close()
-        await self.desk.upstreams.close()
+        await self.generations.close()
         await asyncio.to_thread(self.desk.store.close)
         self.desk.keys.close()
 
@@ -208,10 +215,12 @@ class Relay:
             return
         if key is not None:
             request.before_end = self.desk.keys.note
+        held = self.generations.hold()
         try:
             self.notes.begin(request, route, admission.client)
             await self._admitted(request, route, values)
         finally:
+            self.generations.release(held)
             request.tell_end()  # of one that broke off, what is known
             lease.release()
 

@@ -10,7 +10,7 @@ from airelays.dialects.parameters import model_of
 from airelays.errors import UpstreamFault, forget_frames
 from airelays.model import Route
 from airelays.net.request import Request
-from airelays.upstream.choose import Target, cause_of
+from airelays.upstream.target import Target, cause_of
 
 if TYPE_CHECKING:
     from airelays.app.desk import Desk
@@ -33,19 +33,74 @@ async def try_targets(desk: Desk, request: Request, route: Route, body: Body, se
     waited_ms = (monotonic() - begun_s) * 1000
     if waited_ms >= NOTED_MS:
         request.outcome.timings_ms["models"] = waited_ms
+    if len(targets) == 1:
+        target = targets[0]
+        request.outcome.upstream = target.upstream.name
+        if target.fault is not None:
+            raise target.fault
+        await _serve(desk, request, route, body, target, serve)
+        return
+    await _try_in_turn(desk, request, route, body, targets, serve)
+
+
+async def _try_in_turn(
+    desk: Desk, request: Request, route: Route, body: Body, targets: list[Target], serve: Serve
+) -> None:
+    """Ask one target after the other, without those that are skipped, until one has begun to answer."""
+    care = desk.upstreams.care
+    first, model, key = targets[0], request.outcome.model, body.get("prompt_cache_key")
+    targets = await _order(desk, request, body, targets)
     for number, target in enumerate(targets, start=1):
         request.outcome.upstream = target.upstream.name
+        asking = care.asking(target)
+        request.on_head = asking.answered
         try:
             if target.fault is not None:
                 raise target.fault
             await _serve(desk, request, route, body, target, serve)
+            is_first = target.upstream is first.upstream
+            care.cache_keys.note(key, model, target.upstream.name, care.clock(), first=is_first)
             return
         except UpstreamFault as fault:
             cause = cause_of(fault)
+            if not request.head_sent:
+                asking.failed(fault, cause)
             if number == len(targets) or request.head_sent or cause not in target.causes:
                 raise
             _disclose_fallback(desk, request, target, targets[number], cause)
             forget_frames(fault)
+        finally:
+            request.on_head = None
+            asking.end()
+
+
+async def _order(desk: Desk, request: Request, body: Body, targets: list[Target]) -> list[Target]:
+    """Return the targets that are to be asked, in order; say so if the first is not among them."""
+    care = desk.upstreams.care
+    kept_by = await _kept_by(desk, body, request.caller.owner)
+    only = [one for one in targets if one.upstream.name == kept_by][:1]
+    left = only or care.worth_asking(targets)
+    last = care.cache_keys.of(body.get("prompt_cache_key"), request.outcome.model, care.clock())
+    # sorted() leaves the others in their order.
+    left = sorted(left, key=lambda one: one.upstream.name != last) if last else left
+    if left[0] is not targets[0]:
+        cause = care.why_skipped(targets[0])
+        why = "stored" if only else "skipped" if cause else "prompt_cache_key"
+        _disclose_fallback(desk, request, targets[0], left[0], why, skipped=cause or why)
+    return left
+
+
+async def _kept_by(desk: Desk, body: Body, viewer: str) -> str:
+    """Return the upstream that alone has the answer which a request goes on from; "" if there is none."""
+    previous = body.get("previous_response_id")
+    if not isinstance(previous, str):
+        return ""
+    maker = desk.turns.makers.of(previous)
+    if not maker:
+        return ""
+    from airelays.state.needs import is_ours
+
+    return "" if await is_ours(desk.store, desk.turns, body, viewer) else maker
 
 
 async def _serve(
@@ -62,11 +117,18 @@ async def _serve(
 
 
 def _disclose_fallback(
-    desk: Desk, request: Request, failed: Target, taken: Target, cause: str
+    desk: Desk, request: Request, failed: Target, taken: Target, cause: str, skipped: str = ""
 ) -> None:
-    """Never silently: the client sees who answers and why, and the journal has it too."""
+    """Never silently: the client sees who answers and why, and the journal has it too.
+
+    `skipped` says why the first was not asked at all.
+    """
     name = f"{taken.upstream.name}/{taken.model}"
-    request.fields = [f for f in request.fields if not f[0].startswith(b"x-airelays-upstream")]
+    request.fields = [
+        f
+        for f in request.fields
+        if not f[0].startswith((b"x-airelays-upstream", b"x-airelays-fallback"))
+    ]
     request.fields.append((b"x-airelays-upstream", name.encode("ascii", "replace")))
     request.fields.append((b"x-airelays-fallback", f"{failed.upstream.name}:{cause}".encode()))
     desk.notes.event(
@@ -74,5 +136,6 @@ def _disclose_fallback(
         request.id,
         from_upstream=failed.upstream.name,
         to_upstream=name,
-        reason=cause,
+        reason=skipped or cause,
+        **({"skipped": True} if skipped else {}),
     )

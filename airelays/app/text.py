@@ -28,7 +28,7 @@ from airelays.model import Call, Fields, Route, Usage
 from airelays.net.request import Request
 from airelays.protocol.jsonio import dumps
 from airelays.upstream.base import Answer
-from airelays.upstream.choose import Target
+from airelays.upstream.target import Target
 
 if TYPE_CHECKING:
     from airelays.app.desk import Desk

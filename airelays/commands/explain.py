@@ -176,6 +176,11 @@ def _aside(record: dict[str, Any]) -> str:
     """Return the sentence of a record that is neither the beginning nor the end."""
     phase = record.get("phase")
     error = record.get("error")
+    if phase == "upstream_fallback" and record.get("skipped"):
+        return (
+            f"{record.get('from_upstream')} was not asked ({record.get('reason')}); "
+            f"{record.get('to_upstream')} was, in its place"
+        )
     if phase == "upstream_fallback":
         return (
             f"{record.get('from_upstream')} failed ({record.get('reason')}); "

@@ -89,12 +89,25 @@ def _print_running(console: Console, context: Context, running: dict[str, Any] |
     )
     console.field("Connections", running["connections"])
     for name, facts in running["upstreams"].items():
-        console.field(f"Upstream {name}", "ready" if facts.get("ready") else "not ready")
+        console.field(f"Upstream {name}", _upstream_text(facts))
     blocked = running["security"]["blocked_clients"]
     if blocked:
         console.field("Blocked", f"{blocked} addresses; lift it: {hint('unblock')}")
     if process.get("reload_problem"):
         console.field("Reload failed", process["reload_problem"])
+
+
+def _upstream_text(facts: dict[str, Any]) -> str:
+    """Return whether an upstream is asked now, and if not why and until when."""
+    health = facts.get("health", {})
+    if not facts.get("ready"):
+        return "not ready"
+    if health.get("state") == "skipped":
+        return f"skipped ({health['cause']}); tried again in {health['for_seconds']:g} s"
+    if health.get("state") == "trying":
+        return f"the next request tries it again ({health['cause']})"
+    spent = health.get("quota_used_up")
+    return f"ready; quota used up for {', '.join(spent)}" if spent else "ready"
 
 
 def sign_in_facts(context: Context, console: Console) -> dict[str, Any]:

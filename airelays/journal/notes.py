@@ -66,6 +66,7 @@ class Recorder:
 
     def configure(self, settings: Settings) -> None:
         """Take over what of the log's policy the options say now; a saved one still wins."""
+        self._fixed |= _secrets_of(settings, os.environ)
         if self.journal is not None and self.journal.configured != Policy.of(settings):
             self.journal.configured = Policy.of(settings)
             self.journal.policy_changed()

@@ -43,12 +43,12 @@ class ClientGone(ConnectionError):
 class Request:
     """One request in flight on a connection. Used by one coroutine; `send` also from callbacks.
 
-    `fields` are header fields that the app adds to whatever answer goes out. `outcome` is filled on the
-    way and read by the journal. `body_done` says that the whole body was read, `head_sent` that the
-    client has seen a status, `finished` that the answer is complete. `interrupted` is set before the
-    coroutine is cancelled because the relay shuts down or a key was revoked; `on_eof` is called when the client will
-    send no more. `caller` is who asks, as soon as the gate knows it. `before_end` is called once, before the last bytes
-    of the answer go out. `words` puts errors into the form of a client's API that is not OpenAI's.
+    `fields` are header fields that the app adds to whatever answer goes out. `outcome` is filled on the way and
+    read by the journal. `body_done` says that the whole body was read, `head_sent` that the client has seen a
+    status, `finished` that the answer is complete. `interrupted` is set before the coroutine is cancelled because
+    the relay shuts down or a key was revoked; `on_eof` is called when the client will send no more. `caller` is who
+    asks, as soon as the gate knows it. `before_end` is called once, before the last bytes of the answer go out,
+    `on_head` after the first ones have. `words` puts errors into the form of a client's API that is not OpenAI's.
     `say_error` makes the last event of a stream that fails, in the client's dialect; an answer of any other
     kind has none.
     """
@@ -72,6 +72,7 @@ class Request:
         self.on_eof: Callable[[], None] | None = None
         self.caller: Caller = OWNER
         self.before_end: Callable[[Request], None] | None = None
+        self.on_head: Callable[[], None] | None = None
         self.say_error: Callable[[RelayError], bytes] | None = None
         self.words: ErrorWords | None = None
         self._body_gap_s = body_gap_s
@@ -332,7 +333,10 @@ class Request:
         if connection.lost or transport is None or transport.is_closing():
             raise ClientGone
         transport.write(data)
-        self.head_sent = True
+        if not self.head_sent:
+            self.head_sent = True
+            if self.on_head is not None:
+                self.on_head()
         self.last_sent_s = monotonic()
         self.outcome.bytes_out += len(data)
 

@@ -35,6 +35,10 @@ class Quota:
         self.in_flight = 0
         self.open = 0
 
+    def configure(self, max_file: int, max_total: int) -> None:
+        """Take new ceilings; what is stored stays, also if it is more."""
+        self.max_file, self.max_total = max_file, max_total
+
     @property
     def room(self) -> int:
         """Bytes that are neither stored nor on their way."""

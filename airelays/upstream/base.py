@@ -223,6 +223,18 @@ class Upstream(ABC):
         """
         return await self.models()
 
+    async def alive(self) -> bool:
+        """Whether the server answers at all: every answer below 500 shows that, also a refusal."""
+        try:
+            if self.passes:
+                response = await self.forward("GET", "/models")
+                response.abort()
+                return response.status < 500
+            await self.models(refresh=True)
+        except UpstreamFault as fault:
+            return not self.passes and fault.status < 500
+        return True
+
     async def warm(self) -> None:  # noqa: B027  # nothing to do is a good answer
         """Prepare what the first request would wait for; what is wrong is said by that request."""
 

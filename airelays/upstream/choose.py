@@ -5,47 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airelays.dialects.listing import MAX_ID_CHARS, MAX_LISTED, Listing, Source
 from airelays.dialects.models import IMAGE_MODEL, Index, find
 from airelays.errors import ClientFault, UpstreamFault
-from airelays.guard.keys import Key, allows_model, allows_upstream, check_model, check_upstream
+from airelays.guard.keys import Key, check_model, check_upstream
 from airelays.lookup import find_named
 from airelays.settings.kinds import KINDS
 from airelays.settings.values import Alias, Settings, UpstreamSettings
 from airelays.upstream.base import Maker, Upstream
+from airelays.upstream.care import Care
+from airelays.upstream.target import Target, allows
 
 if TYPE_CHECKING:
     from airelays.guard.redact import Redactor
 
 # A server that is slow to list its models is left out of the list: nobody waits for it.
 LIST_SECONDS = 1.5
+# Options outside an upstream's own table that it is made of.
+_MADE_OF = ("client_version", "image_timeout_seconds", "models_cache_ttl_seconds", "retry_attempts",
+            "retry_backoff_seconds")  # fmt: skip
 _T = TypeVar("_T")
 Catalogue = list[dict[str, Any]]
-
-
-_QUOTA = frozenset({"usage_limit_reached", "insufficient_quota", "rate_limit_exceeded"})
-_OVERLOADED = frozenset({"server_is_overloaded", "overloaded", "slow_down", "overloaded_error"})
-_UNREACHABLE_HOPS = frozenset({"proxy", "dns", "tcp", "tls", "challenge", "sign_in"})
-
-
-class Target(NamedTuple):
-    """An upstream and its name for the model. `causes` are those for which the next target may take over.
-
-    `fault` is what it failed with when it was asked for its models: it is not asked again for this request.
-    """
-
-    upstream: Upstream
-    model: str
-    causes: frozenset[str] = frozenset()
-    fault: UpstreamFault | None = None
-
-
-def allows(key: Key, asked: str, target: Target) -> bool:
-    """Whether `key` may use `target`, which was found for `asked`."""
-    name = target.upstream.name
-    return allows_upstream(key, name) and allows_model(key, asked, name, target.model)
 
 
 def make_upstream(
@@ -69,14 +51,18 @@ class Upstreams:
         complain: Callable[[str], None],
         *,
         redactor: Callable[[], Redactor] | None = None,
+        care: Care | None = None,
     ) -> None:
         """`redactor` returns what takes every secret of the process out of an upstream's errors."""
         self._settings = settings
         self._redactor = redactor
         self._main_settings = settings.main_upstream
         self._complain = complain
+        self.care = care or Care(complain)
         self._made: dict[str, Upstream] = {}
         self._main: Upstream | None = None
+        # Names of those that a successor goes on with.
+        self._handed_on: set[str] = set()
         self._warming: asyncio.Task[None] | None = None
         self._aliases = {alias.name.casefold(): alias for alias in settings.aliases}
         self._patterns = patterns_of(settings.aliases)
@@ -86,6 +72,24 @@ class Upstreams:
         self._indexed: tuple[Catalogue, Index] = ([], Index([]))
         self._listed: tuple[list[Catalogue | None], Listing | None] = ([], None)
         self._listing_lock = asyncio.Lock()
+
+    def successor(self, settings: Settings) -> Upstreams:
+        """Return the upstreams of new settings, with those of these that are the same.
+
+        Raises ConfigError when one cannot be made; then nothing has changed here.
+        """
+        fresh = Upstreams(settings, self._complain, redactor=self._redactor, care=self.care)
+        before = {one.name: one for one in (self._main_settings, *self._settings.upstreams)}
+        for own in (settings.main_upstream, *settings.upstreams):
+            old = before.get(own.name)
+            made = self._made.get(own.name)
+            if old is None or made is None:
+                continue
+            if _made_of(settings, own) == _made_of(self._settings, old):
+                fresh._made[own.name] = made
+        fresh.every()
+        self._handed_on = {name for name, one in fresh._made.items() if self._made.get(name) is one}
+        return fresh
 
     @property
     def main(self) -> Upstream:
@@ -107,12 +111,14 @@ class Upstreams:
 
         For a named key 403 when it may not use what `model` stands for; fallbacks that it may not use are left out.
         """
-        alias = self._alias(model)
+        alias, owner = self._alias(model), self.owner(model)
         if key is not None:
-            check_upstream(key, self.owner(model).name)
-        first = await self._find(self._meant(model))
+            check_upstream(key, owner.name)
+        rules = alias if alias is not None and alias.fallback else self._rules(owner.name)
+        # One that is skipped is not waited for either when its models are looked up.
+        patient = not rules.fallback or not self.care.is_skipped(owner)
+        first = await self._find(self._meant(model), patient=patient)
         check_model(key, model, first.upstream.name, first.model)
-        rules = alias if alias is not None and alias.fallback else self._rules(first.upstream.name)
         if not rules.fallback:
             return [first]
         causes = frozenset(rules.fallback_on)
@@ -266,7 +272,7 @@ class Upstreams:
     async def status(self) -> dict[str, Any]:
         """Return the facts of each upstream, by name; no network."""
         every = self.every()
-        return {upstream.name: await upstream.status() for upstream in every}
+        return {one.name: {**await one.status(), "health": self.care.facts(one)} for one in every}
 
     def warm(self) -> None:
         """Prepare, beside everything else, what the first request would otherwise wait for."""
@@ -284,7 +290,9 @@ class Upstreams:
         if self._warming is not None:
             self._warming.cancel()
             await asyncio.wait([self._warming])
-        await asyncio.gather(*(upstream.close() for upstream in self._made.values()))
+        made = [one for name, one in self._made.items() if name not in self._handed_on]
+        await asyncio.gather(*(self.care.forget(upstream) for upstream in made))
+        await asyncio.gather(*(upstream.close() for upstream in made))
 
 
 def patterns_of(aliases: tuple[Alias, ...]) -> tuple[Alias, ...]:
@@ -293,17 +301,12 @@ def patterns_of(aliases: tuple[Alias, ...]) -> tuple[Alias, ...]:
     return tuple(sorted(found, key=lambda a: -sum(c not in "*?" for c in a.name)))
 
 
+def _made_of(settings: Settings, own: UpstreamSettings) -> tuple[object, ...]:
+    """Return what an upstream is made of: all but what only the choice between them looks at."""
+    chosen_by = own.replace(models=(), aliases=(), fallback=(), fallback_on=())
+    return (chosen_by, *(getattr(settings, name) for name in _MADE_OF))
+
+
 async def _soon(awaited: Awaitable[_T]) -> _T:
     async with asyncio.timeout(LIST_SECONDS):
         return await awaited
-
-
-def cause_of(fault: UpstreamFault) -> str:
-    """Return the word by which the settings name this failure: quota, overloaded, unreachable, or ""."""
-    if fault.status == 429 or fault.code in _QUOTA:
-        return "quota"
-    if fault.code in _OVERLOADED or (fault.status in (503, 529) and fault.hop == "upstream"):
-        return "overloaded"
-    if fault.hop in _UNREACHABLE_HOPS or fault.code in ("upstream_closed", "upstream_timeout"):
-        return "unreachable"
-    return ""

@@ -74,17 +74,18 @@ def relay_of(home: Path, config: str, env: dict[str, str]) -> Iterator[Relay]:
         yield one
 
 
-def explained(relay: Relay, request_id: str) -> dict[str, Any]:
-    """Return what `explain` says once the request is in the log."""
+def explained_once(relay: Relay, request_id: str, outcome: str) -> dict[str, Any] | None:
+    """Return what `explain` says of a request, once it is in the log and ended so."""
     words = [*program(), "explain", request_id, "--json"]
     env = {"HOME": str(relay.home), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+    return found if found.get("outcome") == outcome else None
 
-    def ask() -> dict[str, Any] | None:
-        done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
-        found = json.loads(done.stdout) if done.returncode == 0 else {}
-        return found if found.get("outcome") == "failed_upstream" else None
 
-    story: dict[str, Any] = wait_for(ask)
+def explained(relay: Relay, request_id: str) -> dict[str, Any]:
+    """Return what `explain` says once the request is in the log."""
+    story: dict[str, Any] = wait_for(lambda: explained_once(relay, request_id, "failed_upstream"))
     return story
 
 

@@ -386,6 +386,14 @@ class ChatGPTUpstream(Upstream):
         if etag is not None:
             self.catalogue.seen_etag(etag.decode("latin-1"))
 
+    async def alive(self) -> bool:
+        """Whether the backend answers at all; the catalogue keeps its copy."""
+        try:
+            await self._fetch_models("")
+        except UpstreamFault as fault:
+            return fault.status < 500
+        return True
+
     async def _fetch_models(self, etag: str) -> Fetched:
         url = f"{self._base}/models?client_version={self._version}"
         extra: Fields = ((b"if-none-match", etag.encode("latin-1")),) if etag else ()
