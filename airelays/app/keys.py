@@ -1,6 +1,6 @@
 """The named keys of a running relay: who is let in now, what they used, and the end of those that are not any more.
 
-Owns: the table of keys in use, the timer for the earliest end, the book. Refuses to know: how a request is answered.
+Owns: the table of keys in use, the timer for the earliest end. Refuses to know: how a request is answered.
 Layer: app.
 """
 
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from airelays.credentials.keys import KeyFile
-from airelays.errors import ClientFault, RelayError
+from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.gate import Asking
-from airelays.guard.keylimits import DAY_S, Spent
+from airelays.guard.keylimits import Spent
 from airelays.guard.keys import EXPIRED, Caller, Key, KeyTable
-from airelays.journal.book import Book, line_of, program_of, read_book, tokens_of
+from airelays.journal.tally import day_of
 from airelays.net.request import Request
 from airelays.net.session import Session
 
@@ -32,28 +32,32 @@ class Keys:
         self._folder = data_dir
         self._spent = spent
         self._complain = complain
-        self._book = Book(data_dir, complain)
         self._table: KeyTable | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ends_s = float("inf")
         self._problem = ""
         self.sessions: Callable[[], Iterable[Session]] = tuple
-        # Takes secrets out of a text: a client can put one where the name of a model or program belongs.
-        self.shown: Callable[[str], str] = str
 
     def start(self) -> None:
-        """Read what today's requests have used already."""
+        """Read what today's requests have used already. Without a key nobody has a budget, and nothing is read."""
+        if not len(self.current()):
+            return
+        from airelays.state.usage import read_usage
+
         now_s = time.time()
-        midnight_s = now_s // DAY_S * DAY_S
-        for entry in read_book(self._folder, midnight_s):
-            if entry["at"] >= midnight_s:
-                self._spent.add(str(entry.get("key")), tokens_of(entry), entry["at"])
+        try:
+            rows = read_usage(self._folder, day_of(now_s))
+        except ConfigError as error:
+            self._complain(f"budgets of keys begin anew: {error}")
+            return
+        for cell, sums in rows.items():
+            if cell.day == day_of(now_s):
+                self._spent.add(cell.key, sums.total, now_s)
 
     def close(self) -> None:
-        """Stop the timer and close the book."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
-        self._book.close()
 
     def asking(self) -> Asking:
         """Return what the gate needs of them for one request."""
@@ -82,14 +86,11 @@ class Keys:
         if ends_s is not None and ends_s < self._ends_s:
             self._wait_for(ends_s)
 
-    def note(self, request: Request) -> None:
-        """Count what a request has used that is about to end, and write it down."""
-        key, outcome, wall_s = request.caller.owner, request.outcome, time.time()
-        if outcome.usage is not None:
-            self._spent.add(key, outcome.usage.total_tokens, wall_s)
-        model = self.shown(outcome.model) if outcome.model else ""
-        program = self.shown(program_of(request.head.get(b"user-agent")))
-        self._book.write(line_of(outcome, request.id, key, model, program, wall_s))
+    def spend(self, request: Request) -> None:
+        """Count what a request has used that is about to end."""
+        if request.outcome.usage is not None:
+            tokens = request.outcome.usage.total_tokens
+            self._spent.add(request.caller.owner, tokens, time.time())
 
     # ---- the end of keys
 
@@ -144,11 +145,6 @@ class Keys:
             "tokens_today": self._spent.today(key.id, wall_s),
             "expires_at": key.expires_s,
         }
-
-    @property
-    def book_lines_lost(self) -> int:
-        """How many lines the book lost to a full disk."""
-        return self._book.lost
 
 
 def _ended(key: Key, problem: str) -> RelayError:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
+from airelays.app.accounts import Accounts
 from airelays.app.desk import OperatorDesk
 from airelays.app.generations import Generations
 from airelays.app.keys import Keys
@@ -75,7 +76,7 @@ class Relay:
             keys=Keys(settings.data_dir, gate.spent, complain),
         )
         self.desk.keys.sessions = self._sessions
-        self.desk.keys.shown = lambda text: self.notes.redactor().short(text)
+        self.accounts = Accounts(self.desk, complain)
         self.complain = complain
         self.stopping = False
         self.reload_problem = ""
@@ -91,6 +92,7 @@ class Relay:
         self.notes.start()
         desk = self.desk
         desk.keys.start()
+        self.accounts.start()
         self._token_now = desk.token.current()
         self.notes.know_token(self._token_now)
         note_ready(self.notes, desk.settings, desk.token, desk.gate.scope)
@@ -139,6 +141,7 @@ class Relay:
         """Let go of the upstreams and the store. What is still to be written down is `notes.close`'s."""
         await self.desk.close()
         await self.generations.close()
+        await self.accounts.close()
         await asyncio.to_thread(self.desk.store.close)
         self.desk.keys.close()
 
@@ -165,6 +168,9 @@ class Relay:
 
     def _done(self, request: Request) -> None:
         """Note the end of a request; say at the terminal, once, that the sign-in is what requests fail for."""
+        if request.before_end is not None:
+            request.before_end = None
+            self.accounts.note_broken(request)  # what is known of one that broke off
         self.notes.finish(request)
         error = request.outcome.error
         if isinstance(error, UpstreamFault) and error.hop == "sign_in":
@@ -213,15 +219,14 @@ class Relay:
                 raise
             await self._show_way_to_docs(request, refused)
             return
-        if key is not None:
-            request.before_end = self.desk.keys.note
+        if route is None or not route.open:
+            request.before_end = self.accounts.note
         held = self.generations.hold()
         try:
             self.notes.begin(request, route, admission.client)
             await self._admitted(request, route, values)
         finally:
             self.generations.release(held)
-            request.tell_end()  # of one that broke off, what is known
             lease.release()
 
     async def _admission(self, request: Request, route: Route | None, bound: bool) -> Admission:

@@ -156,8 +156,12 @@ class StreamPump:
         """End the stream; raise `error` while it can still become a status."""
         if error is not None and not (self.request.head_sent or self.reply.committed):
             raise error
-        self.request.outcome.usage = self.reply.usage
+        self._note_before_end()
         self.request.end_stream(out, error)
+
+    def _note_before_end(self) -> None:
+        self.request.outcome.usage = self.reply.usage
+        self._pace.note_token(self.request.outcome, self.request.started_s)
 
     def _blocked(self, blocked: bool) -> None:
         if blocked:
@@ -310,7 +314,7 @@ class TurnPump(StreamPump):
     async def _store(self, last: bytes) -> None:
         await self._turn.commit(self._response(), len(last))
         if not self._lost:
-            self.request.outcome.usage = self.reply.usage
+            self._note_before_end()
             self.request.end_stream(last)
 
     def _response(self) -> dict[str, Any]:

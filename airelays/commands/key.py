@@ -9,7 +9,6 @@ from typing import Any
 
 from airelays.credentials.keys import change_keys, read_keys
 from airelays.errors import ConfigError, FlagError
-from airelays.guard.keylimits import DAY_S
 from airelays.guard.keys import (
     MAX_CONCURRENT,
     MAX_PER_MINUTE,
@@ -297,16 +296,17 @@ def _print_key(args: Arguments, console: Console, title: str, key: Key, text: st
 
 def _usage(data_dir: str, wall_s: float) -> dict[str, dict[str, Any]]:
     """Return by key id when it was last used and by which program, and what it used today."""
-    from airelays.journal.book import read_book, tokens_of
+    from airelays.journal.tally import day_of
+    from airelays.state.usage import read_usage
 
     found: dict[str, dict[str, Any]] = {}
-    today = wall_s // DAY_S
-    for entry in read_book(data_dir):
-        used = found.setdefault(str(entry.get("key")), {"requests_today": 0, "tokens_today": 0})
-        used["last_used_at"], used["program"] = entry["at"], str(entry.get("program", ""))[:64]
-        if entry["at"] // DAY_S == today:
-            used["requests_today"] += 1
-            used["tokens_today"] += tokens_of(entry)
+    today = day_of(wall_s)
+    for cell, sums in sorted(read_usage(data_dir).items(), key=lambda row: row[1].last_s):
+        used = found.setdefault(cell.key, {"requests_today": 0, "tokens_today": 0})
+        used["last_used_at"], used["program"] = sums.last_s, cell.program[:64]
+        if cell.day == today:
+            used["requests_today"] += sums.requests
+            used["tokens_today"] += sums.total
     return found
 
 

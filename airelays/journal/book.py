@@ -1,8 +1,9 @@
-"""The book: what each ended request of a named key used, one line by one `write` before its end is sent.
+"""The book: what each ended request used, one line by one `write` before its end is sent.
 
 `book-N.log` in the data folder (0600), one JSON object per line. A process that is killed loses no request whose end a
 client saw; a line that was being written then is cut, and left out when the book is read. After 1 MiB the next file
-begins. A disk that is full stops the book, not the requests. Layer: I/O.
+begins. `state/usage.py` folds the lines into the database and removes files that are wholly folded. A disk that is full
+stops the book, not the requests. Layer: I/O.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -20,10 +21,11 @@ from airelays.journal.files import open_own
 from airelays.model import Outcome
 
 MAX_FILE_BYTES = 1024 * 1024
-# What is older than today is kept for `key list`, which says when a key was last used.
-MAX_FILES = 16
+# Files that cannot be folded, because the database is damaged or read-only, fill the disk up to here.
+MAX_FILES = 64
 MAX_LINE_BYTES = 4096
 _COMPLAINT_S = 60.0
+_YEAR_10000_S = 253_402_300_800
 _NAME = re.compile(r"book-([1-9][0-9]{0,8})\.log")
 _PROGRAM = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._/+-]{0,63}")
 
@@ -71,7 +73,7 @@ class Book:
     def _next(self) -> None:
         """Open the newest file, or the one after it when that is full or ends within a line."""
         self._close()
-        numbers = _numbers(self._folder)
+        numbers = numbers_in(self._folder)
         number = max(self._number, numbers[-1] if numbers else 1, 1)
         while True:
             fd, size = open_own(self._path(number))
@@ -83,14 +85,11 @@ class Book:
         self._remove_old(numbers)
 
     def _remove_old(self, numbers: list[int]) -> None:
-        midnight = self._clock() // 86_400 * 86_400
         for number in numbers[:-MAX_FILES]:
-            path = self._path(number)
-            if os.stat(path).st_mtime < midnight:
-                os.unlink(path)
+            os.unlink(self._path(number))
 
     def _path(self, number: int) -> str:
-        return os.path.join(self._folder, f"book-{number}.log")
+        return path_of(self._folder, number)
 
     def _say(self, error: OSError) -> None:
         now_s = self._clock()
@@ -103,22 +102,34 @@ class Book:
 
 
 def line_of(
-    outcome: Outcome, request_id: str, key: str, model: str, program: str, wall_s: float
+    outcome: Outcome,
+    request_id: str,
+    key: str,
+    model: str,
+    program: str,
+    ended: str,
+    wall_s: float,
+    took_ms: float,
 ) -> bytes:
     """Return the line of a request that is about to end. `model` and `program` hold no secrets."""
-    usage, used = outcome.usage, ""
+    usage, more = outcome.usage, ""
     if usage is not None:
-        used = (
+        more = (
             f',"in":{usage.input_tokens},"out":{usage.output_tokens},"total":{usage.total_tokens}'
         )
         if usage.cached_tokens:
-            used += f',"cached":{usage.cached_tokens}'
+            more += f',"cached":{usage.cached_tokens}'
         if usage.reasoning_tokens:
-            used += f',"reasoning":{usage.reasoning_tokens}'
+            more += f',"reasoning":{usage.reasoning_tokens}'
+    first_ms = outcome.timings_ms.get("first_token")
+    if first_ms is not None:
+        more += f',"first_ms":{first_ms:.0f}'
+    if ended != "ok":
+        more += f',"end":"{ended}"'
     return (
         f'{{"at":{wall_s:.3f},"id":"{request_id}","key":"{key}","route":"{outcome.route}",'
         f'"model":{_literal(model[:200])},"upstream":{_literal(outcome.upstream)},'
-        f'"program":{_literal(program)},"status":{outcome.status}{used}}}\n'
+        f'"program":{_literal(program)},"status":{outcome.status},"ms":{took_ms:.0f}{more}}}\n'
     ).encode("ascii")
 
 
@@ -133,24 +144,36 @@ def program_of(agent: bytes | None) -> str:
     return found[0].partition(b"/")[0].decode() if found is not None else ""
 
 
-def read_book(folder: str, since_s: float = 0.0) -> Iterator[dict[str, Any]]:
-    """Yield the lines of the book that are whole, oldest first, of files written since `since_s`. Never raises."""
-    for number in _numbers(folder):
-        path = os.path.join(folder, f"book-{number}.log")
-        try:
-            with open(open_regular(path, follow=False), "rb") as file:
-                if os.fstat(file.fileno()).st_mtime < since_s:
-                    continue
-                data = file.read(2 * MAX_FILE_BYTES)
-        except OSError:
-            continue
-        for line in data.split(b"\n")[:-1]:
-            try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(entry, dict) and isinstance(entry.get("at"), int | float):
-                yield entry
+def read_new(folder: str, number: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the entries of a file from `offset` on, and where they end: behind the last line that is whole.
+
+    A line that is not an entry is left out. An offset past the end means another file of that name: it is read from
+    its start. Raises OSError.
+    """
+    with open(open_regular(path_of(folder, number), follow=False), "rb") as file:
+        if offset > os.fstat(file.fileno()).st_size:
+            offset = 0
+        file.seek(offset)
+        data = file.read(2 * MAX_FILE_BYTES)
+    end = data.rfind(b"\n") + 1
+    return [e for line in data[:end].split(b"\n") if (e := _entry(line))], offset + end
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict):
+        return None
+    at_s = entry.get("at")
+    good = isinstance(at_s, int | float) and 0 <= at_s < _YEAR_10000_S
+    return entry if good else None
+
+
+def path_of(folder: str, number: int) -> str:
+    """Return the name of a file of the book."""
+    return os.path.join(folder, f"book-{number}.log")
 
 
 def tokens_of(entry: dict[str, Any]) -> int:
@@ -159,7 +182,8 @@ def tokens_of(entry: dict[str, Any]) -> int:
     return total if type(total) is int and total >= 0 else 0
 
 
-def _numbers(folder: str) -> list[int]:
+def numbers_in(folder: str) -> list[int]:
+    """Return the numbers of the files that are there, the oldest first."""
     try:
         names = os.listdir(folder)
     except OSError:

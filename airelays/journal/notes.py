@@ -216,6 +216,11 @@ class Pace:
         if not self.token_s:
             self.token_s = self._last_s
 
+    def note_token(self, outcome: Outcome, started_s: float) -> None:
+        """Write down when the first text came, before the end of the answer goes out."""
+        if self.token_s:
+            outcome.timings_ms["first_token"] = (self.token_s - started_s) * 1000
+
     def note(self, outcome: Outcome, started_s: float, answer: Answer) -> None:
         """Write the times down, counted from the request's head, with what `answer` knows of the network."""
         times = outcome.timings_ms
@@ -223,15 +228,17 @@ class Pace:
         if not self._last_s:
             return
         times["first_byte"] = (self.first_s - started_s) * 1000
-        if self.token_s:
-            times["first_token"] = (self.token_s - started_s) * 1000
+        self.note_token(outcome, started_s)
         times["longest_gap"] = self.longest_gap_s * 1000
 
 
-def how_ended(request: Request) -> str:
-    """Return one word for the end of a request; `airelays docs logs` lists them."""
+def how_ended(request: Request, *, ending: bool = False) -> str:
+    """Return one word for the end of a request; `airelays docs logs` lists them.
+
+    `ending` means that the last bytes of its answer are about to go out.
+    """
     error: RelayError | None = request.outcome.error
-    if not request.finished and (error is None or not request.head_sent):
+    if not ending and not request.finished and (error is None or not request.head_sent):
         return "client_left"
     if error is None:
         return "ok"

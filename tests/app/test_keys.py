@@ -488,7 +488,7 @@ def test_a_budget_counts_streams_embeddings_and_several_prompts(tmp_path: Path) 
             assert "stream_options" not in server.last("/chat/completions").json()
             whole = {"model": "e", "input": "x"}
             assert relay.send("POST", "/v1/embeddings", whole, token=key).status == 200
-    assert [one.get("total") for one in booked(tmp_path)] == [7, 7, 9]
+    assert [one.get("total") for one in booked(tmp_path) if one["key"]] == [7, 7, 9]
     with running(tmp_path, env=WIDE) as relay:
         several = {"model": "demo", "prompt": ["a", "b c"]}
         said = relay.send("POST", "/v1/completions", several, token=key).json()["usage"]

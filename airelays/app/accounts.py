@@ -1,0 +1,115 @@
+"""What each request used, for the book: its line before the answer ends, and folding lines into the database.
+
+Owns: when a line is written, the timer of the folding. Refuses to know: files of the book, tables. Layer: app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from time import monotonic
+
+from airelays.app.desk import OperatorDesk
+from airelays.errors import RelayError
+from airelays.journal.book import Book, line_of, numbers_in, program_of
+from airelays.journal.notes import how_ended
+from airelays.model import Fields
+from airelays.net.request import Request
+
+FOLD_S = 1.0
+COMPLAINT_S = 60.0
+
+
+class Accounts:
+    """Keeps the book of one relay. Used by the event loop."""
+
+    def __init__(self, desk: OperatorDesk, complain: Callable[[str], None]) -> None:
+        self._desk = desk
+        self._folder = desk.settings.data_dir
+        self._complain = complain
+        self._book = Book(self._folder, complain)
+        self._timer: asyncio.TimerHandle | None = None
+        self._folding: asyncio.Task[None] | None = None
+        self._complained_s = float("-inf")
+
+    def start(self) -> None:
+        """Fold soon what an earlier run has left."""
+        if numbers_in(self._folder):
+            self._fold_soon()
+
+    async def close(self) -> None:
+        """Fold what is left and close the book."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            await self._fold()
+        if self._folding is not None:
+            await self._folding
+        self._book.close()
+
+    @property
+    def lines_lost(self) -> int:
+        """How many lines the book lost to a full disk."""
+        return self._book.lost
+
+    # ---- requests
+
+    def note(self, request: Request) -> None:
+        """Count what a request has used whose last bytes are about to go out, and write it down."""
+        self._write(request, how_ended(request, ending=True))
+
+    def note_broken(self, request: Request) -> None:
+        """The same for one that ended without last bytes."""
+        self._write(request, how_ended(request))
+
+    def _write(self, request: Request, ended: str) -> None:
+        self._desk.keys.spend(request)
+        outcome, redactor = request.outcome, self._desk.notes.redactor()
+        self._book.write(
+            line_of(
+                outcome,
+                request.id,
+                request.caller.owner,
+                redactor.short(outcome.model) if outcome.model else "",
+                redactor.short(_program(request.head.fields)),
+                ended,
+                time.time(),
+                (monotonic() - request.started_s) * 1000,
+            )
+        )
+        if self._timer is None:
+            self._fold_soon()
+
+    # ---- folding
+
+    def _fold_soon(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(FOLD_S, self._begin_to_fold)
+
+    def _begin_to_fold(self) -> None:
+        self._timer = None
+        if self._folding is None or self._folding.done():
+            self._folding = asyncio.get_running_loop().create_task(self._fold(), name="book")
+        else:
+            self._fold_soon()
+
+    async def _fold(self) -> None:
+        from airelays.state.usage import fold
+
+        try:
+            await self._desk.store.run(fold, self._folder)
+        except RelayError as error:
+            now_s = monotonic()
+            if now_s - self._complained_s >= COMPLAINT_S:
+                self._complained_s = now_s
+                self._complain(
+                    f"the book of usage in {os.path.join(self._folder, 'state.sqlite3')} is behind: {error.local}; "
+                    "its lines are kept in book-N.log until they can be added"
+                )
+
+
+@lru_cache(maxsize=256)
+def _program(fields: Fields) -> str:
+    return program_of(next((value for name, value in fields if name == b"user-agent"), None))
