@@ -22,11 +22,11 @@ from airelays.upstream.base import Answer
 if TYPE_CHECKING:
     from airelays.state.turn import Turn
 
-STREAM_FIELDS: tuple[tuple[bytes, bytes], ...] = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
+_AS_IT_COMES: tuple[tuple[bytes, bytes], ...] = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
+STREAM_FIELDS = ((b"content-type", EventMap.content_type), *_AS_IT_COMES)
 # How long an upstream may take to end its body behind the terminal event, before the connection is given up.
 AFTER_TERMINAL_SECONDS = 0.25
 # A client that sent FIN is either waiting or gone; the second write after a reset tells which.
@@ -69,7 +69,8 @@ class StreamPump:
         raised from here, a bug or a shutdown, the session ends the stream with: `say_error` is set.
         """
         request = self.request
-        request.begin_stream([*STREAM_FIELDS, *fields])
+        kind = (b"content-type", self.reply.content_type)
+        request.begin_stream([kind, *_AS_IT_COMES, *fields])
         request.say_error = self.reply.fail
         request.connection.on_blocked = self._blocked
         request.on_eof = self._probe

@@ -30,6 +30,7 @@ QUIRKS = {
     "empty_content": "a message without content is sent as an empty text, or left out if it holds tool calls",
     "flat_tools": "chat tools in the flat form of the Responses API are read",
     "input_schema_read": "a tool has its parameters under Anthropic's name input_schema",
+    "json_word_added": "Ollama's format json was asked for and no message names JSON; a system message does",
     "legacy_functions": "functions and function_call of 2023 are served as tools; the answer uses function_call",
     "max_tokens_raised_to_16": "the upstream refuses output limits under 16 tokens; 16 is sent",
     "max_tokens_unlimited": "a limit of -1 means none, as at llama.cpp and LM Studio",

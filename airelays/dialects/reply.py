@@ -29,6 +29,10 @@ class ReplyMap(Protocol):
     redactor: Callable[[], Redactor]
 
     @property
+    def content_type(self) -> bytes:
+        """The media type of the client's stream."""
+
+    @property
     def raw(self) -> Callable[[bytes], bytes] | None:
         """What takes a read with its chunk framing and returns the same for the client, b"" for "use `feed`"."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from airelays.dialects.checks import fault, shown, want_bool, want_object, want_text, wrong_type
+from airelays.errors import ClientFault
 
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _SINGLES = ("items", "contains", "additionalItems", "if", "then", "else", "not")
@@ -61,6 +62,14 @@ def _json_schema(form: dict[str, Any], path: str) -> dict[str, Any]:
         made["description"] = description
     made["schema"] = strict_schema(schema, f"{path}.schema") if strict else schema
     return made
+
+
+def keeps_strict(schema: dict[str, Any]) -> bool:
+    """Whether strict mode takes the schema as it is; changed, it would allow other answers than were asked for."""
+    try:
+        return strict_schema(schema, "schema") == schema
+    except ClientFault:
+        return False
 
 
 def strict_schema(schema: dict[str, Any], path: str) -> dict[str, Any]:

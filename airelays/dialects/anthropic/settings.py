@@ -15,8 +15,7 @@ from airelays.dialects.checks import (
     wrong_type,
 )
 from airelays.dialects.parameters import MAX_STOP_CHARS, MAX_STOPS
-from airelays.dialects.schema import strict_schema
-from airelays.errors import ClientFault
+from airelays.dialects.schema import keeps_strict
 
 # How thinking is shown: not at all, as blocks with a signature and no text, with its text.
 HIDDEN, OMITTED, SHOWN = "", "omitted", "shown"
@@ -96,17 +95,9 @@ def format_of(config: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, A
     return {
         "type": "json_schema",
         "name": "response",
-        "strict": _is_strict(schema),
+        "strict": keeps_strict(schema),
         "schema": schema,
     }
-
-
-def _is_strict(schema: dict[str, Any]) -> bool:
-    """Whether strict mode takes the schema as it is; changed, it would allow other answers than were asked for."""
-    try:
-        return strict_schema(schema, "schema") == schema
-    except ClientFault:
-        return False
 
 
 def limit_of(body: Mapping[str, Any], least: int) -> int | None:

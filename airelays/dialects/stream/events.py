@@ -160,6 +160,7 @@ class EventMap:
     Neither of them ever puts out an error event: that is `fail` alone, called by whoever ends the stream.
     """
 
+    content_type: ClassVar[bytes] = b"text/event-stream; charset=utf-8"
     # Events that the map ignores once it is committed, and `response.in_progress` before.
     skipped: ClassVar[dict[bytes, bytes]] = {}
 

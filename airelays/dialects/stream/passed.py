@@ -35,6 +35,7 @@ class PassedChunks:
     names an error or the usage."""
 
     raw = None
+    content_type = b"text/event-stream; charset=utf-8"
     # What each frame but the last has, as this server spaces it; one without it may be an error.
     mark = b'"choices":['
 

@@ -1,0 +1,1 @@
+"""Ollama's API (`/api/*`) as clients speak it. Layer: rules."""
