@@ -13,6 +13,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./~-]+")
 _PLAIN_ON_WINDOWS = re.compile(r"[A-Za-z0-9_@+=:,./\\~-]+")
 _program = "airelays"
 _flags = ""
+_near = True
 
 
 def know_start(program: str, flags: str = "") -> None:
@@ -24,6 +25,17 @@ def know_start(program: str, flags: str = "") -> None:
 def hint(command: str) -> str:
     """Return `command` ("login --device") as words for the shell that started this program."""
     return f"{_program} {command}{_flags}"
+
+
+def know_listener(*, near: bool) -> None:
+    """Take over whether only this machine can be a client."""
+    global _near
+    _near = near
+
+
+def told(command: str) -> str:
+    """Return `command` for an answer to a client: somebody on the network is not told where the program is."""
+    return hint(command) if _near else f"airelays {command}"
 
 
 def program() -> str:

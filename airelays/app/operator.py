@@ -13,7 +13,7 @@ from airelays.app.routes import ROUTES
 from airelays.credentials.token import fingerprint
 from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.network import limiter_key
-from airelays.hints import hint
+from airelays.hints import told
 from airelays.journal.metrics import CONTENT_TYPE, Sample, render, single
 from airelays.journal.retention import Policy, changed, log_facts, policy_to_change, save_policy
 from airelays.journal.writer import Journal
@@ -273,7 +273,7 @@ async def relay_usage(
 
 
 def _log_fault(what: str, error: ConfigError) -> RelayError:
-    text = f"the policy of the traffic log cannot be {what}; `{hint('logs')}` says why"
+    text = f"the policy of the traffic log cannot be {what}; `{told('logs')}` says why"
     return RelayError(text, status=503, code="log_storage_error", local=str(error))
 
 

@@ -23,7 +23,7 @@ from airelays.errors import ClientFault, ConfigError, RelayError, UpstreamFault
 from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, check_length
 from airelays.guard.limits import Lease
 from airelays.guard.refused import Refused
-from airelays.hints import hint
+from airelays.hints import hint, know_listener
 from airelays.journal.notes import Recorder
 from airelays.journal.phases import note_bad_head, note_bug, note_ready, note_refused
 from airelays.journal.retention import saved_policy
@@ -33,6 +33,7 @@ from airelays.net.connection import Connection
 from airelays.net.request import Request
 from airelays.net.session import Session, SessionLimits
 from airelays.protocol.headcache import HeadCache
+from airelays.settings.hosts import is_loopback
 from airelays.settings.reload import UPSTREAMS, reload_text, spelled, split_changes
 from airelays.settings.values import Settings
 from airelays.state.thread import Store
@@ -58,6 +59,7 @@ class Relay:
         *,
         complain: Callable[[str], None],
     ) -> None:
+        know_listener(near=all(map(is_loopback, settings.hosts)))
         upstreams = Upstreams(settings, complain, redactor=lambda: self.notes.redactor())
         self.generations = Generations(upstreams)
         self.notes = Recorder(settings, secrets=self.generations.secrets, complain=complain)

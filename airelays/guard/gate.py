@@ -29,7 +29,7 @@ from airelays.guard.refused import (
     require_json,
     wrong,
 )
-from airelays.hints import hint
+from airelays.hints import told
 from airelays.model import Door, Peer, RequestHead, Route
 from airelays.settings.hosts import is_loopback
 from airelays.settings.values import Settings
@@ -97,10 +97,7 @@ class Gate:
         self._origins = frozenset(o.lower() for o in settings.allowed_origins)
         # On a loopback listener nobody else can come; a wider one follows network_scope.
         self.scope = "loopback" if is_loopback(settings.host) else settings.network_scope
-        # Somebody on the network is not told where this program and its files are.
-        near = all(map(is_loopback, settings.hosts))
-        self.reveal = hint("token show") if near else "airelays token show"
-        self.docs = hint("docs") if near else "airelays docs"
+        self.reveal, self.docs = told("token show"), told("docs")
         self._trusted: tuple[network.Network, ...] = (
             tuple(ip_network(text, strict=False) for text in settings.trusted_proxies)
             if settings.trust_x_forwarded_for

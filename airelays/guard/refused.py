@@ -9,7 +9,7 @@ from airelays.errors import ClientFault
 from airelays.guard import auth, browser
 from airelays.guard.keylimits import Spent
 from airelays.guard.keys import MISTYPED, Caller, Found, Key, route_refusal
-from airelays.hints import hint
+from airelays.hints import told
 from airelays.model import RequestHead, Route
 
 
@@ -68,7 +68,7 @@ def wrong(presented: list[bytes], found: Found | None, began: bool, reveal: str)
 def ended(caller: Caller, problem: str) -> Refused:
     """Return the 401 of a listener whose key is not valid any more."""
     return Refused(
-        f"the key that this listener is bound to is not valid any more; make a new one with `{hint('key create')}`, "
+        f"the key that this listener is bound to is not valid any more; make a new one with `{told('key create')}`, "
         "name it in [[listen]] or --listen, and restart the relay",
         "listener_key",
         key=caller.name,

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from airelays.errors import UpstreamFault
-from airelays.hints import hint
+from airelays.hints import told
 from airelays.net.address import Target
 from airelays.net.proxy import Proxy
 from airelays.protocol.http1 import encode_request_head, find_head_end, parse_response_head
@@ -353,7 +353,7 @@ def _distrusted(place: str, error: ssl.SSLCertVerificationError) -> UpstreamFaul
     else:
         advice = (
             "if your network inspects TLS, name its authority with upstream.ca_file or SSL_CERT_FILE;"
-            f" `{hint('doctor')}` shows the store in use"
+            f" `{told('doctor')}` shows the store in use"
         )
     fault = unreachable(f"the certificate of {place} is not trusted ({reason}); {advice}", "tls")
     fault.code = "upstream_certificate"

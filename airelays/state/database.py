@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from airelays.disk.folder import make_private_dir
 from airelays.disk.regular import NotRegular, check_regular
 from airelays.errors import ConfigError, RelayError
-from airelays.hints import hint
+from airelays.hints import told
 from airelays.state.quota import is_file_id
 
 SCHEMA_VERSION = 2
@@ -98,7 +98,7 @@ class State:
         except (OSError, sqlite3.Error) as error:
             raise storage_fault(error) from error
         except ConfigError as error:
-            text = f"the relay's data folder cannot be used; `{hint('storage check')}` says why"
+            text = f"the relay's data folder cannot be used; `{told('storage check')}` says why"
             raise _unusable(text, local=str(error)) from error
         self.seen_version = self.data_version()
 

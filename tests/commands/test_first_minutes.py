@@ -185,3 +185,12 @@ def test_no_text_names_a_command_of_a_program_that_may_be_called_otherwise() -> 
             if isinstance(node.value, str) and pattern.search(node.value):
                 found.append(f"{name}:{node.lineno}")
     assert found == []
+
+
+def test_somebody_on_the_network_is_not_told_where_the_program_is(tmp_path: Path) -> None:
+    for host, said in (("127.0.0.1", f"({sys.executable} -m airelays "), ("0.0.0.0", "(airelays ")):
+        with running(tmp_path, "--host", host) as relay:
+            message = relay.send("GET", "/v1/models", token="wrong").error["message"]
+            assert said + "token show" in message
+            page = relay.send("GET", "/", token=None).body.decode()
+            assert (str(Path(sys.executable).parent) in page) is (host == "127.0.0.1")

@@ -135,7 +135,8 @@ def test_think() -> None:
     assert asked("low") == ({"summary": "auto", "effort": "low"}, True)
     assert asked("max")[0]["effort"] == "xhigh"
     assert asked("max", ())[0]["effort"] == "high"
-    for value in ("ultra", 1, [], {}):
+    wrong: tuple[Any, ...] = ("ultra", 1, [], {})
+    for value in wrong:
         assert "think is" in refused(think=value)
 
 
@@ -150,7 +151,8 @@ def test_format() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     form = made(format=schema)["text"]["format"]
     assert form["schema"] == schema and form["strict"] is False
-    for value in ("xml", 5, []):
+    wrong: tuple[Any, ...] = ("xml", 5, [])
+    for value in wrong:
         assert "format is" in refused(format=value)
 
 
@@ -350,7 +352,7 @@ def test_a_keep_alive_belongs_to_the_line_behind_it() -> None:
 
 
 def test_the_list_has_all_that_strict_decoders_want() -> None:
-    entries = [
+    entries: list[dict[str, Any]] = [
         {
             "slug": "gpt",
             "context_window": 400_000,

@@ -19,7 +19,7 @@ import pytest
 
 from airelays.errors import RelayError, UpstreamFault, error_body
 from tests.fakes.backend import FakeBackend
-from tests.live import Relay, running
+from tests.live import Relay, program, running
 from tests.net.test_live_wire import WIDE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +50,9 @@ MAKERS = {
 SUSPECT = re.compile(r"(^|_)(path|paths|file|folder|dir|filename|home|cwd|error|problem)$")
 # "module: function: name" -> why it is not a path of this machine.
 HARMLESS = {
+    "app/control.py: handle: error": "told to the owner's own commands only.",
+    "app/control.py: handle: path": "of the request.",
+    "app/forwarding.py: _forward_body: path": "of the route.",
     "app/conversations.py: _want_items: path": "where in the request's JSON the item stands.",
     "app/docpages.py: doc: error": "names the page only (disk/pages.py).",
     "app/docpages.py: docs: error": "names the page only (disk/pages.py).",
@@ -62,6 +65,7 @@ HARMLESS = {
     "state/quota.py: too_large: max_file": "a number of bytes.",
     "protocol/jsonio.py: _parse: error": "what is wrong in the request's JSON, and where.",
     "dialects/checks.py: fault: path": "where in the request's JSON the value stands.",
+    "dialects/ollama/options.py: _stops: error": "what is wrong with the request's option.",
     "dialects/stream/failure.py: classify: error": "the error object of the upstream.",
     "upstream/chatgpt/oauth.py: _post: path": "of the issuer's URL.",
     "upstream/compatible/__init__.py: _fetch_models: _problem": "the message of a fault, or a time.",
@@ -158,6 +162,8 @@ def ask_everything(relay: Relay, home: Path) -> int:
             continue  # the status of the relay says where things are; it is no error
         faults += reply.status >= 500
         said = reply.body.decode("utf-8", "replace") + json.dumps(dict(reply.headers))
+        # How the program was started is named to clients of this machine, so that hints can be pasted.
+        said = said.replace(" ".join(program()), "airelays")
         for secret in (str(home), "/.airelays", "/data/", str(ROOT)):
             assert secret not in said, (method, path, said)
     return faults

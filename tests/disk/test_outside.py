@@ -464,7 +464,7 @@ def test_what_is_not_a_file_is_not_opened_for_reading(tmp_path: Path, kind: str)
 READ = {
     "config": (".config/airelays/config.toml", ("config", "check"), 1),
     "token": (".airelays/relay-token", ("token", "show"), 1),
-    "sign-in": (".airelays/auth.json", ("status",), 0),
+    "sign-in": (".airelays/auth.json", ("status",), 3),
     "client settings": (CODEX, ("connect", "codex", "--write"), 1),
     "client settings, undo": (CODEX, ("connect", "codex", "--undo"), 1),
     "database": (".airelays/state.sqlite3", ("storage",), 1),

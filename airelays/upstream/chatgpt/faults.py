@@ -14,7 +14,7 @@ from typing import Any
 from airelays.dialects.stream.failure import name_full_context, plain_words
 from airelays.errors import UpstreamFault
 from airelays.guard.redact import Redactor
-from airelays.hints import hint
+from airelays.hints import told
 from airelays.model import Fields, ResponseHead
 from airelays.upstream.chatgpt.signin import sign_in_fault
 
@@ -206,7 +206,7 @@ class Refusal:
         return sign_in_fault(
             "rejected",
             f"ChatGPT does not accept this account or workspace ({self.status}{said}); check the plan, or sign in"
-            f" again: {hint('login')}",
+            f" again: {told('login')}",
         )
 
     def _failed(self) -> UpstreamFault:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from airelays.errors import ConfigError, RelayError, UpstreamFault
-from airelays.hints import hint
+from airelays.hints import told
 from airelays.settings.record import Record
 from airelays.upstream.chatgpt.oauth import TokenRefused
 from airelays.upstream.chatgpt.signin import SignIn, SignInProblem, sign_in_fault
@@ -180,7 +180,7 @@ class Tokens:
                 self._adopt(await asyncio.to_thread(self._load), stamp)
         sign_in = self._sign_in
         if sign_in is None:
-            raise sign_in_fault("missing", f"no ChatGPT sign-in is stored; run: {hint('login')}")
+            raise sign_in_fault("missing", f"no ChatGPT sign-in is stored; run: {told('login')}")
         if not (sign_in.access_token or sign_in.refresh_token):
             text = f"the stored sign-in holds no token; {_again()}"
             local = f"the stored sign-in {self.store.path} holds no token; {_again()}"
@@ -251,7 +251,7 @@ class Tokens:
             stored = self.store.recover() or self.store.load()
             if stored is None:
                 raise sign_in_fault(
-                    "missing", f"the sign-in was removed meanwhile; run: {hint('login')}"
+                    "missing", f"the sign-in was removed meanwhile; run: {told('login')}"
                 )
             if not stored.same_tokens(stale) and self._clock() < stored.due_s():
                 return stored
@@ -315,9 +315,9 @@ def _explain_passing(sign_in: SignIn, error: Exception) -> _Failure:
 
 
 def _again() -> str:
-    return f"sign in again: {hint('login')}"
+    return f"sign in again: {told('login')}"
 
 
 def unreadable() -> str:
     """Return the sentence on a stored sign-in that cannot be read, for clients: no file is named."""
-    return f"the stored sign-in cannot be used; `{hint('status')}` says why, and `{hint('login')}` makes a new one"
+    return f"the stored sign-in cannot be used; `{told('status')}` says why, and `{told('login')}` makes a new one"
