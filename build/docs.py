@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from airelays.dialects.parameters import QUIRKS  # noqa: E402
+from airelays.settings.rules import PARAMETERS  # noqa: E402
 from airelays.settings.table import NO_EFFECT, OPTIONS, UPSTREAM_OPTIONS, Option, env_names  # noqa: E402
 
 PAGE = ROOT / "airelays" / "docs" / "configuration.md"
@@ -114,6 +116,29 @@ the most exact pattern. `/v1/models` does not list patterns.
 Aliases may also stand in `[upstream.aliases]` and `[upstreams.NAME.aliases]`.
 """
 
+RULES = """\
+## [[rules]]
+
+Change parameters of text requests on their way, for one upstream, one model, or all:
+
+```toml
+[[rules]]
+upstream = "local"                    # the name of an upstream; left out: all
+model = "qwen*"                       # a pattern for the requested or the real name; left out: all
+set = { temperature = 0.2 }           # whatever the client says
+default = { top_p = 0.9 }             # if the client says nothing
+strip = ["seed", "logprobs"]          # never sent
+cap = { max_output_tokens = 4096, reasoning_effort = "medium" }   # at most; an answer without a limit gets this one
+```
+
+Rules apply in the order of the file, and the answer lists what they changed: `x-airelays-rules: set temperature, cap
+max_output_tokens`. The names are those below; each API's own spelling is used (`max_completion_tokens`, `max_tokens`,
+`reasoning.effort`, `stop_sequences`). What an upstream does not take is adapted afterwards as usual. `airelays config
+show` lists the rules, and `airelays reload` changes them without a restart.
+
+{names}
+"""
+
 OLDER = """\
 ## Names of earlier releases
 
@@ -134,6 +159,7 @@ def configuration_page() -> str:
         NAMED,
         "\n".join(_entry(o, named=True) for o in UPSTREAM_OPTIONS) + "\n",
         ALIASES,
+        RULES.replace("{names}", textwrap.fill(", ".join(f"`{name}`" for name in PARAMETERS), 116)),
         OLDER,
     ]
     moved = [f"- `{old}` is read as `{o.key}`." for o in OPTIONS for old in o.also]

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from airelays.dialects.parameters import model_of
+from airelays.dialects.rules import apply_rules, rules_for
 from airelays.errors import UpstreamFault, forget_frames
 from airelays.model import Route
 from airelays.net.request import Request
@@ -107,6 +108,8 @@ async def _serve(
     desk: Desk, request: Request, route: Route, body: Body, target: Target, serve: Serve
 ) -> None:
     """Let a target serve, once more where it has learned from the first try."""
+    if desk.settings.rules:
+        body = _ruled(desk, request, route, body, target)
     try:
         await serve(desk, request, route, body, target)
     except UpstreamFault as fault:
@@ -114,6 +117,17 @@ async def _serve(
             raise
         forget_frames(fault)
         await serve(desk, request, route, body, target)
+
+
+def _ruled(desk: Desk, request: Request, route: Route, body: Body, target: Target) -> Body:
+    """Return the body as the user's rules for this target have it; the client is told what they changed."""
+    models = (request.outcome.model, target.model)
+    rules = rules_for(desk.settings.rules, target.upstream.name, models)
+    body, done = apply_rules(rules, body, route.name)
+    request.fields = [field for field in request.fields if field[0] != b"x-airelays-rules"]
+    if done:
+        request.fields.append((b"x-airelays-rules", ", ".join(done).encode()))
+    return body
 
 
 def _disclose_fallback(
@@ -124,11 +138,7 @@ def _disclose_fallback(
     `skipped` says why the first was not asked at all.
     """
     name = f"{taken.upstream.name}/{taken.model}"
-    request.fields = [
-        f
-        for f in request.fields
-        if not f[0].startswith((b"x-airelays-upstream", b"x-airelays-fallback"))
-    ]
+    request.fields = [f for f in request.fields if not f[0].startswith(b"x-airelays-upstream")]
     request.fields.append((b"x-airelays-upstream", name.encode("ascii", "replace")))
     request.fields.append((b"x-airelays-fallback", f"{failed.upstream.name}:{cause}".encode()))
     desk.notes.event(

@@ -135,7 +135,7 @@ def _shown(option: Option, context: Context) -> Any:
 
 
 def _named(context: Context) -> dict[str, Any]:
-    """The named upstreams and the aliases, without the values of header fields and proxies."""
+    """The named upstreams, the aliases and the rules, without the values of header fields and proxies."""
     upstreams = {}
     for upstream in context.settings.upstreams:
         row = upstream.as_dict()
@@ -146,7 +146,19 @@ def _named(context: Context) -> dict[str, Any]:
         a.name: {k: v for k, v in a.as_dict().items() if k != "name"}
         for a in context.settings.aliases
     }
-    return {"upstreams": upstreams, "aliases": aliases}
+    return {"upstreams": upstreams, "aliases": aliases, "rules": _rules(context)}
+
+
+def _rules(context: Context) -> dict[str, Any]:
+    """The rules by their places, each with what it has."""
+    return {
+        str(at): {
+            name: dict(value) if name in ("set", "default", "cap") else value
+            for name, value in rule.as_dict().items()
+            if value
+        }
+        for at, rule in enumerate(context.settings.rules)
+    }
 
 
 def _text(option: Option, value: Any) -> str:

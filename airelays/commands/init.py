@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from airelays import __version__
 from airelays.commands.connect.facts import client_facts, print_client, serve_command
+from airelays.commands.finding import USUAL, Found, look_around
 from airelays.commands.token import token_text
 from airelays.commands.weaktoken import check_strength, weak_warning
 from airelays.credentials.token import create_token
@@ -46,22 +48,38 @@ def run(args: Arguments, console: Console) -> int:
     config_created = not exists or args.has("--force")
     if config_created:
         _config_text(context)  # what cannot be written is refused before anything is
+    found = _find(args, console)
     token_created = _make_token(context)
     if config_created:
         if not exists and not args.has("--upstream") and not args.has("--json"):
             context = _ask_for_upstream(args, console, context)
-        _write_config(context, console)
+        _write_config(context, console, found)
         _tell_environment(context, console)
     warning = weak_warning(context)
     if warning:
         console.note(warning)
     token = token_text(context) if token_created or args.has("--show-token") else None
     facts = _facts(context, config_created, token_created, token)
+    if args.has("--find"):
+        facts["found"] = [one._asdict() for one in found]
     if args.has("--json"):
         console.json(facts)
     else:
         _print(console, context, facts)
     return 0
+
+
+def _find(args: Arguments, console: Console) -> list[Found]:
+    """Return the model servers of this machine and say what they are, if that was asked for."""
+    if not args.has("--find"):
+        return []
+    found = look_around()
+    if not found:
+        ports = ", ".join(f"{server} {port}" for _, server, port in USUAL)
+        console.note(f"no model server answers at the usual ports of 127.0.0.1 ({ports})")
+    for one in found:
+        console.note(f"found {one.as_text()}; in the config file: [upstreams.{one.name}]")
+    return found
 
 
 def _make_token(context: Context) -> bool:
@@ -96,8 +114,8 @@ def _ask_for_upstream(args: Arguments, console: Console, context: Context) -> Co
     return find_context(Arguments(args.command, args.words, flags), console)
 
 
-def _config_text(context: Context) -> str:
-    """Return the file: the values it had and the flags given now. Raises FlagError.
+def _config_text(context: Context, found: Sequence[Found] = ()) -> str:
+    """Return the file: the values it had, the flags given now and the servers found. Raises FlagError.
 
     Values from the environment are not frozen into it.
     """
@@ -116,6 +134,8 @@ def _config_text(context: Context) -> str:
                     "name another path, or leave it out here and give it to each command"
                 )
             tree.setdefault(table, {})[name] = value
+    for server in found:
+        tree.setdefault("upstreams", {}).setdefault(server.name, {"base_url": server.base_url})
     return render_short(
         tree,
         check=hint("config check"),
@@ -124,8 +144,8 @@ def _config_text(context: Context) -> str:
     )
 
 
-def _write_config(context: Context, console: Console) -> None:
-    text = _config_text(context)
+def _write_config(context: Context, console: Console, found: Sequence[Found]) -> None:
+    text = _config_text(context, [one for one in found if not one.needs_key])
     path, home = context.config_path, find_places(console.env).home
     if context.config_text is not None:
         target = find_target(path, home)

@@ -66,6 +66,11 @@ COMMANDS = (
                 "Write the config file again, with the values it has and the flags given.",
             ),
             Flag("--show-token", "Show the token although it was there before."),
+            Flag(
+                "--find",
+                "Look for Ollama, LM Studio, llama.cpp, vLLM, SGLang and Jan at their usual ports of 127.0.0.1; a "
+                "new config file gets those found.",
+            ),
         ),
     ),
     Command(

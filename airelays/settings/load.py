@@ -24,6 +24,7 @@ from airelays.settings.named import (
 )
 from airelays.settings.parse import Places, from_text, from_toml, shown
 from airelays.settings.record import Record
+from airelays.settings.rules import check_rules, read_rules
 from airelays.settings.table import NO_EFFECT, OLDEST_PREFIX, OPTIONS, PREFIXES, Option, env_names
 from airelays.settings.values import Settings
 
@@ -118,10 +119,11 @@ def _with_named(
     listen: Sequence[str],
     problems: list[str],
 ) -> Settings:
-    """Return the settings with listeners, aliases and upstreams; what is wrong with those is added to `problems`."""
+    """Return the settings with listeners, aliases, rules and upstreams; adds what is wrong with those to `problems`."""
     for name, read in (
         ("aliases", lambda: read_aliases(tree, path)),
         ("listeners", lambda: read_listeners(tree, path, listen)),
+        ("rules", lambda: read_rules(tree, path)),
     ):
         try:
             found[name] = read()
@@ -282,6 +284,7 @@ def _check_together(settings: Settings, origins: Mapping[str, Origin], path: str
     check_plain_http("upstream.issuer_base_url", settings.issuer_base_url, False, path)
     check_plain_http("upstream.base_url", settings.upstream_base_url, settings.allow_http, path)
     check_offline(settings, path)
+    check_rules(settings, path)
 
 
 def _spelled(attribute: str, origins: Mapping[str, Origin], path: str) -> str:

@@ -72,6 +72,7 @@ RELOADABLE = (
             "ping_seconds",
             "rate_limit_burst",
             "rate_limit_per_minute",
+            "rules",
             "trust_x_forwarded_for",
             "trusted_proxies",
         }

@@ -7,6 +7,8 @@ says otherwise. No secret is ever held here: only where one is kept. Layer: word
 
 from __future__ import annotations
 
+from typing import Any
+
 from airelays.settings.hosts import is_loopback
 from airelays.settings.kinds import KINDS
 from airelays.settings.record import Record
@@ -23,6 +25,17 @@ class Alias(Record):
     model: str
     fallback: tuple[str, ...] = ()
     fallback_on: tuple[str, ...] = ()
+
+
+class Rule(Record):
+    """What is done to parameters of requests for `upstream` ("" for all) and `model` (a pattern, "" for all)."""
+
+    upstream: str = ""
+    model: str = ""
+    set: tuple[tuple[str, Any], ...] = ()
+    default: tuple[tuple[str, Any], ...] = ()
+    strip: tuple[str, ...] = ()
+    cap: tuple[tuple[str, Any], ...] = ()
 
 
 class ListenSettings(Record):
@@ -146,7 +159,8 @@ class Settings(Record):
     log_retention_days: int = 7
     log_max_total_mb: int = 1024
     log_max_file_mb: int = 50
-    # [[listen]], [upstreams.NAME], [aliases]
+    # [[listen]], [[rules]], [upstreams.NAME], [aliases]
+    rules: tuple[Rule, ...] = ()
     listeners: tuple[ListenSettings, ...] = ()
     upstreams: tuple[UpstreamSettings, ...] = ()
     aliases: tuple[Alias, ...] = ()

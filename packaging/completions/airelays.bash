@@ -69,7 +69,7 @@ _airelays() {
                     "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --host --i-know-this-is-open --listen --logs-dir --network-scope --no-auth --offline --port --ready-file --upstream --upstream-key-env --version" ;;
                     "login"*) next="--auth-storage --bearer-token-file --browser --ca-file --callback-port --config --data-dir --device --help --json --logs-dir --no-browser --offline --paste --version --workspace-id" ;;
                     "usage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --raw --url --version" ;;
-                    "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --offline --port --show-token --upstream --upstream-key-env --version" ;;
+                    "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --find --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --offline --port --show-token --upstream --upstream-key-env --version" ;;
                     "logs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --follow --help --json --lines --logs-dir --max-file-mb --max-total-mb --offline --reset --retention-days --version" ;;
                     "stop"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "docs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;

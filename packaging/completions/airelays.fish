@@ -203,6 +203,7 @@ complete -c airelays -n '__airelays_in init' -l ca-file -r -F -d 'PEM file with 
 complete -c airelays -n '__airelays_in init' -l config -r -F -d 'Config file to read or write.'
 complete -c airelays -n '__airelays_in init' -l data-dir -r -F -d 'Folder for the relay\'s own files; `~/.airelays` if unset.'
 complete -c airelays -n '__airelays_in init' -l demo -d 'Answer from the embedded demo: no sign-in, no network.'
+complete -c airelays -n '__airelays_in init' -l find -d 'Look for Ollama, LM Studio, llama.cpp, vLLM, SGLang and Jan at their usual ports of 127.0.0.1; a new config file gets those found.'
 complete -c airelays -n '__airelays_in init' -l force -d 'Write the config file again, with the values it has and the flags given.'
 complete -c airelays -n '__airelays_in init' -l help -d 'Show help and exit.'
 complete -c airelays -n '__airelays_in init' -l host -r -d 'Address to listen on; a name is looked up once at start. Default 127.0.0.1.'

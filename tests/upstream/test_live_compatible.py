@@ -491,3 +491,22 @@ def test_a_deleted_answer_is_deleted_where_it_was_made_too(tmp_path: Path) -> No
         assert relay.send("DELETE", f"/v1/responses/{made}").json()["deleted"]
         assert server.seen[-1].path == f"/responses/{made}"
         assert relay.get(f"/v1/responses/{made}").status == 404
+
+
+def test_rules_change_what_goes_out_and_the_answer_says_so(
+    tmp_path: Path, server: OpenAIServer
+) -> None:
+    more = (
+        '[[rules]]\nupstream = "compatible"\nset = { temperature = 0.2 }\nstrip = ["seed"]\n'
+        "cap = { max_output_tokens = 64 }\n"
+    )
+    with relaying(tmp_path, server.url, more) as relay:
+        body = {**chat("x"), "temperature": 2, "seed": 1, "max_tokens": 500}
+        reply = relay.send("POST", "/v1/chat/completions", body)
+        sent = server.last("/chat/completions").json()
+        assert sent["temperature"] == 0.2 and sent["max_completion_tokens"] == 64
+        assert not {"seed", "max_tokens"} & sent.keys()
+        told = "strip seed, set temperature, cap max_output_tokens"
+        assert reply.headers["x-airelays-rules"] == told
+        reply = relay.send("POST", "/v1/embeddings", {"model": "m", "input": "x"})
+        assert "x-airelays-rules" not in reply.headers
