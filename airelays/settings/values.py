@@ -33,6 +33,15 @@ class ListenSettings(Record):
     key: str = ""
 
 
+class Price(Record):
+    """What a million tokens of the models that fit the pattern `model` costs; `cached` is for input from a cache."""
+
+    model: str
+    input: float
+    cached: float
+    output: float
+
+
 class UpstreamSettings(Record):
     """One far side. `models` are patterns with `*`; empty means: whatever no other upstream takes."""
 
@@ -146,10 +155,11 @@ class Settings(Record):
     log_retention_days: int = 7
     log_max_total_mb: int = 1024
     log_max_file_mb: int = 50
-    # [[listen]], [upstreams.NAME], [aliases]
+    # [[listen]], [upstreams.NAME], [aliases], [prices]
     listeners: tuple[ListenSettings, ...] = ()
     upstreams: tuple[UpstreamSettings, ...] = ()
     aliases: tuple[Alias, ...] = ()
+    prices: tuple[Price, ...] = ()
 
     def _complete(self) -> None:
         """Derive what was left empty: folders and files below `data_dir`, the ChatGPT base URL."""
