@@ -262,16 +262,6 @@ async def relay_logging(
     await request.reply(200, json.dumps(body).encode() + b"\n")
 
 
-async def relay_usage(
-    desk: OperatorDesk, request: Request, route: Route, values: dict[str, str]
-) -> None:
-    """GET /v1/relay/usage: what named keys have used today. A key sees its own, the owner sees all."""
-    own = request.caller.key
-    keys = desk.keys.current().keys if own is None else (own,)
-    body = {"object": "relay.usage", "keys": [desk.keys.facts(key) for key in keys]}
-    await request.reply(200, json.dumps(body).encode() + b"\n")
-
-
 def _log_fault(what: str, error: ConfigError) -> RelayError:
     text = f"the policy of the traffic log cannot be {what}; `{told('logs')}` says why"
     return RelayError(text, status=503, code="log_storage_error", local=str(error))

@@ -69,7 +69,7 @@ _V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
     ("relay_status", "/relay/status", GET, "none", "operator:relay_status"),
     ("relay_metrics", "/relay/metrics", GET, "none", "operator:metrics"),
     ("relay_logging", "/relay/logging", (*GET, "PUT"), "json", "operator:relay_logging"),
-    ("relay_usage", "/relay/usage", GET, "none", "operator:relay_usage"),
+    ("relay_usage", "/relay/usage", GET, "none", "usage:relay_usage"),
     ("subscription", "/subscription/status", GET, "none", "catalogue:subscription"),
     ("subscription", "/account/rate_limits", GET, "none", "catalogue:subscription"),
     ("input_tokens", "/responses/input_tokens", POST, "json", "bodies:refuse"),

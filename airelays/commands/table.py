@@ -5,16 +5,14 @@ A new command is one module with `run(args, console) -> exit code` and one `Comm
 
 from __future__ import annotations
 
-from airelays.terminal.arguments import Command, Flag
+from airelays.commands.programs import PROGRAMS
+from airelays.terminal.arguments import JSON, Command, Flag
 
 GLOBAL_FLAGS = (
     Flag("--config", "Config file to read or write.", "PATH"),
     Flag("--help", "Show help and exit.", short="-h"),
     Flag("--version", "Print the version and exit.", short="-V"),
 )
-JSON = Flag("--json", "Print JSON.")
-
-
 SYSTEM = Flag("--system", "For the whole machine; needs an administrator.")
 URL = Flag("--url", "Ask the relay at this base URL instead, with the relay token.", "URL")
 KIND = Flag("--kind", "systemd, launchd or windows; without it, what this system has.", "KIND")
@@ -112,9 +110,24 @@ COMMANDS = (
     ),
     Command(
         "usage",
-        "Show how much of the subscription's windows is used.",
+        "Show how much of the subscription's windows is used, and what requests used.",
         "usage:run",
-        flags=(JSON, URL, Flag("--raw", "With --json: add what the upstream sent.")),
+        "Below the windows is the book: requests and tokens by UTC day, also of days whose log is deleted. With --by, "
+        "--since, --until or --csv it shows the book alone and contacts no upstream. Prices in [prices] add the cost.",
+        (
+            JSON,
+            URL,
+            Flag("--raw", "With --json: add what the upstream sent."),
+            Flag(
+                "--by",
+                "Add up by these: day, key, model, upstream, program, route. Default day.",
+                "COLUMN[,COLUMN]",
+            ),
+            Flag("--since", "First day, or a number of days such as 30d. Default 7d.", "DAY"),
+            Flag("--until", "Last day. Default today.", "DAY"),
+            Flag("--csv", "Print the book as CSV."),
+            Flag("--rebuild", "Make the book again from the logs that are left; no relay may run."),
+        ),
     ),
     Command(
         "doctor",
@@ -201,59 +214,7 @@ COMMANDS = (
         flags=(JSON,),
         hidden=True,
     ),
-    Command(
-        "key create",
-        "Make a named key for a program, with limits of its own, and print it once.",
-        "key:run_create",
-        "Clients send it where they would send the relay token. A running relay knows it from the next request on. "
-        "Only its digest is stored: a key that is lost is rotated.",
-        (
-            JSON,
-            Flag("--expires", "When it ends: 12h, 30d, 8w, or a date (UTC).", "TIME"),
-            Flag(
-                "--models",
-                "Patterns of the models it may use, separated by commas; they count for what an alias stands for.",
-                "PATTERN",
-                repeats=True,
-            ),
-            Flag("--upstreams", "Upstreams it may use, separated by commas.", "NAME", repeats=True),
-            Flag(
-                "--routes",
-                "text (default): chat, responses, completions, embeddings, models; read: models and its own use; all: "
-                "also files, conversations, images, audio and what the operator can look at.",
-                "CLASS",
-            ),
-            Flag("--requests-per-minute", "Requests in any 60 s.", "NUMBER"),
-            Flag("--concurrent", "Requests at a time; further ones wait.", "NUMBER"),
-            Flag("--tokens-per-day", "Tokens per UTC day, counted as requests end.", "NUMBER"),
-            Flag("--no-tools", "Refuse requests that offer tools."),
-        ),
-        "NAME",
-        1,
-    ),
-    Command(
-        "key list",
-        "List the named keys: state, last use, today's use, limits.",
-        "key:run_list",
-        flags=(JSON,),
-    ),
-    Command(
-        "key rotate",
-        "Replace the secret of a named key and print the new one once.",
-        "key:run_rotate",
-        "Name, limits and stored objects stay. Without --grace the old one ends at once.",
-        (JSON, Flag("--grace", "How long the old one is still accepted: 90s, 1h, 2d.", "TIME")),
-        "NAME",
-        1,
-    ),
-    Command(
-        "key revoke",
-        "End a named key; its running answers end with an error.",
-        "key:run_revoke",
-        flags=(JSON,),
-        words="NAME",
-        most=1,
-    ),
+    *PROGRAMS,
     Command(
         "logs",
         "Show where the traffic log is and what is kept of it; -f shows requests live.",

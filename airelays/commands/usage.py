@@ -1,4 +1,7 @@
-"""`usage`: the subscription's windows, asked of the upstream with the stored sign-in. Layer: commands."""
+"""`usage`: the subscription's windows, asked of the upstream with the stored sign-in, and the book.
+
+Layer: commands.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from airelays.commands.booked import asked_for, find_book, print_book, write_csv
 from airelays.errors import ConfigError, RelayError
+from airelays.host.contact import Contact
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
@@ -18,17 +23,49 @@ WAIT_S = 60.0
 
 
 def run(args: Arguments, console: Console) -> int:
-    """Print the windows: as the relay that runs is told them, else asked for here."""
+    """Print the windows, as the relay that runs is told them, else asked for here; below them the book."""
     context = find_context(args, console)
+    if args.has("--rebuild"):
+        from airelays.commands.rebuild import rebuild
+
+        return rebuild(context, console)
     contact, raw = find_relay(args, context), args.has("--raw")
+    book = find_book(args, context, contact, console)
+    if args.has("--csv"):
+        write_csv(console, book)
+        return 0
+    if asked_for(args):
+        if args.has("--json"):
+            console.json({"object": "usage", "book": book})
+        else:
+            console.title("Usage")
+            print_book(console, book)
+        return 0
+    try:
+        usage = _windows(context, console, contact, raw=raw)
+    except ConfigError:
+        if not args.has("--json") and book["rows"]:
+            console.title("Usage")
+            print_book(console, book)
+        raise
+    return _print_all(args, console, usage, book)
+
+
+def _windows(
+    context: Context, console: Console, contact: Contact | None, *, raw: bool
+) -> dict[str, Any]:
     if contact is not None:
-        usage = contact.ask("GET", f"/usage?raw={str(raw).lower()}", within_s=WAIT_S)
-    else:
-        usage = _without_relay(context, console, raw=raw)
+        return contact.ask("GET", f"/usage?raw={str(raw).lower()}", within_s=WAIT_S)
+    return _without_relay(context, console, raw=raw)
+
+
+def _print_all(
+    args: Arguments, console: Console, usage: dict[str, Any], book: dict[str, Any]
+) -> int:
     if args.has("--json"):
         account = {"slug": "default", "email": usage["account"]["email"], "status": usage}
         every = {"object": "subscription_status_list", "accounts": [account]}
-        console.json({"object": "usage", "openai": every})
+        console.json({"object": "usage", "openai": every, "book": book})
         return 0
     console.title("Usage")
     console.section("Account")
@@ -36,6 +73,7 @@ def run(args: Arguments, console: Console) -> int:
     if usage["account"]["email"]:
         console.field("Email", usage["account"]["email"])
     print_windows(console, usage)
+    print_book(console, book)
     return 0
 
 

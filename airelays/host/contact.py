@@ -23,6 +23,7 @@ _BY_URL = {
     "/status": "/relay/status",
     "/models": "/models",
     "/usage": "/subscription/status",
+    "/book": "/relay/usage",
 }
 
 

@@ -23,6 +23,7 @@ from airelays.settings.named import (
     read_upstreams,
 )
 from airelays.settings.parse import Places, from_text, from_toml, shown
+from airelays.settings.prices import read_prices
 from airelays.settings.record import Record
 from airelays.settings.rules import check_rules, read_rules
 from airelays.settings.table import NO_EFFECT, OLDEST_PREFIX, OPTIONS, PREFIXES, Option, env_names
@@ -122,6 +123,7 @@ def _with_named(
     """Return the settings with listeners, aliases, rules and upstreams; adds what is wrong with those to `problems`."""
     for name, read in (
         ("aliases", lambda: read_aliases(tree, path)),
+        ("prices", lambda: read_prices(tree, path)),
         ("listeners", lambda: read_listeners(tree, path, listen)),
         ("rules", lambda: read_rules(tree, path)),
     ):

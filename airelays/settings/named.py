@@ -14,13 +14,9 @@ from airelays.settings.table import UPSTREAM_OPTIONS
 from airelays.settings.values import Alias, Settings, UpstreamSettings
 
 KNOWN_TABLES = (
-    "upstreams",
-    "aliases",
-    "listen",
-    "rules",
-    "upstream.aliases",
+    "upstreams", "aliases", "listen", "rules", "prices", "upstream.aliases",
     "providers.openai.aliases",
-)
+)  # fmt: skip
 CAUSES = ("quota", "overloaded", "unreachable")
 _UPSTREAM_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z"
 _INHERITED = (

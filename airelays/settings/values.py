@@ -46,6 +46,15 @@ class ListenSettings(Record):
     key: str = ""
 
 
+class Price(Record):
+    """What a million tokens of the models that fit the pattern `model` costs; `cached` is for input from a cache."""
+
+    model: str
+    input: float
+    cached: float
+    output: float
+
+
 class UpstreamSettings(Record):
     """One far side. `models` are patterns with `*`; empty means: whatever no other upstream takes."""
 
@@ -159,11 +168,12 @@ class Settings(Record):
     log_retention_days: int = 7
     log_max_total_mb: int = 1024
     log_max_file_mb: int = 50
-    # [[listen]], [[rules]], [upstreams.NAME], [aliases]
+    # [[listen]], [[rules]], [upstreams.NAME], [aliases], [prices]
     rules: tuple[Rule, ...] = ()
     listeners: tuple[ListenSettings, ...] = ()
     upstreams: tuple[UpstreamSettings, ...] = ()
     aliases: tuple[Alias, ...] = ()
+    prices: tuple[Price, ...] = ()
 
     def _complete(self) -> None:
         """Derive what was left empty: folders and files below `data_dir`, the ChatGPT base URL."""

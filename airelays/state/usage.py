@@ -12,6 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 from airelays.errors import ConfigError, RelayError
@@ -79,6 +80,15 @@ def fold(state: State, folder: str) -> int:
     return count
 
 
+def refill(state: State, folder: str, since: str, entries: list[dict[str, Any]]) -> None:
+    """Replace the days from `since` on by `entries`; the book's files count as folded. No relay may run."""
+    fold(state, folder)
+    with state.write() as db:
+        _prepare(db)
+        db.execute("DELETE FROM book_rows WHERE day >= ?", (since,))
+        _take(db, entries)
+
+
 def _prepare(db: sqlite3.Connection) -> None:
     for statement in _SCHEMA:
         db.execute(statement)
@@ -95,7 +105,7 @@ def _format_of(db: sqlite3.Connection) -> int | None:
     return int(row[0]) if row else None
 
 
-def _take(db: sqlite3.Connection, entries: list[dict[str, object]]) -> None:
+def _take(db: sqlite3.Connection, entries: list[dict[str, Any]]) -> None:
     """Add lines to the rows of their days."""
     days: dict[str, Rows] = {}
     changed: Rows = {}

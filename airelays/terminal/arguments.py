@@ -28,6 +28,9 @@ class Flag(NamedTuple):
     repeats: bool = False
 
 
+JSON = Flag("--json", "Print JSON.")
+
+
 class Arguments:
     """The parsed command line: the command's name, its words, the flags as they were given."""
 

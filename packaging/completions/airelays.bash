@@ -6,7 +6,7 @@ _airelays() {
     if [[ $word == = ]]; then word=""; fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            --auth-storage|--bearer-token-file|--ca-file|--callback-port|--concurrent|--config|--data-dir|--expires|--from|--from-config|--grace|--host|--kind|--lines|--listen|--logs-dir|--max-file-mb|--max-total-mb|--model|--models|--network-scope|--older-than|--port|--program|--ready-file|--requests-per-minute|--retention-days|--routes|--signers|--tokens-per-day|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
+            --auth-storage|--bearer-token-file|--by|--ca-file|--callback-port|--concurrent|--config|--data-dir|--expires|--from|--from-config|--grace|--host|--kind|--lines|--listen|--logs-dir|--max-file-mb|--max-total-mb|--model|--models|--network-scope|--older-than|--port|--program|--ready-file|--requests-per-minute|--retention-days|--routes|--signers|--since|--tokens-per-day|--until|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
             -*) ;;
             *) path+=${path:+ }${COMP_WORDS[i]} ;;
         esac
@@ -16,7 +16,7 @@ _airelays() {
         --auth-storage) next="file keyring auto" ;;
         --network-scope) next="loopback private any" ;;
         --kind) next="systemd launchd windows" ;;
-        --callback-port|--concurrent|--expires|--grace|--host|--lines|--listen|--max-file-mb|--max-total-mb|--model|--models|--older-than|--port|--requests-per-minute|--retention-days|--routes|--signers|--tokens-per-day|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) ;;
+        --by|--callback-port|--concurrent|--expires|--grace|--host|--lines|--listen|--max-file-mb|--max-total-mb|--model|--models|--older-than|--port|--requests-per-minute|--retention-days|--routes|--signers|--since|--tokens-per-day|--until|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) ;;
         *)
             case $path in
                 "") next="serve ask init login logout status models usage doctor token config connect key logs explain unblock reload stop storage docs service migrate completion manpage version" ;;
@@ -68,7 +68,7 @@ _airelays() {
                     "token"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --host --i-know-this-is-open --listen --logs-dir --network-scope --no-auth --offline --port --ready-file --upstream --upstream-key-env --version" ;;
                     "login"*) next="--auth-storage --bearer-token-file --browser --ca-file --callback-port --config --data-dir --device --help --json --logs-dir --no-browser --offline --paste --version --workspace-id" ;;
-                    "usage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --raw --url --version" ;;
+                    "usage"*) next="--auth-storage --bearer-token-file --by --ca-file --config --csv --data-dir --help --json --logs-dir --offline --raw --rebuild --since --until --url --version" ;;
                     "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --find --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --offline --port --show-token --upstream --upstream-key-env --version" ;;
                     "logs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --follow --help --json --lines --logs-dir --max-file-mb --max-total-mb --offline --reset --retention-days --version" ;;
                     "stop"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;

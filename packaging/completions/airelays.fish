@@ -9,7 +9,7 @@ function __airelays_words
             continue
         end
         switch $word
-            case --auth-storage --bearer-token-file --ca-file --callback-port --concurrent --config --data-dir --expires --from --from-config --grace --host --kind --lines --listen --logs-dir --max-file-mb --max-total-mb --model --models --network-scope --older-than --port --program --ready-file --requests-per-minute --retention-days --routes --signers --tokens-per-day --upstream --upstream-key-env --upstreams --url --verify --workspace-id -m -n
+            case --auth-storage --bearer-token-file --by --ca-file --callback-port --concurrent --config --data-dir --expires --from --from-config --grace --host --kind --lines --listen --logs-dir --max-file-mb --max-total-mb --model --models --network-scope --older-than --port --program --ready-file --requests-per-minute --retention-days --routes --signers --since --tokens-per-day --until --upstream --upstream-key-env --upstreams --url --verify --workspace-id -m -n
                 set is_value 1
             case '-*'
             case '*'
@@ -34,7 +34,7 @@ complete -c airelays -n '__airelays_at' -a login -d 'Sign in to ChatGPT.'
 complete -c airelays -n '__airelays_at' -a logout -d 'Revoke the sign-in and remove it from this machine.'
 complete -c airelays -n '__airelays_at' -a status -d 'Show the relay that runs, its options, relay token and sign-in; asks no upstream.'
 complete -c airelays -n '__airelays_at' -a models -d 'List the models that clients may ask for.'
-complete -c airelays -n '__airelays_at' -a usage -d 'Show how much of the subscription\'s windows is used.'
+complete -c airelays -n '__airelays_at' -a usage -d 'Show how much of the subscription\'s windows is used, and what requests used.'
 complete -c airelays -n '__airelays_at' -a doctor -d 'Check everything between a client and the upstream, and say what to do.'
 complete -c airelays -n '__airelays_at' -a token
 complete -c airelays -n '__airelays_at' -a config
@@ -268,14 +268,19 @@ complete -c airelays -n '__airelays_in models' -l url -r -d 'Ask the relay at th
 complete -c airelays -n '__airelays_in models' -l version -d 'Print the version and exit.'
 complete -c airelays -n '__airelays_in usage' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
 complete -c airelays -n '__airelays_in usage' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
+complete -c airelays -n '__airelays_in usage' -l by -r -d 'Add up by these: day, key, model, upstream, program, route. Default day.'
 complete -c airelays -n '__airelays_in usage' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'
 complete -c airelays -n '__airelays_in usage' -l config -r -F -d 'Config file to read or write.'
+complete -c airelays -n '__airelays_in usage' -l csv -d 'Print the book as CSV.'
 complete -c airelays -n '__airelays_in usage' -l data-dir -r -F -d 'Folder for the relay\'s own files; `~/.airelays` if unset.'
 complete -c airelays -n '__airelays_in usage' -l help -d 'Show help and exit.'
 complete -c airelays -n '__airelays_in usage' -l json -d 'Print JSON.'
 complete -c airelays -n '__airelays_in usage' -l logs-dir -r -F -d 'Folder for the traffic log; `logs` below data_dir if unset.'
 complete -c airelays -n '__airelays_in usage' -l offline -d 'Connect to loopback and private addresses only.'
 complete -c airelays -n '__airelays_in usage' -l raw -d 'With --json: add what the upstream sent.'
+complete -c airelays -n '__airelays_in usage' -l rebuild -d 'Make the book again from the logs that are left; no relay may run.'
+complete -c airelays -n '__airelays_in usage' -l since -r -d 'First day, or a number of days such as 30d. Default 7d.'
+complete -c airelays -n '__airelays_in usage' -l until -r -d 'Last day. Default today.'
 complete -c airelays -n '__airelays_in usage' -l url -r -d 'Ask the relay at this base URL instead, with the relay token.'
 complete -c airelays -n '__airelays_in usage' -l version -d 'Print the version and exit.'
 complete -c airelays -n '__airelays_in doctor' -l ask -d 'Also ask each upstream for one short answer.'

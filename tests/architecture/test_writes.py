@@ -79,6 +79,7 @@ PLACES = {
         "Uploads of early versions get their names.",
     ),
     "state/database.py: _migrate: os.replace": (1, "They get the old ones back when that fails."),
+    "state/usage.py: _reading: sqlite3.connect": (1, "The database, to read: mode=ro."),
     # migrate: in a folder of its own, 0700, that is removed in every case.
     "commands/migrate/state.py: _prepare: tempfile.mkdtemp": (1, "That folder."),
     "commands/migrate/state.py: _copy_file: os.open": (1, "A copy of an upload: O_EXCL."),

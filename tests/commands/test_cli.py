@@ -139,7 +139,10 @@ def test_a_command_loads_only_its_own_modules(user: User) -> None:
     shared = [
         f"airelays.terminal.{name}" for name in ("arguments", "console", "context", "line", "start")
     ]
-    expected = ["airelays.commands.config", "airelays.commands.table", *shared]
+    expected = [
+        *(f"airelays.commands.{name}" for name in ("config", "programs", "table")),
+        *shared,
+    ]
     assert done.stdout.splitlines()[1] == f"{expected} []"
 
 
