@@ -133,8 +133,8 @@ cap = { max_output_tokens = 4096, reasoning_effort = "medium" }   # at most; an 
 
 Rules apply in the order of the file, and the answer lists what they changed: `x-airelays-rules: set temperature, cap
 max_output_tokens`. The names are those below; each API's own spelling is used (`max_completion_tokens`, `max_tokens`,
-`reasoning.effort`, `stop_sequences`). What an upstream does not take is adapted afterwards as usual. `airelays config
-show` lists the rules, and `airelays reload` changes them without a restart.
+`reasoning.effort`, `stop_sequences`). What an upstream does not take is adapted afterwards as usual.
+`airelays config show` lists the rules, and `airelays reload` changes them without a restart.
 
 {names}
 """

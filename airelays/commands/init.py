@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airelays import __version__
 from airelays.commands.connect.facts import client_facts, print_client, serve_command
-from airelays.commands.finding import USUAL, Found, look_around
 from airelays.commands.token import token_text
 from airelays.commands.weaktoken import check_strength, weak_warning
 from airelays.credentials.token import create_token
@@ -25,6 +24,9 @@ from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context, find_places
 from airelays.terminal.question import ask, can_ask
 from airelays.terminal.running import access
+
+if TYPE_CHECKING:
+    from airelays.commands.finding import Found
 
 LISTENER_FLAGS = ("--host", "--port", "--network-scope")
 WHO = {
@@ -73,6 +75,8 @@ def _find(args: Arguments, console: Console) -> list[Found]:
     """Return the model servers of this machine and say what they are, if that was asked for."""
     if not args.has("--find"):
         return []
+    from airelays.commands.finding import USUAL, look_around
+
     found = look_around()
     if not found:
         ports = ", ".join(f"{server} {port}" for _, server, port in USUAL)

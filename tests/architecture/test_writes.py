@@ -73,7 +73,6 @@ PLACES = {
         "The database is 0600 before SQLite opens it.",
     ),
     "state/database.py: __init__: sqlite3.connect": (1, "SQLite writes the database itself."),
-    "state/usage.py: _reading: sqlite3.connect": (1, "The book for a command: mode=ro."),
     "state/database.py: _carry_files: os.replace": (
         1,
         "Uploads of early versions get their names.",

@@ -41,7 +41,7 @@ def work(relay: Relay, key: str) -> int:
     assert relay.send("POST", CHAT, {**BODY, "model": "demo", "messages": 3}).status == 400
     stream = {**BODY, "stream": True, "stream_options": {"include_usage": True}}
     total += relay.send("POST", CHAT, stream).events()[-2]["usage"]["total_tokens"]
-    return total
+    return int(total)
 
 
 def test_the_book_is_shown_while_a_relay_runs_and_after_and_made_again(tmp_path: Path) -> None:
