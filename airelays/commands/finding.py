@@ -1,4 +1,4 @@
-"""Looks for model servers at the ports of this machine that they usually have; only when asked. Layer: commands."""
+"""Looks for model servers at their usual ports of this machine; only when asked. Layer: commands."""
 
 from __future__ import annotations
 

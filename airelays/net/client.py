@@ -245,7 +245,7 @@ class Client:
         """Return the constant part of a request head, without the line end of its last line."""
         where = target.target
         own = [(b"host", target.authority.encode("ascii")), (b"accept-encoding", b"identity")]
-        if proxy is not None and target.scheme == "http":
+        if proxy is not None and target.scheme == "http" and not proxy.socks:
             where = f"http://{target.authority}{target.target}"
             if proxy.authorization:
                 own.append((b"proxy-authorization", proxy.authorization))

@@ -17,7 +17,9 @@ from airelays.errors import UpstreamFault
 from airelays.hints import told
 from airelays.net.address import Target
 from airelays.net.proxy import Proxy
+from airelays.protocol import socks5
 from airelays.protocol.http1 import encode_request_head, find_head_end, parse_response_head
+from airelays.protocol.socks5 import SocksError
 from airelays.settings.hosts import is_near
 
 # RFC 8305 section 5: 250 ms between two attempts; the first family is not waited for longer.
@@ -122,11 +124,11 @@ async def _reach(
         _refuse_far(addresses, place)
     steps.begin()
     sock = await _connect(addresses, place, hop or "tcp", deadline_s, connect_s)
-    if proxy is None or not tunnel:
+    if proxy is None or not (tunnel or proxy.socks):
         return sock
     steps.begin()
     try:
-        await _tunnel(sock, target, proxy, connect_s)
+        await (_socks_tunnel if proxy.socks else _tunnel)(sock, target, proxy, connect_s)
     except BaseException:
         sock.close()
         raise
@@ -303,6 +305,51 @@ async def _ask_for_tunnel(sock: socket.socket, target: Target, proxy: Proxy) -> 
             break
         reply += data
     return reply
+
+
+async def _socks_tunnel(
+    sock: socket.socket, target: Target, proxy: Proxy, connect_s: float
+) -> None:
+    """Ask a SOCKS5 proxy for a connection to `target`; returns when the first byte for it can be sent."""
+    where = f"the proxy {proxy.place} (from {proxy.variable})"
+    try:
+        async with asyncio.timeout(connect_s):
+            await _ask_socks(sock, target, proxy)
+    except TimeoutError:
+        text = f"{where} did not connect to {target.place} within {connect_s:g} s"
+        raise unreachable(text, "proxy", timeout=True) from None
+    except SocksError as error:
+        raise unreachable(f"{where} {error}", "proxy") from error
+    except OSError as error:
+        raise unreachable(f"{where} broke the connection ({_os_reason(error)})", "proxy") from error
+
+
+async def _ask_socks(sock: socket.socket, target: Target, proxy: Proxy) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def ask(data: bytes, count: int) -> bytes:
+        await loop.sock_sendall(sock, data)
+        return await _read_exactly(sock, count)
+
+    signs_in = bool(proxy.user)
+    reply = await ask(socks5.greeting(with_password=signs_in), 2)
+    if socks5.chosen_method(reply, with_password=signs_in):
+        socks5.check_password_reply(
+            await ask(socks5.password_request(proxy.user, proxy.password), 2)
+        )
+    head = await ask(socks5.connect_request(target.host, target.port), 5)
+    await _read_exactly(sock, socks5.rest_of_reply(head))
+
+
+async def _read_exactly(sock: socket.socket, count: int) -> bytes:
+    """Return `count` bytes, less at the end: what comes behind them is the upstream's."""
+    loop, found = asyncio.get_running_loop(), b""
+    while len(found) < count:
+        data = await loop.sock_recv(sock, count - len(found))
+        if not data:
+            break
+        found += data
+    return found
 
 
 async def _start_tls(

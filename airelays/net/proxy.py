@@ -1,7 +1,7 @@
 """Which proxy a connection takes, from the usual environment variables. Owns: their syntax and order.
 
 HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are read in both cases, lower case first as curl does.
-Loopback is never proxied. Credentials stay inside `Proxy.authorization` and are in no text. Layer: I/O.
+Loopback is never proxied. Credentials stay inside `Proxy` and are in no text. Layer: I/O.
 """
 
 from __future__ import annotations
@@ -15,13 +15,19 @@ from airelays.settings.hosts import is_loopback
 from airelays.settings.record import Record
 
 
-class Proxy(Record, hidden=("authorization",)):
-    """A plain HTTP proxy. `authorization` is the value for Proxy-Authorization, or empty."""
+class Proxy(Record, hidden=("authorization", "user", "password")):
+    """A plain HTTP proxy, or a SOCKS5 one that resolves names (`socks`).
+
+    `authorization` is the value for Proxy-Authorization, or empty; SOCKS5 has `user` and `password` instead.
+    """
 
     host: str
     port: int
     variable: str
     authorization: bytes = b""
+    socks: bool = False
+    user: bytes = b""
+    password: bytes = b""
 
     @property
     def place(self) -> str:
@@ -94,24 +100,42 @@ def _parse(variable: str, value: str) -> Proxy:
         scheme, rest = "http", value
     credentials, mark, place = rest.rpartition("@")
     try:
-        if scheme.lower() != "http":
+        if scheme.lower() not in ("http", "socks5h"):
             raise ConfigError("scheme")
-        target = split_url(f"http://{place.rstrip('/')}")
+        place = place.rstrip("/")
+        if scheme.lower() == "socks5h" and not place.rpartition(":")[2].isdigit():
+            place += ":1080"  # the port of RFC 1928
+        target = split_url(f"http://{place}")
     except ConfigError:
-        raise UpstreamFault(
-            f"{variable} does not name an HTTP proxy; expected http://HOST:PORT (https:// and socks"
-            " proxies are not spoken); correct or unset it, or set upstream.use_env_proxy = false",
-            hop="proxy",
-            sent=False,
-            code="proxy_misconfigured",
-            type="upstream_error",
-            should_retry=False,
+        raise _misconfigured(
+            f"{variable} does not name a proxy that can be used; expected http://HOST:PORT or socks5h://HOST:PORT"
+            " (https://, socks4:// and socks5:// are not supported); correct or unset it, or set "
+            "upstream.use_env_proxy = false"
         ) from None
     authorization = b""
     if mark:
         from urllib.parse import unquote_to_bytes
 
         user, _, password = credentials.partition(":")
-        pair = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
-        authorization = b"Basic " + b64encode(pair)
+        name, secret = unquote_to_bytes(user), unquote_to_bytes(password)
+        if scheme.lower() == "socks5h":
+            if not 0 < len(name) <= 255 or len(secret) > 255:
+                raise _misconfigured(
+                    f"the user name or password in {variable} is empty or longer than 255 bytes"
+                )
+            return Proxy(target.host, target.port, variable, b"", True, name, secret)
+        authorization = b"Basic " + b64encode(name + b":" + secret)
+    if scheme.lower() == "socks5h":
+        return Proxy(target.host, target.port, variable, socks=True)
     return Proxy(target.host, target.port, variable, authorization)
+
+
+def _misconfigured(text: str) -> UpstreamFault:
+    return UpstreamFault(
+        text,
+        hop="proxy",
+        sent=False,
+        code="proxy_misconfigured",
+        type="upstream_error",
+        should_retry=False,
+    )

@@ -18,7 +18,7 @@ _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
 # Compiled when one is first needed: most starts need none, and all together cost 4 ms.
 _URL = r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:(?P<port>[0-9]{1,5}))?(/[^\s?#\\]*)?\Z"
-_PROXY = r"http://([^\s/?#@\\]+@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:(?P<port>[0-9]{1,5}))?/?\Z"
+_PROXY = r"(http|socks5h)://([^\s/?#@\\]+@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:(?P<port>[0-9]{1,5}))?/?\Z"
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*\Z"
 _HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?)\Z"
 _ORIGIN = r"(null|[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[A-Za-z0-9._-]+)?(:[0-9]{1,5})?)\Z"

@@ -76,7 +76,7 @@ _ALLOWED = {
     "bool": "true or false",
     "path": "a path",
     "url": "an http:// or https:// URL without user name, query and fragment",
-    "proxy": "an http:// URL of a proxy, for example http://proxy.example:3128",
+    "proxy": "a URL of a proxy: http://HOST:PORT or socks5h://HOST:PORT",
     "env_name": "the name of an environment variable, not the key itself",
     "strings": "a list of texts",
     "numbers": "a list of numbers from 0 to 86,400",
