@@ -131,7 +131,8 @@ class Outcome:
     """How one request ended; filled while it runs, read once by the journal.
 
     `reason` is the gate's word for a refusal. `route`, `client` and `key`, the name of a named key, are set when a
-    request is admitted. `error` is what the client was told, as a status or inside a stream. `announced` says that the
+    request is admitted; `session` is a hash (`guard.sessions`).
+    `error` is what the client was told, as a status or inside a stream. `announced` says that the
     journal has its first record; `sent` gathers the beginning of the answer when bodies are logged.
     """
 
@@ -147,6 +148,7 @@ class Outcome:
         "reason",
         "route",
         "sent",
+        "session",
         "status",
         "timings_ms",
         "upstream",
@@ -165,6 +167,7 @@ class Outcome:
         self.route = ""
         self.client = ""
         self.key = ""
+        self.session = ""
         self.error: RelayError | None = None
         self.events = 0
         self.announced = False

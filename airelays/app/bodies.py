@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airelays.errors import ClientFault
+from airelays.guard.sessions import session_of
 from airelays.model import Route
 from airelays.net.request import Request
 
@@ -40,8 +41,12 @@ async def read_json(desk: Desk, request: Request) -> dict[str, Any]:
         desk.notes.body(request, raw)
     if len(raw) > OFF_LOOP_BYTES:
         return_large_blocks()
-        return await asyncio.to_thread(loads_object, raw, max_bytes=limit)
-    return loads_object(raw, max_bytes=limit)
+        body = await asyncio.to_thread(loads_object, raw, max_bytes=limit)
+    else:
+        body = loads_object(raw, max_bytes=limit)
+    if not request.outcome.session and "prompt_cache_key" in body:
+        request.outcome.session = session_of(body["prompt_cache_key"])
+    return body
 
 
 async def refuse(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:

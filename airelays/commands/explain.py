@@ -25,6 +25,11 @@ Step = tuple[float, str]
 
 def run(args: Arguments, console: Console) -> int:
     """Find the records of a request and tell its story."""
+    session = args.get("--session")
+    if session is not None:
+        from airelays.commands.session import list_session
+
+        return list_session(logs_dir(find_context(args, console)), session, args, console)
     if not args.words:
         raise FlagError("name a request: its id is in the answer's x-request-id header")
     records = _find(logs_dir(find_context(args, console)), args.words[0])
@@ -56,6 +61,8 @@ def _print(
     keys = [record["key"] for record in records if record.get("key")]
     if keys:
         console.field("Key", keys[0])
+    if end.get("session"):
+        console.field("Session", end["session"])
     if end.get("model"):
         console.field("Model", end["model"])
         console.field("Upstream", end.get("upstream"))

@@ -242,7 +242,14 @@ COMMANDS = (
         "Show one request as a timeline, and where and why it ended.",
         "explain:run",
         "The id is in the x-request-id header of every answer; the first six digits will do.",
-        (JSON,),
+        (
+            JSON,
+            Flag(
+                "--session",
+                "List the requests of a session instead: of the hash that the log has, or of a client's own id.",
+                "ID",
+            ),
+        ),
         "REQUEST_ID",
         1,
     ),

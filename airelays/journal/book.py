@@ -124,6 +124,8 @@ def line_of(
     first_ms = outcome.timings_ms.get("first_token")
     if first_ms is not None:
         more += f',"first_ms":{first_ms:.0f}'
+    if outcome.session:
+        more += f',"session":"{outcome.session}"'
     if ended != "ok":
         more += f',"end":"{ended}"'
     return (

@@ -142,7 +142,7 @@ class Encoder:
         line = (
             f"{self._start('outbound_response', request_id, at_s)},"
             f'"status_code":{outcome.status},"outcome":"{ended}","method":{to.literal(head.method)},'
-            f'"route":"{outcome.route}"{_key(outcome.key)},"client_ip":{to.literal(client)},'
+            f'"route":"{outcome.route}"{_key(outcome.key)}{_session(outcome.session)},"client_ip":{to.literal(client)},'
             f'"model":{to.literal(outcome.model)},"upstream":{to.literal(outcome.upstream)},'
             f'"stream":{"true" if outcome.events else "false"},"events":{outcome.events},'
             f'"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}{usage},'
@@ -262,6 +262,10 @@ class Encoder:
 def _key(name: str) -> str:
     """Return the name of the key that asked; a name needs no escapes (`guard.keys.is_name`)."""
     return f',"key":"{name}"' if name else ""
+
+
+def _session(session: str) -> str:
+    return f',"session":"{session}"' if session else ""
 
 
 def _usage(usage: Usage) -> str:

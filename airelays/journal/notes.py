@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airelays.errors import ClientFault, RelayBug, RelayError, UpstreamFault
 from airelays.guard.refused import Refused
+from airelays.guard.sessions import session_in
 from airelays.journal.lines import EVENT, INBOUND, LINES, OUTBOUND, UPSTREAM, Encoder
 from airelays.journal.metrics import Metrics
 from airelays.journal.retention import Policy
@@ -103,6 +104,7 @@ class Recorder:
         outcome = request.outcome
         outcome.route = "unknown" if route is None else route.name
         outcome.client = client
+        outcome.session = session_in(request.head.fields)
         outcome.timings_ms["gate"] = (monotonic() - request.started_s) * 1000
         self.open_requests += 1
         if self.bodies:

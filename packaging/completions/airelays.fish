@@ -9,7 +9,7 @@ function __airelays_words
             continue
         end
         switch $word
-            case --auth-storage --bearer-token-file --by --ca-file --callback-port --concurrent --config --data-dir --expires --from --from-config --grace --host --kind --lines --listen --logs-dir --max-file-mb --max-total-mb --model --models --network-scope --older-than --port --program --ready-file --requests-per-minute --retention-days --routes --signers --since --tokens-per-day --until --upstream --upstream-key-env --upstreams --url --verify --workspace-id -m -n
+            case --auth-storage --bearer-token-file --by --ca-file --callback-port --concurrent --config --data-dir --expires --from --from-config --grace --host --kind --lines --listen --logs-dir --max-file-mb --max-total-mb --model --models --network-scope --older-than --port --program --ready-file --requests-per-minute --retention-days --routes --session --signers --since --tokens-per-day --until --upstream --upstream-key-env --upstreams --url --verify --workspace-id -m -n
                 set is_value 1
             case '-*'
             case '*'
@@ -465,6 +465,7 @@ complete -c airelays -n '__airelays_in explain' -l help -d 'Show help and exit.'
 complete -c airelays -n '__airelays_in explain' -l json -d 'Print JSON.'
 complete -c airelays -n '__airelays_in explain' -l logs-dir -r -F -d 'Folder for the traffic log; `logs` below data_dir if unset.'
 complete -c airelays -n '__airelays_in explain' -l offline -d 'Connect to loopback and private addresses only.'
+complete -c airelays -n '__airelays_in explain' -l session -r -d 'List the requests of a session instead: of the hash that the log has, or of a client\'s own id.'
 complete -c airelays -n '__airelays_in explain' -l version -d 'Print the version and exit.'
 complete -c airelays -n '__airelays_in unblock' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
 complete -c airelays -n '__airelays_in unblock' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'

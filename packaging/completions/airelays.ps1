@@ -42,7 +42,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'key revoke' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'logs' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--follow', '--help', '--json', '--lines', '--logs-dir', '--max-file-mb', '--max-total-mb', '--offline', '--reset', '--retention-days', '--version')
         'logs prune' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--dry-run', '--help', '--json', '--logs-dir', '--offline', '--version')
-        'explain' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'explain' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--session', '--version')
         'unblock' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'reload' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'stop' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
@@ -64,7 +64,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         '--network-scope' = @('loopback', 'private', 'any')
         '--kind' = @('systemd', 'launchd', 'windows')
     }
-    $valued = @('--auth-storage', '--bearer-token-file', '--by', '--ca-file', '--callback-port', '--concurrent', '--config', '--data-dir', '--expires', '--from', '--from-config', '--grace', '--host', '--kind', '--lines', '--listen', '--logs-dir', '--max-file-mb', '--max-total-mb', '--model', '--models', '--network-scope', '--older-than', '--port', '--program', '--ready-file', '--requests-per-minute', '--retention-days', '--routes', '--signers', '--since', '--tokens-per-day', '--until', '--upstream', '--upstream-key-env', '--upstreams', '--url', '--verify', '--workspace-id', '-m', '-n')
+    $valued = @('--auth-storage', '--bearer-token-file', '--by', '--ca-file', '--callback-port', '--concurrent', '--config', '--data-dir', '--expires', '--from', '--from-config', '--grace', '--host', '--kind', '--lines', '--listen', '--logs-dir', '--max-file-mb', '--max-total-mb', '--model', '--models', '--network-scope', '--older-than', '--port', '--program', '--ready-file', '--requests-per-minute', '--retention-days', '--routes', '--session', '--signers', '--since', '--tokens-per-day', '--until', '--upstream', '--upstream-key-env', '--upstreams', '--url', '--verify', '--workspace-id', '-m', '-n')
     $said = @($tree.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
     if ($word -ne '' -and $said.Count -gt 0) { $said = @($said | Select-Object -SkipLast 1) }
     $words = @()

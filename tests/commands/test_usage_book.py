@@ -167,3 +167,20 @@ def test_the_logs_make_the_days_again_that_they_cover(tmp_path: Path) -> None:
     named = [{k: v for k, v in r.items() if "seconds" not in k} for r in after["rows"]]
     assert named == [{k: v for k, v in r.items() if "seconds" not in k} for r in before["rows"]]
     assert after["total"]["total_tokens"] == total
+
+
+def test_requests_of_a_session_are_found_by_its_id_or_its_hash(tmp_path: Path) -> None:
+    with running(tmp_path, env=WIDE) as relay:
+        field = {"X-Claude-Code-Session-Id": "0199-my-session"}
+        relay.send("POST", CHAT, BODY, headers=field)
+        relay.send("POST", CHAT, {**BODY, "prompt_cache_key": "0199-my-session"})
+        relay.send("POST", CHAT, BODY)
+        relay.stop()
+    done = run(tmp_path, "explain", "--session", "0199-my-session", "--json")
+    found = json.loads(done.stdout)
+    assert len(found["requests"]) == 2 and found["total_tokens"] > 0
+    text = run(tmp_path, "explain", "--session", found["session"]).stdout
+    assert text.count("req_") == 2 and "Requests:" in text
+    assert run(tmp_path, "explain", "--session", "other").returncode == 1
+    log = "".join(f.read_text() for f in (tmp_path / ".airelays/logs").rglob("*.jsonl"))
+    assert "0199-my-session" not in log
