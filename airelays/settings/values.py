@@ -146,6 +146,8 @@ class Settings(Record):
     log_retention_days: int = 7
     log_max_total_mb: int = 1024
     log_max_file_mb: int = 50
+    # [ollama]
+    ollama_enabled: bool = False
     # [[listen]], [upstreams.NAME], [aliases]
     listeners: tuple[ListenSettings, ...] = ()
     upstreams: tuple[UpstreamSettings, ...] = ()

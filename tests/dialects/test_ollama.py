@@ -128,13 +128,17 @@ def test_think() -> None:
         return translated.body["reasoning"], plan.thoughts
 
     assert asked(None) == ({}, False)
-    assert asked(True) == ({"summary": "auto"}, True)
+    assert asked(True, ()) == ({"summary": "auto"}, True)
+    assert asked(True, ("low", "high")) == ({"summary": "auto"}, True)
+    assert asked(True)[0]["effort"] == "low"
+    assert asked(True, ("none", "low", "medium"))[0]["effort"] == "medium"
     assert asked(False) == ({"effort": "none"}, False)
     assert asked(False, ("medium", "low")) == ({"effort": "low"}, False)
     assert asked(False, ()) == ({}, False)
     assert asked("low") == ({"summary": "auto", "effort": "low"}, True)
     assert asked("max")[0]["effort"] == "xhigh"
     assert asked("max", ())[0]["effort"] == "high"
+    value: Any
     for value in ("ultra", 1, [], {}):
         assert "think is" in refused(think=value)
 
@@ -150,6 +154,7 @@ def test_format() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     form = made(format=schema)["text"]["format"]
     assert form["schema"] == schema and form["strict"] is False
+    value: Any
     for value in ("xml", 5, []):
         assert "format is" in refused(format=value)
 
@@ -350,7 +355,7 @@ def test_a_keep_alive_belongs_to_the_line_behind_it() -> None:
 
 
 def test_the_list_has_all_that_strict_decoders_want() -> None:
-    entries = [
+    entries: list[dict[str, Any]] = [
         {
             "slug": "gpt",
             "context_window": 400_000,
