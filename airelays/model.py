@@ -87,8 +87,9 @@ class Route(NamedTuple):
     """One entry of the route table.
 
     `handler` is what serves it, "module:name" below `airelays.app`. `body` is how the request body is read:
-    "none", "json" or "multipart". `open` routes need no token. `access` is the class by which named keys may use it:
-    "read", "text", "all", or "operator" (`guard.keys`).
+    "none", "json", "multipart", or "any": JSON, whatever its type says. `open` routes need no token. `access` is the
+    class by which named keys may use it: "read", "text", "all", or "operator" (`guard.keys`). `looks` is True of those
+    that clients ask for by the hundred, which cost little and are counted by themselves.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Route(NamedTuple):
     no_tools: bool = False
     handler: str = ""
     access: str = "all"
+    looks: bool = False
 
 
 class Usage(NamedTuple):

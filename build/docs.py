@@ -64,6 +64,7 @@ TABLES = {
     "uploads": "Ceilings of `POST /v1/files`.",
     "storage": "What the relay remembers of answers and conversations.",
     "logging": "The traffic log.",
+    "ollama": "Ollama's API, for programs that know no other local server: `airelays docs ollama`.",
 }
 
 NAMED = """\

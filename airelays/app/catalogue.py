@@ -39,13 +39,14 @@ async def _anthropic_list(desk: Desk, request: Request, listing: Listing, key: K
     """Answer with the list in Anthropic's form, of the models that `key` may use."""
     from airelays.dialects.anthropic.listing import PREFIX, all_entries, page_of
 
-    records = [one for one in listing.records() if key is None or _may(desk, key, one["id"])]
+    records = [one for one in listing.records() if key is None or may_use(desk, key, one["id"])]
     prefixed = not desk.upstreams.has_named(PREFIX.rstrip("/"))
     page = page_of(all_entries(records, prefixed=prefixed), query_of(request))
     await request.reply(200, dumps(page))
 
 
-def _may(desk: Desk, key: Key, model: str) -> bool:
+def may_use(desk: Desk, key: Key, model: str) -> bool:
+    """Whether a key may use a model of the list."""
     upstream, there = desk.upstreams.destination(model)
     return allows_upstream(key, upstream) and allows_model(key, model, upstream, there)
 
@@ -53,9 +54,9 @@ def _may(desk: Desk, key: Key, model: str) -> bool:
 def _allowed(desk: Desk, key: Key, body: bytes) -> bytes:
     """Return the list with the models only that `key` may use."""
     listed: dict[str, Any] = json.loads(body)
-    listed["data"] = [one for one in listed["data"] if _may(desk, key, one["id"])]
+    listed["data"] = [one for one in listed["data"] if may_use(desk, key, one["id"])]
     # As the Codex CLI reads them: those of the main upstream, by their slug.
-    listed["models"] = [one for one in listed["models"] if _may(desk, key, one["slug"])]
+    listed["models"] = [one for one in listed["models"] if may_use(desk, key, one["slug"])]
     return dumps(listed)
 
 

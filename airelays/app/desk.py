@@ -38,6 +38,8 @@ class Desk:
         self.doors: list[Door] = []
         self._turns: Turns | None = None
         self._counts: Counts | None = None
+        # Models used through Ollama's API, and until when they count as loaded (monotonic seconds).
+        self.loaded: dict[str, float] = {}
         self._signing_key = b""
 
     @property

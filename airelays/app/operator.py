@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 async def page(desk: OperatorDesk, request: Request, route: Route, values: dict[str, str]) -> None:
-    """GET /. The same for everybody."""
+    """GET /. The same for everybody; with Ollama's API on, what its clients look for, except for browsers."""
+    if desk.settings.ollama_enabled and b"text/html" not in (request.head.get(b"accept") or b""):
+        await request.reply(200, b"Ollama is running", (), b"text/plain; charset=utf-8")
+        return
     needs_token = desk.settings.require_bearer_auth
     body = render_page(
         desk.base_url,

@@ -21,6 +21,7 @@ PAGES = (
     "clients",
     "quirks",
     "claude-code",
+    "ollama",
     "upstreams",
     "files",
     "conversations",

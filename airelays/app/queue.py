@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from airelays.errors import RelayError
-from airelays.guard.gate import NO_RATE_TOKEN, Admission, Gate
+from airelays.guard.gate import Admission, Gate
 from airelays.guard.limits import Lease, joined
-from airelays.guard.refused import Refused
+from airelays.guard.refused import NO_RATE_TOKEN, Refused
 from airelays.net.request import Request
 
 # Requests that wait for a rate token; like those for a slot they hold their head and nothing else.

@@ -17,12 +17,21 @@ from airelays.app.generations import Generations
 from airelays.app.keys import Keys
 from airelays.app.preflight import answer_preflight, grant_origin
 from airelays.app.queue import Queue
-from airelays.app.routes import KNOWN_METHODS, Routes, absent_api, family_of, speaks_anthropic
+from airelays.app.routes import (
+    KNOWN_METHODS,
+    OLLAMA,
+    Routes,
+    absent_api,
+    family_of,
+    is_ollama,
+    routes_of,
+    speaks_anthropic,
+)
 from airelays.credentials.token import TokenSource
 from airelays.errors import ClientFault, ConfigError, RelayError, UpstreamFault
-from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, check_length
+from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate
 from airelays.guard.limits import Lease
-from airelays.guard.refused import Refused
+from airelays.guard.refused import Refused, check_length
 from airelays.hints import hint, know_listener
 from airelays.journal.notes import Recorder
 from airelays.journal.phases import note_bad_head, note_bug, note_ready, note_refused
@@ -84,7 +93,7 @@ class Relay:
         self.reload_problem = ""
         self._sign_in_problem = ""
         self._queue = Queue(self.desk.gate)
-        self._routes = Routes()
+        self._routes = Routes(routes_of(settings))
         self._handlers: dict[str, Handler] = {}
         self._heads = HeadCache()
         self._token_now: bytes | None = None
@@ -200,10 +209,7 @@ class Relay:
         bound = door is not None and bool(door.key)
         if not bound:
             grant_origin(self.desk.gate, request)
-        if speaks_anthropic(head, route):
-            from airelays.app.words import words_of
-
-            words_of(request)
+        self._choose_words(request, route)
         if self.stopping:
             request.keep_alive = False
         if head.method == "OPTIONS" and not bound:
@@ -231,6 +237,17 @@ class Relay:
             self.generations.release(held)
             lease.release()
 
+    def _choose_words(self, request: Request, route: Route | None) -> None:
+        """Let errors have the form of the client's API, those of the gate too."""
+        if is_ollama(request.head.path, self.desk.settings):
+            from airelays.dialects.ollama.errors import Words
+
+            request.words = Words()
+        elif speaks_anthropic(request.head, route):
+            from airelays.app.words import words_of
+
+            words_of(request)
+
     async def _admission(self, request: Request, route: Route | None, bound: bool) -> Admission:
         """Return the gate's admission. Raises Refused, for a count of tokens only after a wait for a rate token."""
         token = None if bound else self._token()
@@ -250,7 +267,7 @@ class Relay:
             time.monotonic(),
             token=token,
             here=request.connection.here,
-            family=family_of(path),
+            family=family_of(path) or (OLLAMA if is_ollama(path, desk.settings) else ""),
             door=request.connection.door,
             asking=desk.keys.asking(),
         )

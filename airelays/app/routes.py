@@ -10,6 +10,7 @@ from __future__ import annotations
 from airelays.errors import ClientFault
 from airelays.guard.keys import OPERATOR
 from airelays.model import RequestHead, Route
+from airelays.settings.values import Settings
 
 GET = ("GET", "HEAD")
 POST = ("POST",)
@@ -110,6 +111,30 @@ _V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
 )
 
 ROUTES = _table()
+# Ollama's API, where it is switched on: name, path, methods, handler, access.
+OLLAMA = "/api"
+_OLLAMA = (
+    ("ollama_version", "/version", GET, "version", "read"),
+    ("ollama_tags", "/tags", GET, "tags", "read"),
+    ("ollama_ps", "/ps", GET, "ps", "read"),
+    ("ollama_show", "/show", POST, "show", "read"),
+    ("ollama_chat", "/chat", POST, "chat", "text"),
+    ("ollama_generate", "/generate", POST, "generate", "text"),
+    ("ollama_embed", "/embed", POST, "embeddings:embed", "text"),
+    ("ollama_embeddings", "/embeddings", POST, "embeddings:embed", "text"),
+    ("ollama_pull", "/pull", POST, "pull", "text"),
+    *(
+        ("ollama_absent", path, (*GET, "POST", "DELETE"), "absent", "text")
+        for path in (
+            "/create", "/copy", "/delete", "/push", "/blobs/{digest}", "/me", "/signout", "/experimental/{rest...}",
+        )
+    ),
+)  # fmt: skip
+OLLAMA_ROUTES = tuple(
+    Route(name, OLLAMA + path, methods, "none" if methods == GET else "any",
+          handler=handler if ":" in handler else f"ollama:{handler}", access=access, looks=access == "read")
+    for name, path, methods, handler, access in _OLLAMA
+)  # fmt: skip
 # APIs of OpenAI's that would need an upstream's own state, which no upstream here has.
 _ABSENT = frozenset(
     {
@@ -143,6 +168,17 @@ class Routes:
             if values is not None:
                 return candidate, values
         return None, {}
+
+
+def routes_of(settings: Settings) -> tuple[Route, ...]:
+    """Return the routes that are served with these settings."""
+    return (*ROUTES, *OLLAMA_ROUTES) if settings.ollama_enabled else ROUTES
+
+
+def is_ollama(path: str, settings: Settings) -> bool:
+    """Whether `path` (still percent-encoded) belongs to Ollama's API, and that is switched on."""
+    single = path[1:] if path.startswith("//") else path
+    return settings.ollama_enabled and (single == OLLAMA or single.startswith(OLLAMA + "/"))
 
 
 def family_of(path: str) -> str:
@@ -202,6 +238,8 @@ def _match(pattern: tuple[str, ...], parts: tuple[str, ...]) -> dict[str, str] |
 
 
 def _spellings(path: str) -> list[str]:
+    if path.startswith(OLLAMA + "/"):
+        return [path, path + "/", "/" + path, "/" + path + "/"]
     base = next((b for b in ("/no-tools/v1", "/v1") if path.startswith(b + "/")), None)
     if base is None:
         return [path] if path == "/" else [path, path + "/"]

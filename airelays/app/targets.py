@@ -28,6 +28,12 @@ Serve = Callable[["Desk", Request, Route, Body, Target], Awaitable[None]]
 async def try_targets(desk: Desk, request: Request, route: Route, body: Body, serve: Serve) -> None:
     """Let the first target serve, and another only before the first byte and for a cause the user listed."""
     model = model_of(body)
+    if desk.settings.ollama_enabled and model.endswith(":latest") and not request.words:
+        from airelays.app.names import own_name
+
+        # Clients of Ollama's API use the names of its list in the other APIs too.
+        model = await own_name(desk, model)
+        body = {**body, "model": model}
     request.outcome.model = model
     begun_s = monotonic()
     targets = await desk.upstreams.targets(model, request.caller.key)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from airelays import __version__
 from airelays.commands.connect.facts import reveal, rotate
 from airelays.commands.weaktoken import check_strength, is_refused, weak_warning
+from airelays.credentials.keys import ensure_key
 from airelays.credentials.lock import FileLock, LockUnsupported
 from airelays.credentials.secretfile import sweep_leftovers, write_private
 from airelays.credentials.token import create_token
@@ -20,6 +21,7 @@ from airelays.hints import hint, quoted
 from airelays.model import Door
 from airelays.settings.hosts import is_loopback
 from airelays.settings.kinds import KINDS
+from airelays.settings.listen import OLLAMA_KEY
 from airelays.settings.load import check_listener
 from airelays.settings.values import ListenSettings, Settings, client_base_url, is_wildcard_host
 from airelays.terminal.arguments import Arguments
@@ -51,6 +53,8 @@ def run(args: Arguments, console: Console) -> int:
         write_private(pid_file, b"%d\n" % os.getpid())
         sweep_leftovers(settings.data_dir)
         _ensure_token(context, console)
+        if args.has("--for-ollama"):
+            ensure_key(settings.data_dir, OLLAMA_KEY, console.note)
         _tell_missing_sign_in(context, console)
         return _serve(context, console, args)
     finally:

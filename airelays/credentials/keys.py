@@ -25,8 +25,10 @@ from airelays.guard.keys import (
     Key,
     KeyTable,
     Secret,
+    digest_of,
     is_id,
     is_name,
+    make_key,
 )
 from airelays.hints import hint
 
@@ -35,6 +37,8 @@ FORMAT = 1
 MAX_KEYS = 10_000
 MAX_BYTES = 16 * 1024 * 1024
 LOCK_WAIT_S = 5.0
+# Of a key that the relay makes for a listener of its own.
+OWN_PER_MINUTE = 60
 # A revoked or expired key is listed for so long; its id is random, so nothing later gets it.
 FORGET_S = 90 * 86_400.0
 _POSIX = os.name == "posix"
@@ -123,6 +127,30 @@ def change_keys(
     finally:
         lock.release()
     return keys
+
+
+def ensure_key(data_dir: str, name: str, note: Callable[[str], None]) -> None:
+    """Make a key for a listener that is bound to it, unless there is one of this name, also one that has ended.
+
+    Nobody is told its secret: the listener asks for none. Raises ConfigError.
+    """
+
+    def add(keys: tuple[Key, ...]) -> tuple[Key, ...]:
+        if any(one.name == name for one in keys):
+            return keys
+        secret = Secret(digest_of(make_key(os.urandom(32)).encode()))
+        made = Key(
+            "key_" + os.urandom(8).hex(),
+            name,
+            (secret,),
+            round(time.time(), 3),
+            requests_per_minute=OWN_PER_MINUTE,
+        )
+        return (*keys, made)
+
+    if not any(one.name == name for one in read_keys(data_dir)):
+        change_keys(data_dir, add, note)
+        note(f"made the key {name} for the listener; `{hint('key list')}` shows what it may do")
 
 
 def _without_old(keys: tuple[Key, ...], wall_s: float) -> tuple[Key, ...]:

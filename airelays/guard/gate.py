@@ -22,9 +22,13 @@ from airelays.guard.keys import OWNER, PREFIX, Caller, Found, Key, KeyTable
 from airelays.guard.limits import Blocklist, Buckets, Lease, Leases
 from airelays.guard.refused import (
     Refused,
+    busy,
+    busy_key,
     check_key,
     ended,
     not_here,
+    over_rate,
+    over_window,
     refuse_browser,
     require_json,
     wrong,
@@ -38,9 +42,9 @@ from airelays.settings.values import Settings
 DOCS_WITHOUT_TOKEN = "docs_without_token"
 # A listener bound to a key, where the key has no limits of its own.
 LISTENER_PER_MINUTE, LISTENER_CONCURRENT = 60, 4
+# Routes that clients ask for once per model at every refresh, and that ask no upstream (`Route.looks`).
+LOOKS_PER_MINUTE, LOOKS_BURST = 600, 100
 _LISTENERS = "listeners"
-# The reason of a refusal for want of a token in the address's bucket.
-NO_RATE_TOKEN = "request_rate_limit"
 _SIDES_OF_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -73,6 +77,7 @@ class Gate:
 
     def __init__(self, settings: Settings) -> None:
         self.buckets = Buckets(settings.rate_limit_per_minute, settings.rate_limit_burst)
+        self.looks = Buckets(LOOKS_PER_MINUTE, LOOKS_BURST)
         self.leases = Leases(settings.concurrent_requests_per_ip)
         self.windows = Windows()
         self.spent = Spent()
@@ -138,10 +143,11 @@ class Gate:
         if self._settings.require_bearer_auth:
             caller = self._identify(head, key, now_s, token, family, asking)
         else:
-            if head.method in ("POST", "PUT", "PATCH"):
-                require_json(head, route)
             caller = _attributed(head, asking)
-        self._check_rate(key, now_s)
+        require_json(head, route, opened=not self._settings.require_bearer_auth)
+        if route is not None and route.looks:
+            return self._admit_look(head, client, key, route, now_s, caller, asking)
+        self._check_rate(self.buckets, key, now_s)
         if caller.key is None:
             return Admission(client, key, self.leases.take(key), caller, (key,))
         own = caller.key
@@ -153,6 +159,22 @@ class Gate:
             raise
         slots = (*self._slot_of(own), key)
         return Admission(client, key, self.leases.take_all(slots), caller, slots)
+
+    def _admit_look(
+        self,
+        head: RequestHead,
+        client: str,
+        address: str,
+        route: Route,
+        now_s: float,
+        caller: Caller,
+        asking: Asking,
+    ) -> Admission:
+        """Admit a look at what there is: it has a rate of its own, takes no slot, and counts for no key."""
+        self._check_rate(self.looks, address, now_s)
+        if caller.key is not None:
+            check_key(caller.key, head, route, self.spent, asking.wall_s)
+        return Admission(client, address, Lease(None, ""), caller)
 
     def _slots_of_listener(self, key: Key) -> tuple[str, ...]:
         half = max(1, self._settings.concurrent_requests_per_ip // 2)
@@ -189,9 +211,11 @@ class Gate:
         problem = table.problem(caller, asking.wall_s)
         if caller.key is None or problem:
             raise ended(caller, problem)
+        if route is not None and route.looks:
+            return self._admit_look(head, client, address, route, now_s, caller, asking)
         if route is None or not (route.access == "text" or route.name in ("models", "model")):
             raise not_here(head.path)
-        self._check_rate(address, now_s)
+        self._check_rate(self.buckets, address, now_s)
         key, own = caller.key, _listener_slot(caller.key)
         window = key.id if key.requests_per_minute else own
         try:
@@ -339,32 +363,17 @@ class Gate:
         scope = self._settings.failed_auth_block_scope
         return scope == "address" or len(token) < auth.LONG_TOKEN_BYTES
 
-    def _check_rate(self, key: str, now_s: float) -> None:
-        wait_s = self.buckets.take(key, now_s)
+    def _check_rate(self, buckets: Buckets, key: str, now_s: float) -> None:
+        wait_s = buckets.take(key, now_s)
         if wait_s:
-            raise Refused(
-                f"more than {self.buckets.per_minute} requests a minute from this address "
-                f"(burst {self.buckets.burst}); try again in {math.ceil(wait_s)} s",
-                NO_RATE_TOKEN,
-                status=429,
-                code="rate_limit_exceeded",
-                retry_after_s=wait_s,
-            )
+            raise over_rate(buckets, wait_s)
 
     def _check_window(self, key: Key, name: str, per_minute: int, now_s: float) -> None:
         if not per_minute:
             return
         wait_s = self.windows.take(name, per_minute, now_s)
         if wait_s:
-            raise Refused(
-                f"the key {key.name} has made the {per_minute} requests per minute that it may make; try again in "
-                f"{math.ceil(wait_s)} s",
-                "key_rate_limit",
-                status=429,
-                code="rate_limit_exceeded",
-                retry_after_s=wait_s,
-                key=key.name,
-            )
+            raise over_window(key, per_minute, wait_s)
 
     def give_back(self, admission: Admission) -> None:
         """Undo what was counted of a request that did not get its slots."""
@@ -385,23 +394,8 @@ class Gate:
         if slot != admission.key and admission.caller.key is not None:
             name = admission.caller.key.name
             whose = "listeners bound to a key" if slot == _LISTENERS else f"the key {name}"
-            return Refused(
-                f"{limit} requests of {whose} are running{waited}, the most at a time; try again",
-                "key_concurrency_limit",
-                status=429,
-                code="too_many_concurrent_requests",
-                retry_after_s=1.0,
-                key=name,
-            )
-        return Refused(
-            f"{limit} requests of this address are running{waited}; try again, or raise "
-            "security.concurrent_requests_per_ip (how many run at a time) or security.queue_seconds (how long a "
-            "request waits)",
-            "concurrency_limit",
-            status=429,
-            code="too_many_concurrent_requests",
-            retry_after_s=1.0,
-        )
+            return busy_key(name, whose, limit, waited)
+        return busy(limit, waited)
 
     def _taken(self, slots: Sequence[str]) -> str:
         """Return the first of `slots` that is not to be had now, else the last."""
@@ -430,17 +424,6 @@ def _attributed(head: RequestHead, asking: Asking) -> Caller:
 
 def _listener_slot(key: Key) -> str:
     return f"listener {key.id}"
-
-
-def check_length(head: RequestHead, max_body_bytes: int) -> None:
-    if head.content_length is not None and head.content_length > max_body_bytes:
-        raise Refused(
-            f"request body is {head.content_length:,} bytes; this route accepts at most "
-            f"{max_body_bytes:,}",
-            "body_too_large",
-            status=413,
-            code="request_too_large",
-        )
 
 
 def _bracketed(host: str) -> str:

@@ -9,8 +9,12 @@ from airelays.errors import ClientFault
 from airelays.guard import auth, browser
 from airelays.guard.keylimits import Spent
 from airelays.guard.keys import MISTYPED, Caller, Found, Key, route_refusal
+from airelays.guard.limits import Buckets
 from airelays.hints import told
 from airelays.model import RequestHead, Route
+
+# The reason of a refusal for want of a token in the address's bucket.
+NO_RATE_TOKEN = "request_rate_limit"
 
 
 class Refused(ClientFault):
@@ -88,6 +92,56 @@ def not_here(path: str) -> Refused:
     )
 
 
+def over_rate(buckets: Buckets, wait_s: float) -> Refused:
+    """Return the 429 of an address that asks too often."""
+    return Refused(
+        f"more than {buckets.per_minute} requests a minute from this address "
+        f"(burst {buckets.burst}); try again in {math.ceil(wait_s)} s",
+        NO_RATE_TOKEN,
+        status=429,
+        code="rate_limit_exceeded",
+        retry_after_s=wait_s,
+    )
+
+
+def over_window(key: Key, per_minute: int, wait_s: float) -> Refused:
+    """Return the 429 of a key that asks too often."""
+    return Refused(
+        f"the key {key.name} has made the {per_minute} requests per minute that it may make; try again in "
+        f"{math.ceil(wait_s)} s",
+        "key_rate_limit",
+        status=429,
+        code="rate_limit_exceeded",
+        retry_after_s=wait_s,
+        key=key.name,
+    )
+
+
+def busy_key(name: str, whose: str, limit: int, waited: str) -> Refused:
+    """Return the 429 of a key, or of all listeners bound to one, that has no slot left."""
+    return Refused(
+        f"{limit} requests of {whose} are running{waited}, the most at a time; try again",
+        "key_concurrency_limit",
+        status=429,
+        code="too_many_concurrent_requests",
+        retry_after_s=1.0,
+        key=name,
+    )
+
+
+def busy(limit: int, waited: str) -> Refused:
+    """Return the 429 of an address that has no slot left."""
+    return Refused(
+        f"{limit} requests of this address are running{waited}; try again, or raise "
+        "security.concurrent_requests_per_ip (how many run at a time) or security.queue_seconds (how long a "
+        "request waits)",
+        "concurrency_limit",
+        status=429,
+        code="too_many_concurrent_requests",
+        retry_after_s=1.0,
+    )
+
+
 def check_key(
     key: Key, head: RequestHead, route: Route | None, spent: Spent, wall_s: float
 ) -> None:
@@ -121,14 +175,23 @@ def check_key(
         )
 
 
-def require_json(head: RequestHead, route: Route | None) -> None:
-    """In open mode a body must say what no web page can say without asking first (Fetch: simple requests)."""
-    if route is not None and route.body == "multipart":
+def require_json(head: RequestHead, route: Route | None, *, opened: bool) -> None:
+    """Refuse (415) a body of a type that a web page can send without asking first (Fetch: simple requests).
+
+    In open mode that is every body; else one for a route that takes any type, which it does from programs only.
+    """
+    taken = "" if route is None else route.body
+    if taken == "multipart" or not (opened or taken == "any"):
         return  # a page's upload carries an Origin, which was refused above
+    if head.method not in ("POST", "PUT", "PATCH"):
+        return
+    if taken == "any" and not browser.field_of(head):
+        return
     kind = (head.get(b"content-type") or b"").partition(b";")[0].strip().lower()
     if head.has_body and kind != b"application/json":
+        who = "without a relay token" if opened else "from a browser"
         raise Refused(
-            "without a relay token only bodies of type application/json are accepted",
+            f"{who} only bodies of type application/json are accepted",
             "content_type",
             status=415,
             code="unsupported_media_type",
@@ -145,4 +208,16 @@ def refuse_browser(head: RequestHead) -> None:
             "browser_field",
             status=403,
             code="browser_refused",
+        )
+
+
+def check_length(head: RequestHead, max_body_bytes: int) -> None:
+    """Refuse (413) a body that says it is too long."""
+    if head.content_length is not None and head.content_length > max_body_bytes:
+        raise Refused(
+            f"request body is {head.content_length:,} bytes; this route accepts at most "
+            f"{max_body_bytes:,}",
+            "body_too_large",
+            status=413,
+            code="request_too_large",
         )

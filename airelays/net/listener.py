@@ -18,6 +18,7 @@ from airelays.hints import hint
 from airelays.model import Door, Peer
 from airelays.net.connection import Connection
 from airelays.net.session import Session
+from airelays.settings.listen import OLLAMA_KEY, OLLAMA_PORT
 
 BACKLOG = 512
 _BUSY_BODY = (
@@ -83,6 +84,12 @@ def _bind_one(address: str, port: int) -> socket.socket:
 
 
 def _bind_error(address: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE and port == OLLAMA_PORT:
+        other = hint(f"serve --for-ollama --listen 127.0.0.1:{port + 1},key={OLLAMA_KEY}")
+        return (
+            f"port {port} on {address} is taken by another program, most likely Ollama itself; stop that program, or "
+            f"use another port and tell your clients: {other}"
+        )
     if error.errno == errno.EADDRINUSE:
         return (
             f"port {port} on {address} is taken by another program; stop that program (often another relay: "

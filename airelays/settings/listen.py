@@ -14,6 +14,9 @@ FORM = "HOST:PORT, or HOST:PORT,key=NAME"
 # A listener bound to a key asks for nothing, so it is for programs of this machine only.
 BOUND_HOSTS = ("127.0.0.1", "::1")
 MAX_LISTENERS = 32
+# What `--for-ollama` opens: the port that Ollama's clients look at, unless another listener has the key.
+OLLAMA_PORT, OLLAMA_KEY = 11434, "ollama"
+FOR_OLLAMA = f"127.0.0.1:{OLLAMA_PORT},key={OLLAMA_KEY}"
 
 
 def read_listeners(
@@ -25,6 +28,9 @@ def read_listeners(
         raise ConfigError(f"{path}: listen is {shown(tables)}; expected tables, written [[listen]]")
     found = [_from_table(one, f"{path}: listen[{at}]") for at, one in enumerate(tables)]
     found += [_from_flag(text) for text in flags]
+    usual = ListenSettings("127.0.0.1", OLLAMA_PORT, OLLAMA_KEY)
+    if usual in found and any(one.key == OLLAMA_KEY and one != usual for one in found):
+        found.remove(usual)
     if len(found) > MAX_LISTENERS:
         raise ConfigError(
             f"there are {len(found)} listeners beside server.host; at most {MAX_LISTENERS} are accepted"

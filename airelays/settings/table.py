@@ -268,6 +268,9 @@ _TABLE = (
            attribute="log_max_total_mb", env=("LOG_MAX_TOTAL_MB",)),
     Option("logging.max_file_mb", "Size of one log file, MiB; not above max_total_mb.", low=1,
            high=10_240, attribute="log_max_file_mb", env=("LOG_MAX_FILE_MB",)),
+    Option("ollama.enabled", "Serve Ollama's API (`/api/*`) too.", attribute="ollama_enabled",
+           env=("OLLAMA_ENABLED",), flag="--for-ollama", flag_value="true", commands=("serve",),
+           flag_help="Serve Ollama's API too, on 127.0.0.1:11434, to every program on this machine."),
 )
 # fmt: on
 

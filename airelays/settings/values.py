@@ -168,6 +168,8 @@ class Settings(Record):
     log_retention_days: int = 7
     log_max_total_mb: int = 1024
     log_max_file_mb: int = 50
+    # [ollama]
+    ollama_enabled: bool = False
     # [[listen]], [[rules]], [upstreams.NAME], [aliases], [prices]
     rules: tuple[Rule, ...] = ()
     listeners: tuple[ListenSettings, ...] = ()

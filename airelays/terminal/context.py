@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from airelays.credentials.token import TokenSource
 from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError
+from airelays.settings.listen import FOR_OLLAMA
 from airelays.settings.load import Loaded, load
 from airelays.settings.parse import Places, absolute_path
 from airelays.settings.record import Record
@@ -53,7 +54,7 @@ def find_context(args: Arguments, console: Console) -> Context:
         args.option_texts(),
         places=places,
         data_dir=data_dir,
-        listen=args.all("--listen"),
+        listen=[*args.all("--listen"), *([FOR_OLLAMA] if args.has("--for-ollama") else [])],
     )
     if not places.home and loaded.origins["data_dir"].source == "default":
         raise ConfigError("there is no home folder; set HOME, or name a folder with --data-dir")

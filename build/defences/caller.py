@@ -231,6 +231,14 @@ CALLER = (
     ),
     Defence(
         "A5",
+        "a body of any type is taken from programs only",
+        REFUSED,
+        "require_json",
+        always("field_of"),
+        ("tests/app/test_ollama.py::test_a_body_of_any_type_from_programs_only",),
+    ),
+    Defence(
+        "A5",
         "an Origin that is not listed is refused",
         GATE,
         "Gate.check_browser",

@@ -171,9 +171,18 @@ LIMITS = (
         "Gate.admit",
         before(
             "_identify",
-            put="{it.value.func.value}._check_rate({it.value.args[1]}, {it.value.args[2]})",
+            put="{it.value.func.value}._check_rate({it.value.func.value}.buckets, "
+            "{it.value.args[1]}, {it.value.args[2]})",
         ),
         ("tests/guard/test_gate.py::test_a_failure_costs_nothing_from_the_bucket",),
+    ),
+    Defence(
+        "A10",
+        "looks have a rate of their own",
+        GATE,
+        "Gate._admit_look",
+        removed("_check_rate"),
+        ("tests/app/test_ollama.py::test_looks_are_counted_by_themselves",),
     ),
     Defence(
         "A10",

@@ -289,7 +289,7 @@ WIRE = (
     Defence(
         "W6",
         "a declared length is judged before the body",
-        "airelays/guard/gate.py",
+        "airelays/guard/refused.py",
         "check_length",
         never("content_length"),
         ("tests/guard/test_gate.py::test_a_declared_length_is_checked_last",),

@@ -26,7 +26,7 @@ _airelays() {
                 "logs") next="prune" ;;
                 "storage") next="check prune" ;;
                 "service") next="install uninstall status print" ;;
-                "docs") next="getting-started configuration security keys api clients quirks claude-code upstreams files conversations logs metrics errors troubleshooting performance demo architecture threat-model releases disclaimer licenses" ;;
+                "docs") next="getting-started configuration security keys api clients quirks claude-code ollama upstreams files conversations logs metrics errors troubleshooting performance demo architecture threat-model releases disclaimer licenses" ;;
                 "connect") next="openai-python openai-node codex claude-code aider llm continue continue-cli opencode goose gptme shell-gpt cline-cli cursor roo jan cline zed open-webui langchain ai-sdk" ;;
                 "completion") next="bash zsh fish powershell" ;;
             esac
@@ -66,7 +66,7 @@ _airelays() {
                     "doctor"*) next="--ask --auth-storage --bearer-token-file --ca-file --config --data-dir --egress --help --json --logs-dir --offline --self-test --skip-response --url --version" ;;
                     "reload"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "token"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --host --i-know-this-is-open --listen --logs-dir --network-scope --no-auth --offline --port --ready-file --upstream --upstream-key-env --version" ;;
+                    "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --for-ollama --help --host --i-know-this-is-open --listen --logs-dir --network-scope --no-auth --offline --port --ready-file --upstream --upstream-key-env --version" ;;
                     "login"*) next="--auth-storage --bearer-token-file --browser --ca-file --callback-port --config --data-dir --device --help --json --logs-dir --no-browser --offline --paste --version --workspace-id" ;;
                     "usage"*) next="--auth-storage --bearer-token-file --by --ca-file --config --csv --data-dir --help --json --logs-dir --offline --raw --rebuild --since --until --url --version" ;;
                     "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --find --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --offline --port --show-token --upstream --upstream-key-env --version" ;;

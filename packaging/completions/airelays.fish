@@ -78,6 +78,7 @@ complete -c airelays -n '__airelays_at docs' -a api
 complete -c airelays -n '__airelays_at docs' -a clients
 complete -c airelays -n '__airelays_at docs' -a quirks
 complete -c airelays -n '__airelays_at docs' -a claude-code
+complete -c airelays -n '__airelays_at docs' -a ollama
 complete -c airelays -n '__airelays_at docs' -a upstreams
 complete -c airelays -n '__airelays_at docs' -a files
 complete -c airelays -n '__airelays_at docs' -a conversations
@@ -169,6 +170,7 @@ complete -c airelays -n '__airelays_in serve' -l ca-file -r -F -d 'PEM file with
 complete -c airelays -n '__airelays_in serve' -l config -r -F -d 'Config file to read or write.'
 complete -c airelays -n '__airelays_in serve' -l data-dir -r -F -d 'Folder for the relay\'s own files; `~/.airelays` if unset.'
 complete -c airelays -n '__airelays_in serve' -l demo -d 'Answer from the embedded demo: no sign-in, no network.'
+complete -c airelays -n '__airelays_in serve' -l for-ollama -d 'Serve Ollama\'s API too, on 127.0.0.1:11434, to every program on this machine.'
 complete -c airelays -n '__airelays_in serve' -l help -d 'Show help and exit.'
 complete -c airelays -n '__airelays_in serve' -l host -r -d 'Address to listen on; a name is looked up once at start. Default 127.0.0.1.'
 complete -c airelays -n '__airelays_in serve' -l i-know-this-is-open -d 'Confirm --no-auth or --allow-weak-token on an address beyond loopback.'

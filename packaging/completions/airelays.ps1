@@ -9,7 +9,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'logs' = @('prune')
         'storage' = @('check', 'prune')
         'service' = @('install', 'uninstall', 'status', 'print')
-        'docs' = @('getting-started', 'configuration', 'security', 'keys', 'api', 'clients', 'quirks', 'claude-code', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'demo', 'architecture', 'threat-model', 'releases', 'disclaimer', 'licenses')
+        'docs' = @('getting-started', 'configuration', 'security', 'keys', 'api', 'clients', 'quirks', 'claude-code', 'ollama', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'demo', 'architecture', 'threat-model', 'releases', 'disclaimer', 'licenses')
         'connect' = @('openai-python', 'openai-node', 'codex', 'claude-code', 'aider', 'llm', 'continue', 'continue-cli', 'opencode', 'goose', 'gptme', 'shell-gpt', 'cline-cli', 'cursor', 'roo', 'jan', 'cline', 'zed', 'open-webui', 'langchain', 'ai-sdk')
         'completion' = @('bash', 'zsh', 'fish', 'powershell')
     }
@@ -19,7 +19,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'config' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'key' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'service' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
-        'serve' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--help', '--host', '--i-know-this-is-open', '--listen', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--ready-file', '--upstream', '--upstream-key-env', '--version')
+        'serve' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--for-ollama', '--help', '--host', '--i-know-this-is-open', '--listen', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--ready-file', '--upstream', '--upstream-key-env', '--version')
         'ask' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--help', '--logs-dir', '--model', '--offline', '--upstream', '--upstream-key-env', '--url', '--version')
         'init' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--find', '--force', '--help', '--host', '--i-know-this-is-open', '--json', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--show-token', '--upstream', '--upstream-key-env', '--version')
         'login' = @('--auth-storage', '--bearer-token-file', '--browser', '--ca-file', '--callback-port', '--config', '--data-dir', '--device', '--help', '--json', '--logs-dir', '--no-browser', '--offline', '--paste', '--version', '--workspace-id')

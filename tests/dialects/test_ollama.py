@@ -128,15 +128,18 @@ def test_think() -> None:
         return translated.body["reasoning"], plan.thoughts
 
     assert asked(None) == ({}, False)
-    assert asked(True) == ({"summary": "auto"}, True)
+    assert asked(True, ()) == ({"summary": "auto"}, True)
+    assert asked(True, ("low", "high")) == ({"summary": "auto"}, True)
+    assert asked(True)[0]["effort"] == "low"
+    assert asked(True, ("none", "low", "medium"))[0]["effort"] == "medium"
     assert asked(False) == ({"effort": "none"}, False)
     assert asked(False, ("medium", "low")) == ({"effort": "low"}, False)
     assert asked(False, ()) == ({}, False)
     assert asked("low") == ({"summary": "auto", "effort": "low"}, True)
     assert asked("max")[0]["effort"] == "xhigh"
     assert asked("max", ())[0]["effort"] == "high"
-    wrong: tuple[Any, ...] = ("ultra", 1, [], {})
-    for value in wrong:
+    value: Any
+    for value in ("ultra", 1, [], {}):
         assert "think is" in refused(think=value)
 
 
@@ -151,8 +154,8 @@ def test_format() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     form = made(format=schema)["text"]["format"]
     assert form["schema"] == schema and form["strict"] is False
-    wrong: tuple[Any, ...] = ("xml", 5, [])
-    for value in wrong:
+    value: Any
+    for value in ("xml", 5, []):
         assert "format is" in refused(format=value)
 
 

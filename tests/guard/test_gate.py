@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate, check_length
-from airelays.guard.refused import Refused
+from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate
+from airelays.guard.refused import Refused, check_length
 from airelays.model import Peer, RequestHead, Route
 from airelays.settings.values import Settings
 

@@ -81,7 +81,10 @@ def think_of(body: Mapping[str, Any], efforts: Sequence[str]) -> Think:
     if value is None or value == "":
         return Think()
     if value is True:
-        return Think(shown=True)
+        # A model that can do without may do so by default.
+        idle = len(known) > 1 and known[0] == "none"
+        usual = "medium" if "medium" in known else known[1] if idle else ""
+        return Think(shown=True, effort=usual if idle else "")
     if value is False:
         return Think(effort=known[0] if known else "")
     if not isinstance(value, str) or value not in _THINK_WORDS:
