@@ -60,7 +60,6 @@ _NODE_COMMANDS = (
     "opencode-ai",
     "@qwen-code/qwen-code",
     "@continuedev/cli",
-    "cline",
     "@anthropic-ai/claude-code@latest",
 )
 
@@ -100,7 +99,6 @@ CLIENTS = {
     "gptme": Client("gptme", ("gptme",), "gptme_.py"),
     "shell-gpt": Client("shell-gpt", ("shell-gpt", "click"), "shell_gpt.py"),
     "continue-cli": Client("Continue CLI", ("@continuedev/cli",), "continue_cli.py"),
-    "cline-cli": Client("Cline CLI", ("cline",), "cline_cli.py"),
     "opencode": Client("opencode", ("opencode-ai",), "opencode.py"),
     "qwen-code": Client("qwen-code", ("@qwen-code/qwen-code",), "qwen_code.py"),
     "instructor": Client("instructor", ("instructor",), "instructor_.py"),
