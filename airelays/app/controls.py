@@ -83,6 +83,10 @@ async def sign_in(control: Control, body: Body) -> Body:
 
 
 async def stop(control: Control, body: Body) -> Body:
-    """POST /stop: end in an orderly way, as by SIGTERM; `drain_seconds` is how long running answers may take."""
+    """POST /stop: end in an orderly way, as by SIGTERM; then `drain_seconds` is how long answers may take."""
     asyncio.get_running_loop().call_soon(control.on_stop)
-    return {"drain_seconds": control.relay.desk.settings.drain_seconds}
+    settings = control.relay.desk.settings
+    return {
+        "announce_seconds": settings.announce_seconds,
+        "drain_seconds": settings.drain_seconds,
+    }

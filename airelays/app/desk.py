@@ -34,6 +34,8 @@ class Desk:
         self.store = store
         self.notes = notes
         self.streams_open = 0
+        # Whether a load balancer is told to send no more, while requests are still served.
+        self.leaving = False
         self.port = settings.port
         self.doors: list[Door] = []
         self._turns: Turns | None = None

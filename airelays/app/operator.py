@@ -45,8 +45,8 @@ async def health(
     desk: OperatorDesk, request: Request, route: Route, values: dict[str, str]
 ) -> None:
     """GET /healthz. Minimal on purpose: strangers may ask."""
-    body = {"ok": True, "app_name": "AIRelays", "version": __version__}
-    await request.reply(200, json.dumps(body).encode() + b"\n")
+    body = {"ok": not desk.leaving, "app_name": "AIRelays", "version": __version__}
+    await request.reply(503 if desk.leaving else 200, json.dumps(body).encode() + b"\n")
 
 
 async def relay_status(

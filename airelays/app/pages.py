@@ -30,6 +30,7 @@ PAGES = (
     "errors",
     "troubleshooting",
     "performance",
+    "growing",
     "demo",
     "architecture",
     "threat-model",

@@ -48,7 +48,8 @@ def run_stop(args: Arguments, console: Console) -> int:
     """Stop the relay and wait for its end; running answers get server.drain_seconds."""
     settings = find_context(args, console).settings
     contact = need_relay(args, find_context(args, console))
-    drain_s = float(contact.ask("POST", "/stop", {})["drain_seconds"])
+    told = contact.ask("POST", "/stop", {})
+    drain_s = float(told["drain_seconds"]) + float(told.get("announce_seconds", 0.0))
     pid = contact.running.pid if contact.running is not None else 0
     _wait(settings.data_dir, contact, drain_s + AFTER_DRAIN_S)
     if args.has("--json"):

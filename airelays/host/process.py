@@ -103,6 +103,10 @@ async def _end(
 ) -> None:
     """Take no further client, let running answers end, close what is open; the commands can ask until last."""
     tell_manager("STOPPING=1")
+    relay.desk.leaving = True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(relay.desk.settings.announce_seconds):
+            await force.wait()
     relay.begin_to_stop(shutting_down())
     await listener.stop_accepting()
     await _drain(listener, force, relay.desk.settings.drain_seconds)

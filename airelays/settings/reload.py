@@ -44,6 +44,7 @@ RELOADABLE = (
     | UPSTREAMS
     | frozenset(
         {
+            "announce_seconds",
             "drain_seconds",
             "max_conversation_bytes",
             "max_conversation_items",

@@ -96,6 +96,7 @@ class Settings(Record):
     write_stall_seconds: float = 60.0
     ping_seconds: float = 15.0
     drain_seconds: float = 10.0
+    announce_seconds: float = 0.0
     # [paths]
     data_dir: str = ""
     logs_dir: str = ""

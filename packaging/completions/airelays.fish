@@ -87,6 +87,7 @@ complete -c airelays -n '__airelays_at docs' -a metrics
 complete -c airelays -n '__airelays_at docs' -a errors
 complete -c airelays -n '__airelays_at docs' -a troubleshooting
 complete -c airelays -n '__airelays_at docs' -a performance
+complete -c airelays -n '__airelays_at docs' -a growing
 complete -c airelays -n '__airelays_at docs' -a demo
 complete -c airelays -n '__airelays_at docs' -a architecture
 complete -c airelays -n '__airelays_at docs' -a threat-model

@@ -14,23 +14,29 @@ from airelays.model import Call
 from airelays.upstream.base import Answer, Upstream
 from airelays.upstream.care import Care
 from airelays.upstream.target import Target
-from tests.fakes.openai_server import openai_server
+from tests.fakes.openai_server import OpenAIServer, openai_server
 from tests.live import Relay, Reply, running, wait_for
 from tests.net.test_live_mute import explained_once, mute
 from tests.net.test_live_wire import WIDE
-from tests.upstream.test_live_compatible import ALL, chat, named
+from tests.upstream.test_live_compatible import ALL, chat
+from tests.upstream.test_live_compatible import named as table_of
 
 SILENT = UpstreamFault("mute", hop="upstream", status=504, code="upstream_timeout")
 BUSY = UpstreamFault("busy", status=503, code="overloaded")
 ON = frozenset({"unreachable", "overloaded", "quota"})
 
 
-def relaying(home: Path, first: str, more: str) -> Any:
+def relaying(home: Path, first: str, more: str, *, first_s: float = 60) -> Any:
     (home / "config.toml").write_text(
-        f'[upstream]\nkind = "compatible"\nbase_url = "{first}"\nrequest_timeout_seconds = 0.3\n'
+        f'[upstream]\nkind = "compatible"\nbase_url = "{first}"\nrequest_timeout_seconds = {first_s}\n'
         'fallback = ["local/spare"]\nfallback_on = ["unreachable", "overloaded", "quota"]\n' + more
     )
     return running(home, "--config", str(home / "config.toml"), env=WIDE, demo=False)
+
+
+def named(server: OpenAIServer) -> str:
+    """Return the table of the second upstream, which has time: only the first one is to be silent."""
+    return table_of(server) + "request_timeout_seconds = 60\n"
 
 
 def ask(relay: Relay, text: str = "x", **more: Any) -> Reply:
@@ -41,7 +47,7 @@ def test_the_first_request_pays_and_all_the_others_do_not_ask_it(tmp_path: Path)
     with (
         openai_server(*ALL) as other,
         mute() as silent,
-        relaying(tmp_path, f"http://{silent.place}/v1", named(other)) as relay,
+        relaying(tmp_path, f"http://{silent.place}/v1", named(other), first_s=0.3) as relay,
     ):
         paid = ask(relay)
         assert paid.headers["x-airelays-fallback"] == "compatible:unreachable"
@@ -205,7 +211,7 @@ def test_explain_says_that_an_upstream_was_not_asked(tmp_path: Path) -> None:
     with (
         openai_server(*ALL) as other,
         mute() as silent,
-        relaying(tmp_path, f"http://{silent.place}/v1", named(other)) as relay,
+        relaying(tmp_path, f"http://{silent.place}/v1", named(other), first_s=0.3) as relay,
     ):
         ask(relay)
         reply = ask(relay)
