@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -52,10 +52,11 @@ _NEWER = (
 # ---- folding
 
 
-def fold(state: State, folder: str) -> int:
+def fold(state: State, folder: str, writing: Callable[[], int] = lambda: 0) -> int:
     """Take every line that is new into the database, then remove files that are wholly in it; return how many.
 
-    Any process may do this at any time. Raises RelayError for a book of a later version, OSError, sqlite3.Error.
+    `writing` returns the number of the file that is written to now; it stays. Any process may do this
+    at any time. Raises RelayError for a book of a later version, OSError, sqlite3.Error.
     """
     count, numbers = 0, numbers_in(folder)
     for number in numbers:
@@ -70,7 +71,7 @@ def fold(state: State, folder: str) -> int:
                 _take(db, entries)
                 db.execute("INSERT OR REPLACE INTO book_files VALUES (?, ?)", (number, end))
         count += len(entries)
-        if number != numbers[-1]:
+        if number not in (numbers[-1], writing()):
             # The writer is at a later one already, and what follows the last whole line was never a line.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path_of(folder, number))

@@ -19,7 +19,7 @@ _airelays() {
         --by|--callback-port|--concurrent|--expires|--grace|--host|--lines|--listen|--max-file-mb|--max-total-mb|--model|--models|--older-than|--port|--requests-per-minute|--retention-days|--routes|--session|--signers|--since|--tokens-per-day|--until|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) ;;
         *)
             case $path in
-                "") next="serve ask init login logout status models usage doctor token config connect key logs explain unblock reload stop storage docs service migrate completion manpage version" ;;
+                "") next="serve ask init login logout status models usage doctor token config connect run key logs explain unblock reload stop storage docs service migrate completion manpage version" ;;
                 "token") next="show rotate" ;;
                 "config") next="show set edit check path" ;;
                 "key") next="create list rotate revoke" ;;
@@ -75,6 +75,7 @@ _airelays() {
                     "docs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "key"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "ask"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --logs-dir --model --offline --upstream --upstream-key-env --url --version" ;;
+                    "run"*) next="--auth-storage --bearer-token-file --ca-file --concurrent --config --data-dir --demo --help --logs-dir --models --no-tools --offline --requests-per-minute --routes --tokens-per-day --upstream --upstream-key-env --upstreams --version" ;;
                     *) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                 esac
             fi ;;

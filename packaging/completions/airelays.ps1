@@ -2,7 +2,7 @@
 Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
     param($word, $tree, $cursor)
     $next = @{
-        '' = @('serve', 'ask', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'key', 'logs', 'explain', 'unblock', 'reload', 'stop', 'storage', 'docs', 'service', 'migrate', 'completion', 'manpage', 'version')
+        '' = @('serve', 'ask', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'run', 'key', 'logs', 'explain', 'unblock', 'reload', 'stop', 'storage', 'docs', 'service', 'migrate', 'completion', 'manpage', 'version')
         'token' = @('show', 'rotate')
         'config' = @('show', 'set', 'edit', 'check', 'path')
         'key' = @('create', 'list', 'rotate', 'revoke')
@@ -36,6 +36,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'config check' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'config path' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'connect' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--model', '--offline', '--undo', '--url', '--version', '--write')
+        'run' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--concurrent', '--config', '--data-dir', '--demo', '--help', '--logs-dir', '--models', '--no-tools', '--offline', '--requests-per-minute', '--routes', '--tokens-per-day', '--upstream', '--upstream-key-env', '--upstreams', '--version')
         'key create' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--concurrent', '--config', '--data-dir', '--expires', '--help', '--json', '--logs-dir', '--models', '--no-tools', '--offline', '--requests-per-minute', '--routes', '--tokens-per-day', '--upstreams', '--version')
         'key list' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'key rotate' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--grace', '--help', '--json', '--logs-dir', '--offline', '--version')
