@@ -110,13 +110,21 @@ def _take(db: sqlite3.Connection, entries: list[dict[str, Any]]) -> None:
     """Add lines to the rows of their days."""
     days: dict[str, Rows] = {}
     changed: Rows = {}
+    # Most lines are of a few cells: what these are is worked out once for each.
+    seen: dict[str, Sums] = {}
     for entry in entries:
-        cell = cell_of(entry)
-        day = days.get(cell.day)
-        if day is None:
-            day = days[cell.day] = _rows(db, " WHERE r.day = ?", (cell.day,))
-        cell = bounded(cell, day)
-        sums = changed[cell] = day.setdefault(cell, Sums())
+        alike = (
+            f"{entry['at'] // 86_400} {entry.get('key')!r} {entry.get('route')!r} {entry.get('model')!r} "
+            f"{entry.get('upstream')!r} {entry.get('program')!r}"
+        )
+        sums = seen.get(alike)
+        if sums is None:
+            cell = cell_of(entry)
+            day = days.get(cell.day)
+            if day is None:
+                day = days[cell.day] = _rows(db, " WHERE r.day = ?", (cell.day,))
+            cell = bounded(cell, day)
+            sums = seen[alike] = changed[cell] = day.setdefault(cell, Sums())
         sums.take(entry)
     _put(db, changed)
 
