@@ -26,7 +26,7 @@ _airelays() {
                 "logs") next="prune" ;;
                 "storage") next="check prune" ;;
                 "service") next="install uninstall status print" ;;
-                "docs") next="getting-started configuration security keys api clients quirks claude-code ollama upstreams files conversations logs metrics errors troubleshooting performance demo architecture threat-model releases disclaimer licenses" ;;
+                "docs") next="getting-started configuration security keys usage api clients quirks claude-code ollama upstreams files conversations logs metrics errors troubleshooting performance demo architecture threat-model releases disclaimer licenses" ;;
                 "connect") next="openai-python openai-node codex claude-code aider llm continue continue-cli opencode goose gptme shell-gpt cline-cli cursor roo jan cline zed open-webui langchain ai-sdk" ;;
                 "completion") next="bash zsh fish powershell" ;;
             esac

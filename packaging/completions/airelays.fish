@@ -75,6 +75,7 @@ complete -c airelays -n '__airelays_at docs' -a getting-started
 complete -c airelays -n '__airelays_at docs' -a configuration
 complete -c airelays -n '__airelays_at docs' -a security
 complete -c airelays -n '__airelays_at docs' -a keys
+complete -c airelays -n '__airelays_at docs' -a usage
 complete -c airelays -n '__airelays_at docs' -a api
 complete -c airelays -n '__airelays_at docs' -a clients
 complete -c airelays -n '__airelays_at docs' -a quirks

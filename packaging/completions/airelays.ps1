@@ -9,7 +9,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'logs' = @('prune')
         'storage' = @('check', 'prune')
         'service' = @('install', 'uninstall', 'status', 'print')
-        'docs' = @('getting-started', 'configuration', 'security', 'keys', 'api', 'clients', 'quirks', 'claude-code', 'ollama', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'demo', 'architecture', 'threat-model', 'releases', 'disclaimer', 'licenses')
+        'docs' = @('getting-started', 'configuration', 'security', 'keys', 'usage', 'api', 'clients', 'quirks', 'claude-code', 'ollama', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'demo', 'architecture', 'threat-model', 'releases', 'disclaimer', 'licenses')
         'connect' = @('openai-python', 'openai-node', 'codex', 'claude-code', 'aider', 'llm', 'continue', 'continue-cli', 'opencode', 'goose', 'gptme', 'shell-gpt', 'cline-cli', 'cursor', 'roo', 'jan', 'cline', 'zed', 'open-webui', 'langchain', 'ai-sdk')
         'completion' = @('bash', 'zsh', 'fish', 'powershell')
     }
