@@ -37,6 +37,7 @@ class Accounts:
         self._folds = folds
         self._complain = complain
         self._book = Book(self._folder, complain)
+        desk.book_lines_lost = lambda: self._book.lost
         self._timer: asyncio.TimerHandle | None = None
         self._folding: asyncio.Task[None] | None = None
         self._complained_s = float("-inf")
@@ -55,11 +56,6 @@ class Accounts:
         if self._folding is not None:
             await self._folding
         self._book.close()
-
-    @property
-    def lines_lost(self) -> int:
-        """How many lines the book lost to a full disk."""
-        return self._book.lost
 
     # ---- requests
 
