@@ -6,6 +6,7 @@ Owns: when a line is written, the timer of the folding. Refuses to know: files o
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable
@@ -20,24 +21,30 @@ from airelays.model import Fields
 from airelays.net.request import Request
 
 FOLD_S = 1.0
+# What the book has as the key of requests of `airelays run`; there is one for each run.
+LEASED = "run"
 COMPLAINT_S = 60.0
 
 
 class Accounts:
     """Keeps the book of one relay. Used by the event loop."""
 
-    def __init__(self, desk: OperatorDesk, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self, desk: OperatorDesk, complain: Callable[[str], None], folder: str, *, folds: bool
+    ) -> None:
         self._desk = desk
-        self._folder = desk.settings.data_dir
+        self._folder = folder
+        self._folds = folds
         self._complain = complain
         self._book = Book(self._folder, complain)
+        desk.book_lines_lost = lambda: self._book.lost
         self._timer: asyncio.TimerHandle | None = None
         self._folding: asyncio.Task[None] | None = None
         self._complained_s = float("-inf")
 
     def start(self) -> None:
         """Fold soon what an earlier run has left."""
-        if numbers_in(self._folder):
+        if self._folds and numbers_in(self._folder):
             self._fold_soon()
 
     async def close(self) -> None:
@@ -49,11 +56,6 @@ class Accounts:
         if self._folding is not None:
             await self._folding
         self._book.close()
-
-    @property
-    def lines_lost(self) -> int:
-        """How many lines the book lost to a full disk."""
-        return self._book.lost
 
     # ---- requests
 
@@ -68,19 +70,21 @@ class Accounts:
     def _write(self, request: Request, ended: str) -> None:
         self._desk.keys.spend(request)
         outcome, redactor = request.outcome, self._desk.notes.redactor()
-        self._book.write(
-            line_of(
-                outcome,
-                request.id,
-                request.caller.owner,
-                redactor.short(outcome.model) if outcome.model else "",
-                redactor.short(_program(request.head.fields)),
-                ended,
-                time.time(),
-                (monotonic() - request.started_s) * 1000,
-            )
+        leased = self._desk.keys.leases.get(request.caller.owner)
+        line = line_of(
+            outcome,
+            request.id,
+            request.caller.owner if leased is None else LEASED,
+            redactor.short(outcome.model) if outcome.model else "",
+            redactor.short(_program(request.head.fields)),
+            ended,
+            time.time(),
+            (monotonic() - request.started_s) * 1000,
         )
-        if self._timer is None:
+        self._book.write(line)
+        if leased is not None:
+            leased.sums.take(json.loads(line))
+        if self._timer is None and self._folds:
             self._fold_soon()
 
     # ---- folding
@@ -99,7 +103,7 @@ class Accounts:
         from airelays.state.usage import fold
 
         try:
-            await self._desk.store.run(fold, self._folder)
+            await self._desk.store.run(fold, self._folder, lambda: self._book.number)
         except RelayError as error:
             now_s = monotonic()
             if now_s - self._complained_s >= COMPLAINT_S:

@@ -33,6 +33,8 @@ _HANDLERS = {
     ("POST", "/reload"): "controls:reload",
     ("POST", "/keys"): "controls:keys",
     ("POST", "/sign-in"): "controls:sign_in",
+    ("POST", "/lease"): "leases:hold_lease",
+    ("GET", "/leased"): "controls:leased",
     ("POST", "/stop"): "controls:stop",
 }
 
@@ -102,6 +104,11 @@ class Control:
                 f"no {head.method} {head.path[:80]} here", status=404, code="unknown_route"
             )
         body = _parsed(await request.read_body(MAX_BODY_BYTES))
+        if head.path == "/lease":
+            from airelays.app.leases import hold_lease
+
+            await hold_lease(self.relay, request, body)
+            return
         handler = self._handlers.get(named) or find_named("airelays.app", named)
         self._handlers[named] = handler
         held = self.relay.generations.hold()

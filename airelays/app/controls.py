@@ -82,6 +82,14 @@ async def sign_in(control: Control, body: Body) -> Body:
     return {}
 
 
+async def leased(control: Control, body: Body) -> Body:
+    """GET /leased?id=ID: what was used with a leased key."""
+    found = control.relay.desk.keys.leases.get(str(body.get("id")))
+    if found is None:
+        raise ClientFault("there is no such lease", status=404, code="unknown_lease")
+    return found.sums.facts()
+
+
 async def stop(control: Control, body: Body) -> Body:
     """POST /stop: end in an orderly way, as by SIGTERM; then `drain_seconds` is how long answers may take."""
     asyncio.get_running_loop().call_soon(control.on_stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airelays.credentials.token import TokenSource
@@ -110,6 +111,7 @@ class OperatorDesk(Desk):
         self.keys = keys
         self.listener: Listener | None = None
         self.requests_total = 0
+        self.book_lines_lost: Callable[[], int] = int
         self.started_wall_s = time.time()
         self._started_s = time.monotonic()
 

@@ -16,12 +16,22 @@ from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.gate import Asking
 from airelays.guard.keylimits import Spent
 from airelays.guard.keys import EXPIRED, Caller, Key, KeyTable
-from airelays.journal.tally import day_of
+from airelays.journal.tally import Sums, day_of
 from airelays.net.request import Request
 from airelays.net.session import Session
 
 # A clock that is set forward must not keep an expired key alive for longer than this.
 LONGEST_WAIT_S = 60.0
+
+
+class Leased:
+    """A key in memory, and what was used with it."""
+
+    __slots__ = ("key", "sums")
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.sums = Sums()
 
 
 class Keys:
@@ -33,6 +43,9 @@ class Keys:
         self._spent = spent
         self._complain = complain
         self._table: KeyTable | None = None
+        # By id: keys of commands that run now, in no file.
+        self.leases: dict[str, Leased] = {}
+        self._joined: tuple[KeyTable, KeyTable] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ends_s = float("inf")
         self._problem = ""
@@ -65,7 +78,7 @@ class Keys:
 
     def current(self) -> KeyTable:
         """Return the keys of now. One `stat`; streams of keys that are gone since the last look end."""
-        table = self._file.current()
+        table = self._all()
         if table is not self._table:
             before, self._table = self._table, table
             if before is not None and not self._file.problem:
@@ -75,6 +88,27 @@ class Keys:
             if self._problem:
                 self._complain(self._problem)
         return table
+
+    def _all(self) -> KeyTable:
+        """Return the keys of the file and the leased ones."""
+        table = self._file.current()
+        if not self.leases:
+            return table
+        if self._joined is None or self._joined[0] is not table:
+            leased = (one.key for one in self.leases.values())
+            self._joined = (table, KeyTable((*table.keys, *leased)))
+        return self._joined[1]
+
+    def lease(self, key: Key) -> None:
+        """Let a key in from now on, until `end_lease`."""
+        self.leases[key.id] = Leased(key)
+        self._joined = None
+
+    def end_lease(self, key_id: str) -> None:
+        """End a leased key and what runs with it."""
+        self.leases.pop(key_id, None)
+        self._joined = None
+        self.end_gone()
 
     # ---- requests
 
@@ -99,7 +133,7 @@ class Keys:
 
         The relay calls this when the keys have changed, when one expires, and when a command says so.
         """
-        self._table = table = self._file.current()
+        self._table = table = self._all()
         wall_s = time.time()
         count, earliest_s = 0, float("inf")
         for session in list(self.sessions()):

@@ -208,6 +208,8 @@ def _gauges(desk: OperatorDesk) -> list[Sample]:
         single("airelays_connections_refused_total", "counter",
                "Client connections refused because there were too many.",
                facts["connections_refused"]),
+        single("airelays_book_lines_lost_total", "counter",
+               "Requests missing in the book of usage: the disk was full.", desk.book_lines_lost()),
         single("airelays_blocked_clients", "gauge", "Addresses blocked after failed attempts.",
                gate.blocklist.blocked(now_s)),
     ]  # fmt: skip

@@ -17,6 +17,7 @@ PAGES = (
     "configuration",
     "security",
     "keys",
+    "usage",
     "api",
     "clients",
     "quirks",

@@ -67,8 +67,11 @@ class Relay:
         token: TokenSource,
         *,
         complain: Callable[[str], None],
+        own_dir: str = "",
     ) -> None:
+        """`own_dir` is a folder in place of the data folder for all but the sign-in: of a relay inside a command."""
         know_listener(near=all(map(is_loopback, settings.hosts)))
+        folder = own_dir or settings.data_dir
         upstreams = Upstreams(settings, complain, redactor=lambda: self.notes.redactor())
         self.generations = Generations(upstreams)
         self.notes = Recorder(settings, secrets=self.generations.secrets, complain=complain)
@@ -77,17 +80,17 @@ class Relay:
             settings,
             upstreams,
             Store(
-                settings.data_dir,
+                folder,
                 max_file_bytes=settings.max_upload_bytes,
                 max_total_bytes=settings.max_total_upload_bytes,
             ),
             self.notes,
             gate=gate,
             token=token,
-            keys=Keys(settings.data_dir, gate.spent, complain),
+            keys=Keys(folder, gate.spent, complain),
         )
         self.desk.keys.sessions = self._sessions
-        self.accounts = Accounts(self.desk, complain)
+        self.accounts = Accounts(self.desk, complain, folder, folds=not own_dir)
         self.complain = complain
         self.stopping = False
         self.reload_problem = ""

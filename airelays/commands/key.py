@@ -40,7 +40,7 @@ def run_create(args: Arguments, console: Console) -> int:
     context = find_context(args, console)
     name = _name(args)
     now_s = time.time()
-    key = _from_flags(args, name, now_s)
+    key = key_from_flags(args, name, now_s)
     _check_upstreams(key, context.settings)
     _check_patterns(key, context, console)
     text = make_key(os.urandom(32))
@@ -152,7 +152,7 @@ def _name(args: Arguments) -> str:
     return name
 
 
-def _from_flags(args: Arguments, name: str, now_s: float) -> Key:
+def key_from_flags(args: Arguments, name: str, now_s: float) -> Key:
     routes = args.get("--routes") or "text"
     if routes not in ROUTES:
         raise FlagError(f'--routes is "{routes[:60]}"; expected text, read or all')

@@ -4,7 +4,37 @@ from __future__ import annotations
 
 from airelays.terminal.arguments import JSON, Command, Flag
 
+_LIMITS = (
+    Flag(
+        "--models",
+        "Patterns of the models it may use, separated by commas; they count for what an alias stands for.",
+        "PATTERN",
+        repeats=True,
+    ),
+    Flag("--upstreams", "Upstreams it may use, separated by commas.", "NAME", repeats=True),
+    Flag(
+        "--routes",
+        "text (default): chat, responses, completions, embeddings, models; read: models and its own use; all: "
+        "also files, conversations, images, audio and what the operator can look at.",
+        "CLASS",
+    ),
+    Flag("--requests-per-minute", "Requests in any 60 s.", "NUMBER"),
+    Flag("--concurrent", "Requests at a time; further ones wait.", "NUMBER"),
+    Flag("--tokens-per-day", "Tokens per UTC day, counted as requests end.", "NUMBER"),
+    Flag("--no-tools", "Refuse requests that offer tools."),
+)
 PROGRAMS = (
+    Command(
+        "run",
+        "Run a command with a key that ends with it, and say what it used.",
+        "run:run",
+        "The command finds the relay by the environment: OPENAI_BASE_URL, ANTHROPIC_BASE_URL, OLLAMA_HOST and their "
+        "keys. Without a running relay, or with --demo or --upstream, one lives inside this process for as long. The "
+        "exit code is that of the command.",
+        _LIMITS,
+        "-- COMMAND [ARGUMENT ...]",
+        10_000,
+    ),
     Command(
         "key create",
         "Make a named key for a program, with limits of its own, and print it once.",
@@ -14,23 +44,7 @@ PROGRAMS = (
         (
             JSON,
             Flag("--expires", "When it ends: 12h, 30d, 8w, or a date (UTC).", "TIME"),
-            Flag(
-                "--models",
-                "Patterns of the models it may use, separated by commas; they count for what an alias stands for.",
-                "PATTERN",
-                repeats=True,
-            ),
-            Flag("--upstreams", "Upstreams it may use, separated by commas.", "NAME", repeats=True),
-            Flag(
-                "--routes",
-                "text (default): chat, responses, completions, embeddings, models; read: models and its own use; all: "
-                "also files, conversations, images, audio and what the operator can look at.",
-                "CLASS",
-            ),
-            Flag("--requests-per-minute", "Requests in any 60 s.", "NUMBER"),
-            Flag("--concurrent", "Requests at a time; further ones wait.", "NUMBER"),
-            Flag("--tokens-per-day", "Tokens per UTC day, counted as requests end.", "NUMBER"),
-            Flag("--no-tools", "Refuse requests that offer tools."),
+            *_LIMITS,
         ),
         "NAME",
         1,

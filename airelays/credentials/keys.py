@@ -123,7 +123,7 @@ def change_keys(
             raise ConfigError(
                 f"there are {len(keys) - 1:,} keys, the most that are kept; revoke some, or use another data folder"
             )
-        write_private(os.path.join(data_dir, FILE), _encoded(keys), keep_owner=True)
+        write_private(os.path.join(data_dir, FILE), encoded(keys), keep_owner=True)
     finally:
         lock.release()
     return keys
@@ -188,7 +188,8 @@ def _read_file(path: str) -> bytes | None:
 # ---- the file's text
 
 
-def _encoded(keys: tuple[Key, ...]) -> bytes:
+def encoded(keys: tuple[Key, ...]) -> bytes:
+    """Return the text of a file with these keys."""
     made = [
         {
             "id": key.id,

@@ -60,6 +60,10 @@ class Contact:
             raise ConfigError(f"the relay did not answer: {fault.local}") from fault
         return _answer(status, raw)
 
+    def lease_at(self) -> tuple[str, Fields]:
+        """Return where a key is leased at the relay that left the file, and what proves that we may."""
+        return self._asked + "/lease", self._fields
+
 
 def _answer(status: int, raw: bytes) -> dict[str, Any]:
     try:

@@ -61,6 +61,11 @@ class Book:
             self.lost += 1
             self._say(error)
 
+    @property
+    def number(self) -> int:
+        """The number of the file that is written to, 0 before the first line."""
+        return self._number
+
     def close(self) -> None:
         """Close the file."""
         self._close()
@@ -176,6 +181,15 @@ def _entry(line: bytes) -> dict[str, Any] | None:
 def path_of(folder: str, number: int) -> str:
     """Return the name of a file of the book."""
     return os.path.join(folder, f"book-{number}.log")
+
+
+def add_lines(folder: str, lines: bytes) -> None:
+    """Put whole lines of another book into a new file of this one. Raises OSError."""
+    fd, _ = open_own(path_of(folder, max(numbers_in(folder), default=0) + 1))
+    try:
+        os.write(fd, lines)
+    finally:
+        os.close(fd)
 
 
 def tokens_of(entry: dict[str, Any]) -> int:

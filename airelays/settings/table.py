@@ -89,7 +89,7 @@ _ALLOWED = {
 
 _SERVE = ("serve", "init")
 # The commands that lead to a first answer.
-_FIRST = ("serve", "init", "ask")
+_FIRST = ("serve", "init", "ask", "run")
 _UNIT = 1024**3
 _NAMED_KINDS = tuple(name for name, kind in KINDS.items() if kind.has_name)
 
@@ -147,7 +147,7 @@ _TABLE = (
     Option("upstream.kind", "What the relay talks to.", attribute="upstream_kind",
            choices=tuple(KINDS), env=("UPSTREAM_KIND",), flag="--demo",
            flag_value="demo", flag_help="Answer from the embedded demo: no sign-in, no network.",
-           commands=("serve", "init", "ask")),
+           commands=("serve", "init", "ask", "run")),
     Option("upstream.base_url", "Base URL of the upstream; set for chatgpt, needed for compatible.",
            kind="url", attribute="upstream_base_url", env=("UPSTREAM_BASE_URL",), oldest_env=True,
            flag="--upstream", flag_help="Base URL of an OpenAI-compatible server to use as the upstream.",

@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -52,10 +52,11 @@ _NEWER = (
 # ---- folding
 
 
-def fold(state: State, folder: str) -> int:
+def fold(state: State, folder: str, writing: Callable[[], int] = lambda: 0) -> int:
     """Take every line that is new into the database, then remove files that are wholly in it; return how many.
 
-    Any process may do this at any time. Raises RelayError for a book of a later version, OSError, sqlite3.Error.
+    `writing` returns the number of the file that is written to now; it stays. Any process may do this
+    at any time. Raises RelayError for a book of a later version, OSError, sqlite3.Error.
     """
     count, numbers = 0, numbers_in(folder)
     for number in numbers:
@@ -70,7 +71,7 @@ def fold(state: State, folder: str) -> int:
                 _take(db, entries)
                 db.execute("INSERT OR REPLACE INTO book_files VALUES (?, ?)", (number, end))
         count += len(entries)
-        if number != numbers[-1]:
+        if number not in (numbers[-1], writing()):
             # The writer is at a later one already, and what follows the last whole line was never a line.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path_of(folder, number))
@@ -109,13 +110,21 @@ def _take(db: sqlite3.Connection, entries: list[dict[str, Any]]) -> None:
     """Add lines to the rows of their days."""
     days: dict[str, Rows] = {}
     changed: Rows = {}
+    # Most lines are of a few cells: what these are is worked out once for each.
+    seen: dict[str, Sums] = {}
     for entry in entries:
-        cell = cell_of(entry)
-        day = days.get(cell.day)
-        if day is None:
-            day = days[cell.day] = _rows(db, " WHERE r.day = ?", (cell.day,))
-        cell = bounded(cell, day)
-        sums = changed[cell] = day.setdefault(cell, Sums())
+        alike = (
+            f"{entry['at'] // 86_400} {entry.get('key')!r} {entry.get('route')!r} {entry.get('model')!r} "
+            f"{entry.get('upstream')!r} {entry.get('program')!r}"
+        )
+        sums = seen.get(alike)
+        if sums is None:
+            cell = cell_of(entry)
+            day = days.get(cell.day)
+            if day is None:
+                day = days[cell.day] = _rows(db, " WHERE r.day = ?", (cell.day,))
+            cell = bounded(cell, day)
+            sums = seen[alike] = changed[cell] = day.setdefault(cell, Sums())
         sums.take(entry)
     _put(db, changed)
 

@@ -19,14 +19,14 @@ _airelays() {
         --by|--callback-port|--concurrent|--expires|--grace|--host|--lines|--listen|--max-file-mb|--max-total-mb|--model|--models|--older-than|--port|--requests-per-minute|--retention-days|--routes|--session|--signers|--since|--tokens-per-day|--until|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) ;;
         *)
             case $path in
-                "") next="serve ask init login logout status models usage doctor token config connect key logs explain unblock reload stop storage docs service migrate completion manpage version" ;;
+                "") next="serve ask init login logout status models usage doctor token config connect run key logs explain unblock reload stop storage docs service migrate completion manpage version" ;;
                 "token") next="show rotate" ;;
                 "config") next="show set edit check path" ;;
                 "key") next="create list rotate revoke" ;;
                 "logs") next="prune" ;;
                 "storage") next="check prune" ;;
                 "service") next="install uninstall status print" ;;
-                "docs") next="getting-started configuration security keys api clients quirks claude-code ollama upstreams files conversations logs metrics errors troubleshooting performance growing demo architecture threat-model releases disclaimer licenses" ;;
+                "docs") next="getting-started configuration security keys usage api clients quirks claude-code ollama upstreams files conversations logs metrics errors troubleshooting performance growing demo architecture threat-model releases disclaimer licenses" ;;
                 "connect") next="openai-python openai-node codex claude-code aider llm continue continue-cli opencode goose gptme shell-gpt cline-cli cursor roo jan cline zed open-webui langchain ai-sdk" ;;
                 "completion") next="bash zsh fish powershell" ;;
             esac
@@ -75,6 +75,7 @@ _airelays() {
                     "docs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "key"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "ask"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --logs-dir --model --offline --upstream --upstream-key-env --url --version" ;;
+                    "run"*) next="--auth-storage --bearer-token-file --ca-file --concurrent --config --data-dir --demo --help --logs-dir --models --no-tools --offline --requests-per-minute --routes --tokens-per-day --upstream --upstream-key-env --upstreams --version" ;;
                     *) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                 esac
             fi ;;

@@ -39,6 +39,7 @@ complete -c airelays -n '__airelays_at' -a doctor -d 'Check everything between a
 complete -c airelays -n '__airelays_at' -a token
 complete -c airelays -n '__airelays_at' -a config
 complete -c airelays -n '__airelays_at' -a connect -d 'Show, write or take back the settings of a client program.'
+complete -c airelays -n '__airelays_at' -a run -d 'Run a command with a key that ends with it, and say what it used.'
 complete -c airelays -n '__airelays_at' -a key
 complete -c airelays -n '__airelays_at' -a logs -d 'Show where the traffic log is and what is kept of it; -f shows requests live.'
 complete -c airelays -n '__airelays_at' -a explain -d 'Show one request as a timeline, and where and why it ended.'
@@ -74,6 +75,7 @@ complete -c airelays -n '__airelays_at docs' -a getting-started
 complete -c airelays -n '__airelays_at docs' -a configuration
 complete -c airelays -n '__airelays_at docs' -a security
 complete -c airelays -n '__airelays_at docs' -a keys
+complete -c airelays -n '__airelays_at docs' -a usage
 complete -c airelays -n '__airelays_at docs' -a api
 complete -c airelays -n '__airelays_at docs' -a clients
 complete -c airelays -n '__airelays_at docs' -a quirks
@@ -383,6 +385,25 @@ complete -c airelays -n '__airelays_in connect' -l undo -d 'Take out what --writ
 complete -c airelays -n '__airelays_in connect' -l url -r -d 'Ask the relay at this base URL instead, with the relay token.'
 complete -c airelays -n '__airelays_in connect' -l version -d 'Print the version and exit.'
 complete -c airelays -n '__airelays_in connect' -l write -d 'Put the settings into the client\'s file; the previous one is kept.'
+complete -c airelays -n '__airelays_in run' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
+complete -c airelays -n '__airelays_in run' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
+complete -c airelays -n '__airelays_in run' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'
+complete -c airelays -n '__airelays_in run' -l concurrent -r -d 'Requests at a time; further ones wait.'
+complete -c airelays -n '__airelays_in run' -l config -r -F -d 'Config file to read or write.'
+complete -c airelays -n '__airelays_in run' -l data-dir -r -F -d 'Folder for the relay\'s own files; `~/.airelays` if unset.'
+complete -c airelays -n '__airelays_in run' -l demo -d 'Answer from the embedded demo: no sign-in, no network.'
+complete -c airelays -n '__airelays_in run' -l help -d 'Show help and exit.'
+complete -c airelays -n '__airelays_in run' -l logs-dir -r -F -d 'Folder for the traffic log; `logs` below data_dir if unset.'
+complete -c airelays -n '__airelays_in run' -l models -r -d 'Patterns of the models it may use, separated by commas; they count for what an alias stands for.'
+complete -c airelays -n '__airelays_in run' -l no-tools -d 'Refuse requests that offer tools.'
+complete -c airelays -n '__airelays_in run' -l offline -d 'Connect to loopback and private addresses only.'
+complete -c airelays -n '__airelays_in run' -l requests-per-minute -r -d 'Requests in any 60 s.'
+complete -c airelays -n '__airelays_in run' -l routes -r -d 'text (default): chat, responses, completions, embeddings, models; read: models and its own use; all: also files, conversations, images, audio and what the operator can look at.'
+complete -c airelays -n '__airelays_in run' -l tokens-per-day -r -d 'Tokens per UTC day, counted as requests end.'
+complete -c airelays -n '__airelays_in run' -l upstream -r -d 'Base URL of an OpenAI-compatible server to use as the upstream.'
+complete -c airelays -n '__airelays_in run' -l upstream-key-env -r -d 'Environment variable that holds the key of a compatible upstream.'
+complete -c airelays -n '__airelays_in run' -l upstreams -r -d 'Upstreams it may use, separated by commas.'
+complete -c airelays -n '__airelays_in run' -l version -d 'Print the version and exit.'
 complete -c airelays -n '__airelays_in key create' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
 complete -c airelays -n '__airelays_in key create' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
 complete -c airelays -n '__airelays_in key create' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'

@@ -2,14 +2,14 @@
 Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
     param($word, $tree, $cursor)
     $next = @{
-        '' = @('serve', 'ask', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'key', 'logs', 'explain', 'unblock', 'reload', 'stop', 'storage', 'docs', 'service', 'migrate', 'completion', 'manpage', 'version')
+        '' = @('serve', 'ask', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'run', 'key', 'logs', 'explain', 'unblock', 'reload', 'stop', 'storage', 'docs', 'service', 'migrate', 'completion', 'manpage', 'version')
         'token' = @('show', 'rotate')
         'config' = @('show', 'set', 'edit', 'check', 'path')
         'key' = @('create', 'list', 'rotate', 'revoke')
         'logs' = @('prune')
         'storage' = @('check', 'prune')
         'service' = @('install', 'uninstall', 'status', 'print')
-        'docs' = @('getting-started', 'configuration', 'security', 'keys', 'api', 'clients', 'quirks', 'claude-code', 'ollama', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'growing', 'demo', 'architecture', 'threat-model', 'releases', 'disclaimer', 'licenses')
+        'docs' = @('getting-started', 'configuration', 'security', 'keys', 'usage', 'api', 'clients', 'quirks', 'claude-code', 'ollama', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'growing', 'demo', 'architecture', 'threat-model', 'releases', 'disclaimer', 'licenses')
         'connect' = @('openai-python', 'openai-node', 'codex', 'claude-code', 'aider', 'llm', 'continue', 'continue-cli', 'opencode', 'goose', 'gptme', 'shell-gpt', 'cline-cli', 'cursor', 'roo', 'jan', 'cline', 'zed', 'open-webui', 'langchain', 'ai-sdk')
         'completion' = @('bash', 'zsh', 'fish', 'powershell')
     }
@@ -36,6 +36,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'config check' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'config path' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'connect' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--model', '--offline', '--undo', '--url', '--version', '--write')
+        'run' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--concurrent', '--config', '--data-dir', '--demo', '--help', '--logs-dir', '--models', '--no-tools', '--offline', '--requests-per-minute', '--routes', '--tokens-per-day', '--upstream', '--upstream-key-env', '--upstreams', '--version')
         'key create' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--concurrent', '--config', '--data-dir', '--expires', '--help', '--json', '--logs-dir', '--models', '--no-tools', '--offline', '--requests-per-minute', '--routes', '--tokens-per-day', '--upstreams', '--version')
         'key list' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'key rotate' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--grace', '--help', '--json', '--logs-dir', '--offline', '--version')

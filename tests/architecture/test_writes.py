@@ -95,6 +95,10 @@ PLACES = {
         "Where the copy for the editor lies; removed at the end.",
     ),
     "commands/configure.py: run_edit: open": (1, "That copy."),
+    "commands/holding.py: __init__: tempfile.TemporaryDirectory": (
+        1,
+        "Where a relay inside `run` keeps what ends with it: a new folder, 0700.",
+    ),
     # doctor --self-test: a temporary folder, removed at the end.
     "commands/doctor/selftest.py: self_test: tempfile.TemporaryDirectory": (1, "That folder."),
     "commands/doctor/selftest.py: _write: open": (1, "The test's own certificate in that folder."),

@@ -30,7 +30,7 @@ def table(home: Path, *words: str, config: Path | None = None) -> Any:
     return json.loads(done.stdout)["book"]
 
 
-def work(relay: Relay, key: str) -> int:
+def work(relay: Relay, key: str) -> Any:
     """Send four requests, one of them wrong; return the tokens."""
     headers = {"User-Agent": "aider/0.86 python"}
     total = 0

@@ -206,3 +206,16 @@ def test_after_kills_every_end_that_a_client_saw_is_in_the_book_once(tmp_path: P
     # What was written and not seen: at most one request of each of the four clients, per kill.
     assert seen <= booked <= seen + 5 * 4
     assert set(booked_ids(tmp_path)).issuperset(()) and booked == len(booked_ids(tmp_path))
+
+
+def test_a_full_disk_stops_the_book_and_not_the_requests(tmp_path: Path) -> None:
+    """The book's name is taken by a folder, as a disk that is full would refuse it: counted, said once."""
+    (tmp_path / ".airelays").mkdir(mode=0o700)
+    (tmp_path / ".airelays/book-1.log").mkdir()
+    with running(tmp_path, env=WIDE) as relay:
+        for _ in range(3):
+            assert relay.get("/v1/models").status == 200
+        assert "airelays_book_lines_lost_total 3" in relay.get("/metrics").body.decode()
+        relay.process.terminate()
+        said = relay.process.communicate()[1]
+    assert said.count("cannot be written down") == 1
