@@ -28,7 +28,7 @@ PAGE = ROOT / "airelays" / "docs" / "clients.md"
 CASES = ("plain", "stream", "tools", "schema", "replay", "errors", "abort")
 UPSTREAMS = ("strict", "lenient", "demo", "chat-only")
 USUAL = UPSTREAMS[:3]
-# Clients of Anthropic's API: here a server that has chat only is the farthest from what they speak.
+# Clients of Anthropic's API and Ollama's: here a server that has chat only is the farthest from what they speak.
 OF_ANTHROPIC = ("strict", "demo", "chat-only")
 MODEL = "gpt-5.5"
 TOKEN = "test-of-clients-0123456789-abcdefghijkl"
@@ -38,6 +38,7 @@ READY_SECONDS = 180
 DRIVER_SECONDS = 300
 MARKS = ("<!-- table: made by build/clients.py --markdown -->", "<!-- end of the table -->")
 RELAY = {
+    "AIRELAYS_OLLAMA_ENABLED": "true",
     "AIRELAYS_RATE_LIMIT_PER_MINUTE": "1000000",
     "AIRELAYS_RATE_LIMIT_BURST": "100000",
     "AIRELAYS_FAILED_AUTH_MAX_ATTEMPTS": "100000",
@@ -137,6 +138,12 @@ CLIENTS = {
         ("@anthropic-ai/sdk@0",),
         "anthropic_node.mjs",
         upstreams=OF_ANTHROPIC,
+    ),
+    "ollama-python": Client(
+        "ollama (Python)", ("ollama",), "ollama_python.py", upstreams=OF_ANTHROPIC
+    ),
+    "ollama-node": Client(
+        "ollama (JavaScript)", ("ollama",), "ollama_node.mjs", upstreams=OF_ANTHROPIC
     ),
     "litellm-anthropic": Client(
         "LiteLLM SDK, anthropic/", ("litellm",), "litellm_anthropic_.py", upstreams=OF_ANTHROPIC

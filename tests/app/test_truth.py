@@ -39,6 +39,7 @@ from tests.net.test_live_wire import WIDE
 
 AT_ONCE = 24
 TIMES = {
+    "AIRELAYS_OLLAMA_ENABLED": "true",
     "AIRELAYS_PING_SECONDS": "0.05",
     "AIRELAYS_STREAM_GAP_SECONDS": "1.5",
     "AIRELAYS_REQUEST_TIMEOUT_SECONDS": "1.5",
@@ -182,15 +183,29 @@ def check(cell: Cell, answer: Answer, code: str = "") -> str:
     if status != 200:
         assert wanted == "status", f"{status}: {body[:300]!r}"
         error = json.loads(body)["error"]
+        if cell.route.startswith("ollama"):
+            assert status >= 400 and isinstance(error, str) and error
+            return "status"
         assert status >= 400 and error["message"] and error["type"], error
         assert not code or error["code"] == code
         return "status"
     if not ROUTES[cell.route].stream:
         assert wanted == "success", body[:300]
         whole = json.loads(body)
+        if cell.route.startswith("ollama"):
+            assert whole["done"] is True and whole["message"]
+            return "success"
         kinds = ("chat.completion", "response", "text_completion", "message")
         assert whole.get("object", whole.get("type")) in kinds
         return "success"
+    if cell.route == "ollama":
+        lines = [json.loads(line) for line in body.splitlines()]
+        assert [bool(one.get("done") or one.get("error")) for one in lines[:-1]].count(True) == 0
+        assert bool(lines[-1].get("done")) == (wanted == "success"), lines[-1]
+        assert wanted != "status" or body.startswith(b" "), (
+            "a head before the upstream had shown anything"
+        )
+        return "success" if wanted == "success" else "terminal"
     events = events_of(body)
     ends = [end for event in events if (end := end_of(event))]
     if wanted == "success":

@@ -69,6 +69,7 @@ class Route:
             "responses": {"input": prompt},
             "completions": {"prompt": prompt},
             "messages": {"messages": [{"role": "user", "content": prompt}], "max_tokens": 4096},
+            "ollama": {"messages": [{"role": "user", "content": prompt}]},
         }
         return {"model": "gpt-5.5", "stream": self.stream, **asked[self.api], **self.extra}
 
@@ -85,6 +86,8 @@ ROUTES = {
     "codex": Route("/v1/responses", "responses", headers={"originator": "codex_cli_rs"}),
     "completions": Route("/v1/completions", "completions"),
     "messages": Route("/v1/messages", "messages"),
+    "ollama": Route("/api/chat", "ollama"),
+    "ollama_whole": Route("/api/chat", "ollama", stream=False),
     "chat_whole": Route("/v1/chat/completions", "chat", stream=False),
     "responses_whole": Route("/v1/responses", "responses", stream=False),
     "completions_whole": Route("/v1/completions", "completions", stream=False),
@@ -136,6 +139,8 @@ def _happens(cell: Cell) -> bool:
         return False  # the same bytes as `responses`
     if not route.stream and (cell.native or cell.position == "after_ping"):
         return False  # a whole answer of the server itself; no pings in one
+    if route.api == "ollama" and cell.position == "tool":
+        return False  # a call is told when it is complete
     if cell.position == "tool" and "completions" in (route.api, cell.wire):
         return False  # an API without tools
     return not (cell.failure == "oversized" and cell.position == "after_terminal")
@@ -163,6 +168,8 @@ def mark_of(cell: Cell) -> bytes:
     """Return what the client has to see before the upstream goes on to fail; b"" when it need not wait."""
     if not ROUTES[cell.route].stream:
         return b""
+    if cell.position == "after_ping" and cell.route == "ollama":
+        return b"1\r\n \r\n"
     if cell.position == "after_ping":
         return b"ping" if cell.route != "codex" else b"keepalive"
     if cell.position == "created":
