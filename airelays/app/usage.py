@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from airelays.errors import ClientFault, ConfigError, RelayError
+from airelays.hints import told
 from airelays.journal.report import read_query, report
 from airelays.journal.tally import Rows
 from airelays.model import Route
@@ -37,7 +38,7 @@ async def relay_usage(
             read_usage, desk.settings.data_dir, query.since, query.until
         )
     except ConfigError as error:
-        text = "the book of usage cannot be read; `airelays usage` says why"
+        text = f"the book of usage cannot be read; `{told('usage')}` says why"
         raise RelayError(text, status=503, code="storage_unavailable", local=str(error)) from error
     if own is not None:
         rows = {cell: sums for cell, sums in rows.items() if cell.key == own.id}

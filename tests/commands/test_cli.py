@@ -733,7 +733,7 @@ def test_docs_prints_a_page_as_it_is_when_nobody_looks(user: User) -> None:
     assert user.out("docs", "security.md") == page_text("security")
     assert user.out("docs", "hardening") == page_text("threat-model")  # its former name
     assert user.refused("docs", "nothing", code=2) == (
-        f"airelays: there is no page 'nothing'; there are {', '.join(PAGES)}\n"
+        f"airelays: there is no page 'nothing'; there are {', '.join(PAGES)}; did you mean growing?\n"
     )
 
 
