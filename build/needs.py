@@ -68,6 +68,8 @@ NEEDS = (
     ),
     Need("dpkg", "installing and purging the Debian package", ("dpkg",)),
     Need("lintian", "Debian's own check of the package", ("lintian",)),
+    Need("haproxy", "relays behind a load balancer", ("haproxy",)),
+    Need("microsocks", "a real SOCKS5 proxy", ("microsocks",)),
     Need("ssh-keygen", "signatures of SHA256SUMS", ("ssh-keygen",)),
     Need("root", "files of other users, full disks", here=_root),
     Need("unshare", "a machine without a network", here=_may_unshare),

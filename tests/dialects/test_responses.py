@@ -434,6 +434,7 @@ def test_every_quirk_has_a_sentence() -> None:
     text = "".join(path.read_text("utf-8") for path in room.rglob("*.py"))
     names = set(re.findall(r'quirk\("(\w+)"\)', text)) | {
         "reasoning_without_content_dropped",
+        "json_word_added",
         "context_phrase_added",
     }
     codex = from_responses({"model": "m"}, tools_allowed=True, codex=True).quirks
