@@ -61,7 +61,7 @@ def run_rotate(args: Arguments, console: Console) -> int:
 
 
 def _access(context: Context) -> Access:
-    """Return how clients reach the relay that runs, or would; a relay that cannot be asked is no obstacle here."""
+    """Return how clients reach the relay that runs, or would; a relay that cannot be asked does not matter here."""
     try:
         return access(context, find(context.settings.data_dir))
     except ConfigError:

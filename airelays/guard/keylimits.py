@@ -14,7 +14,7 @@ DAYS_KEPT = 3
 
 
 class Windows:
-    """At most so many requests per key in any 60 seconds."""
+    """A limit of requests per key in any 60 seconds."""
 
     __slots__ = ("_table",)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 OTHER = "other"
-# A client chooses these names: so many differ on one day, the rest is `other`.
+# A client chooses these names: up to this many differ on one day, the rest is `other`.
 MAX_NAMES = {"program": 32, "model": 200, "key": 100}
 # A day of 400 rows is about 32 KiB, so a year stays below 20 MiB whatever clients do.
 MAX_ROWS_PER_DAY = 400

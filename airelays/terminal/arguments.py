@@ -16,7 +16,7 @@ Run = Callable[["Arguments", "Console"], int]
 
 
 class Flag(NamedTuple):
-    """A flag of one command that is no option. `value` names its argument; empty: it has none.
+    """A flag of one command that does not set an option. `value` names its argument, "" for none.
 
     One that `repeats` can be given several times; `Arguments.all` returns all of them.
     """

@@ -296,7 +296,7 @@ class Upstreams:
 
 
 def patterns_of(aliases: tuple[Alias, ...]) -> tuple[Alias, ...]:
-    """Return the aliases that are patterns, the most exact first: with most characters that are no wildcard."""
+    """Return the aliases that are patterns, the most exact first: with most characters other than wildcards."""
     found = [alias for alias in aliases if any(mark in alias.name for mark in "*?[")]
     return tuple(sorted(found, key=lambda a: -sum(c not in "*?" for c in a.name)))
 
