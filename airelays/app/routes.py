@@ -185,7 +185,8 @@ def family_of(path: str) -> str:
     """Return the one of FAMILIES that `path` (still percent-encoded) lies in, or "".
 
     `//v1/x` is a spelling of `/v1/x`; `/x` without `/v1` lies in none, though it may be a route. Claude Code greets
-    before anything else, without its credential, below whatever base URL it has: that does not count as an attempt at the token.
+    before anything else, without its credential, below whatever base URL it has: that does not count as an attempt at
+    the token.
     """
     single = path[1:] if path.startswith("//") else path
     if single.endswith(GREETING):
