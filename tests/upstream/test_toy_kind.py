@@ -127,7 +127,7 @@ def test_a_toy_answers_chat(relay: Relay, stream: bool) -> None:
 def test_a_toy_is_listed_and_stands_in_the_status(relay: Relay) -> None:
     assert [m["id"] for m in relay.get("/v1/models").json()["data"]] == ["toy-1"]
     assert relay.get("/v1/relay/status").json()["upstreams"] == {
-        "toy": {"kind": "toy", "ready": True}
+        "toy": {"kind": "toy", "ready": True, "health": {"state": "ready"}}
     }
 
 
