@@ -26,7 +26,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from clients import Client, install, python_of, say, version_of, wait_ready  # noqa: E402
+from client_table import Client  # noqa: E402
+from clients import install, python_of, say, version_of, wait_ready  # noqa: E402
 from server_cells import CELLS, Row, play  # noqa: E402
 
 from airelays import __version__  # noqa: E402

@@ -132,5 +132,5 @@ def shows_life(fault: UpstreamFault) -> bool:
 
 
 def counts(fault: UpstreamFault) -> bool:
-    """Whether a failure that is no timeout speaks against the upstream."""
+    """Whether a failure other than a timeout speaks against the upstream."""
     return fault.hop != "stream" and fault.status >= 500
