@@ -1,6 +1,6 @@
 """Take each defence away and see that a test notices: `python3 build/defences.py [ROW ...] [--jobs N] [--list]`.
 
-For every row of the table of threats (W1 to P6; the entries stand in build/defences/) the tracked files of the
+For every row of the table of threats (W1 to N10; the entries stand in build/defences/) the tracked files of the
 working tree are copied, one defence is replaced there by what a careless change would leave of it, and the tests
 that are named with it run. At least one must fail. First all of them run once with nothing taken away, and must pass.
 An entry names a file, a function and a change (build/defences/change.py); `--show` prints what each would do.
@@ -40,6 +40,7 @@ from commands import COMMANDS  # noqa: E402
 from connections import CONNECTIONS  # noqa: E402
 from echoes import ECHOES  # noqa: E402
 from entry import Defence  # noqa: E402
+from growth import GROWTH  # noqa: E402
 from journal import JOURNAL  # noqa: E402
 from keys import KEYS  # noqa: E402
 from limits import LIMITS  # noqa: E402
@@ -54,6 +55,7 @@ DEFENCES: tuple[Defence, ...] = (
     *CONNECTIONS,
     *CALLER,
     *COMMANDS,
+    *GROWTH,
     *LIMITS,
     *BODIES,
     *JOURNAL,

@@ -7,7 +7,10 @@ from airelays.model import Route
 from airelays.net.request import Request
 
 MAX_BODY_BYTES = 64 * 1024
-_EXPOSED = b"x-request-id, retry-after, x-airelays-ignored-parameters, x-airelays-quirks, x-airelays-upstream"
+_EXPOSED = (
+    b"x-request-id, retry-after, x-airelays-ignored-parameters, x-airelays-quirks, x-airelays-upstream, "
+    b"x-airelays-fallback, x-airelays-rules, x-airelays-token-count"
+)
 
 
 def grant_origin(gate: Gate, request: Request) -> None:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from airelays.settings.rules import EFFORTS
+from airelays.dialects.anthropic.settings import thinking_of
+from airelays.errors import ClientFault
+from airelays.settings.rules import EFFORTS, PARAMETERS
 from airelays.settings.values import Rule
 
 Body = dict[str, Any]
@@ -27,6 +29,7 @@ _SPELLED: dict[str, dict[str, tuple[str, ...] | None]] = {
     "messages": {
         "max_output_tokens": ("max_tokens",),
         "stop": ("stop_sequences",),
+        "reasoning_effort": ("output_config.effort",),
         **dict.fromkeys(
             (
                 "frequency_penalty",
@@ -36,7 +39,6 @@ _SPELLED: dict[str, dict[str, tuple[str, ...] | None]] = {
                 "parallel_tool_calls",
                 "presence_penalty",
                 "prompt_cache_key",
-                "reasoning_effort",
                 "safety_identifier",
                 "seed",
                 "top_logprobs",
@@ -47,6 +49,21 @@ _SPELLED: dict[str, dict[str, tuple[str, ...] | None]] = {
         ),
     },
 }
+_OPTIONS = (
+    "temperature", "top_p", "top_k", "seed", "stop", "presence_penalty", "frequency_penalty",
+)  # fmt: skip
+_SPELLED["ollama_chat"] = _SPELLED["ollama_generate"] = {
+    **dict.fromkeys(PARAMETERS),
+    **{name: (f"options.{name}",) for name in _OPTIONS},
+    "max_output_tokens": ("options.num_predict",),
+    "reasoning_effort": ("think",),
+}
+# Efforts for which an API has another word, and what its own words amount to.
+_WORDS: dict[str, dict[str, Any]] = {
+    "output_config.effort": {"none": "low", "minimal": "low"},
+    "think": {"none": False, "minimal": "low", "xhigh": "max"},
+}
+_AMOUNT_TO = {False: "none", True: "medium", "max": "xhigh"}
 
 
 def rules_for(rules: Sequence[Rule], upstream: str, models: Sequence[str]) -> list[Rule]:
@@ -62,7 +79,7 @@ def rules_for(rules: Sequence[Rule], upstream: str, models: Sequence[str]) -> li
 def apply_rules(rules: Sequence[Rule], body: Body, api: str) -> tuple[Body, list[str]]:
     """Return the body as the rules have it, and what they changed: "set temperature", in their order.
 
-    `api` is chat, completions, responses or messages; requests of others are not changed. `body` stays as it is.
+    `api` is the name of a route; a request of a route without such parameters is not changed. `body` stays as it is.
     """
     names = _SPELLED.get(api)
     if names is None or not rules:
@@ -86,18 +103,38 @@ def _change(body: Body, spelled: tuple[str, ...], what: str, name: str, value: A
         return False
     value = list(value) if isinstance(value, tuple) else value
     found = next((one for path in spelled if (one := _look(body, path)) is not None), None)
+    if name == "reasoning_effort":
+        found = _effort(body, spelled[0], found)
     if what == "default" and found is not None:
         return False
     if what == "cap":
         # Without a word of the client an answer has no limit, so the cap is one; all others have usual values.
-        unlimited = found is None and name == "max_output_tokens"
+        unlimited = name == "max_output_tokens" and (found is None or _is_endless(found))
         if not unlimited and not _exceeds(found, value):
             return False
     if found == value and type(found) is type(value):
         return False
     _take(body, spelled)
-    _put(body, spelled[0], value)
+    words = _WORDS.get(spelled[0], {})
+    _put(body, spelled[0], words.get(value, value) if words else value)
     return True
+
+
+def _effort(body: Body, path: str, found: Any) -> Any:
+    """Return the effort that a request asks for in the words of a rule, where its API has others."""
+    if path == "output_config.effort" and found is None:
+        try:
+            return thinking_of(body).effort or None
+        except ClientFault:
+            return None  # the checks after this one refuse it
+    if path in _WORDS and isinstance(found, (bool, str)):
+        return _AMOUNT_TO.get(found, found)
+    return found
+
+
+def _is_endless(limit: Any) -> bool:
+    """Whether a limit on tokens is Ollama's way to say that there is none."""
+    return type(limit) is int and limit <= 0
 
 
 def _exceeds(found: Any, cap: Any) -> bool:

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+import airelays.upstream.care as care_module
 from airelays.errors import UpstreamFault
 from airelays.host.contact import find
 from airelays.model import Call
@@ -181,6 +184,23 @@ def test_a_probe_that_hangs_holds_up_nothing_and_ends_with_its_upstream() -> Non
         assert care.worth_asking([first, second]) == [second]
         await care.forget(one)
         assert probe.cancelled()
+
+    cared(test)
+
+
+def test_a_probe_that_hangs_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(care_module, "PROBE_S", 0.01)
+
+    async def test(care: Care, clock: Clock, said: list[str]) -> None:
+        one = Probed()
+        care.asking(Target(one, "m", ON)).failed(SILENT, "unreachable")
+        clock.now_s += 5
+        probe = care.probe(one)
+        assert probe is not None
+        async with asyncio.timeout(10):
+            await probe
+        assert care.facts(one)["for_seconds"] == 10.0
+        await care.forget(one)
 
     cared(test)
 

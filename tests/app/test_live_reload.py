@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from airelays.host.contact import find
 from airelays.settings.reload import RELOADABLE, reload_text, split_changes
 from airelays.settings.values import Settings
 from tests.live import Relay, running
@@ -65,6 +67,23 @@ def test_the_log_s_policy_changes_at_once_unless_one_is_saved(tmp_path: Path) ->
             and "airelays logs --reset" in said
         )
         assert relay.get("/v1/relay/logging").json()["policy"]["retention_days"] == 9
+
+
+def test_reloads_at_the_same_time_come_one_after_the_other(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[security]\nrate_limit_burst = 3\n")
+    with running(tmp_path, "--config", str(config)) as relay:
+        contact = find(str(tmp_path / ".airelays"))
+        assert contact is not None
+        config.write_text("[security]\nrate_limit_burst = 4\n")
+        with ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(contact.ask, "POST", "/reload") for _ in range(16)]
+            relay.process.send_signal(signal.SIGHUP)
+            found = [one.result() for one in asked]
+        taken = [one["taken"] for one in found if one["taken"]]
+        # The one that saw the change first took it over; for all others nothing had changed.
+        assert len(taken) <= 1 and all("rate_limit_burst" in str(one) for one in taken)
+        assert [relay.get("/v1/models").status for _ in range(5)] == [200, 200, 200, 200, 429]
 
 
 def test_a_broken_file_changes_nothing_and_ends_nothing(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from airelays.commands.run import child_env, summary
+from airelays.errors import ConfigError
+from airelays.host.contact import find
 from tests.app.keyed import run
 from tests.live import ROOT, program, running, wait_for
 from tests.net.test_live_wire import WIDE
@@ -67,6 +69,19 @@ def test_in_the_running_relay_the_key_ends_with_the_command(tmp_path: Path) -> N
         assert limited.returncode == 1 and "1 failed (bad_request 1)" not in limited.stdout
         assert "403" in limited.stderr
     assert not (tmp_path / ".airelays/keys.json").exists()
+
+
+def test_a_lease_is_of_one_new_key(tmp_path: Path) -> None:
+    with running(tmp_path, env=WIDE) as relay:
+        assert run(tmp_path, "key", "create", "known").returncode == 0
+        known = json.loads((tmp_path / ".airelays/keys.json").read_text())
+        contact = find(str(tmp_path / ".airelays"))
+        assert contact is not None
+        with pytest.raises(ConfigError, match="a lease is of one new key"):
+            contact.ask("POST", "/lease", known)
+        with pytest.raises(ConfigError, match="a lease is of one new key"):
+            contact.ask("POST", "/lease", {**known, "keys": []})
+        assert relay.get("/healthz").status == 200
 
 
 def test_a_lease_is_registered_again_after_a_restart(tmp_path: Path) -> None:

@@ -43,7 +43,21 @@ def test_set_default_strip_and_cap() -> None:
             {"reasoning": {"effort": "high", "summary": "auto"}},
             {"reasoning": {"effort": "low", "summary": "auto"}},
         ),
-        ("messages", {"reasoning_effort": "high"}, {"reasoning_effort": "high"}),
+        ("messages", {"output_config": {"effort": "max"}}, {"output_config": {"effort": "low"}}),
+        (
+            "messages",
+            {"thinking": {"type": "enabled", "budget_tokens": 30_000}},
+            {
+                "thinking": {"type": "enabled", "budget_tokens": 30_000},
+                "output_config": {"effort": "low"},
+            },
+        ),
+        ("messages", {}, {}),
+        ("messages", {"thinking": 5}, {"thinking": 5}),
+        ("ollama_chat", {"think": "max"}, {"think": "low"}),
+        ("ollama_generate", {"think": True}, {"think": "low"}),
+        ("ollama_chat", {"think": False}, {"think": False}),
+        ("ollama_chat", {}, {}),
         ("embeddings", {"reasoning_effort": "high"}, {"reasoning_effort": "high"}),
         ("chat", {"reasoning_effort": "minimal"}, {"reasoning_effort": "minimal"}),
         ("chat", {}, {}),
@@ -69,6 +83,43 @@ def test_an_answer_without_a_limit_gets_the_cap(api: str, name: str) -> None:
     assert applied(rule, {}, api) == ({name: 100}, ["cap max_output_tokens"])
     assert applied(rule, {name: 101}, api)[0] == {name: 100}
     assert applied(rule, {name: 100}, api) == ({name: 100}, [])
+
+
+def test_ollama_has_its_parameters_in_its_options() -> None:
+    rule = Rule(
+        set=(("temperature", 0.2), ("reasoning_effort", "none"), ("user", "u")),
+        default=(("top_k", 5),),
+        strip=("stop",),
+        cap=(("max_output_tokens", 100),),
+    )
+    body = {"model": "m", "options": {"stop": "x", "num_predict": -1, "num_ctx": 9}, "think": "max"}
+    options = {"num_ctx": 9, "top_k": 5, "temperature": 0.2, "num_predict": 100}
+    done = [
+        "strip stop",
+        "default top_k",
+        "set temperature",
+        "set reasoning_effort",
+        "cap max_output_tokens",
+    ]
+    for api in ("ollama_chat", "ollama_generate"):
+        assert applied(rule, body, api) == (
+            {"model": "m", "options": options, "think": False},
+            done,
+        )
+    assert applied(Rule(cap=(("max_output_tokens", 100),)), {}, "ollama_chat")[0] == {
+        "options": {"num_predict": 100}
+    }
+
+
+@pytest.mark.parametrize(
+    ("effort", "word"), [("none", "low"), ("minimal", "low"), ("xhigh", "xhigh")]
+)
+def test_an_effort_is_set_in_the_words_of_the_api(effort: str, word: str) -> None:
+    rule = Rule(set=(("reasoning_effort", effort),))
+    assert applied(rule, {}, "messages")[0] == {"output_config": {"effort": word}}
+    assert applied(Rule(set=(("reasoning_effort", "xhigh"),)), {}, "ollama_chat")[0] == {
+        "think": "max"
+    }
 
 
 def test_values_that_are_no_numbers_are_left_to_the_checks_behind() -> None:

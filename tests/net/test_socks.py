@@ -16,6 +16,7 @@ from airelays.net.address import split_url
 from airelays.net.client import Client
 from airelays.net.dial import Dialled, open_connection
 from airelays.net.proxy import ProxyRules
+from airelays.protocol.socks5 import SocksError, chosen_method
 from tests.fakes.openai_server import openai_server
 from tests.live import wait_for
 from tests.upstream.test_live_compatible import ALL
@@ -124,6 +125,14 @@ def test_garbage_and_refusals_are_one_sentence_without_a_secret(
     fault = caught.value
     assert said in fault.message and "hunter2" not in fault.message
     assert (fault.hop, fault.sent) == ("proxy", False)
+
+
+def test_a_proxy_chooses_what_it_was_offered() -> None:
+    with pytest.raises(SocksError, match=r"was not offered \(2\)"):
+        chosen_method(b"\x05\x02", with_password=False)
+    with pytest.raises(SocksError, match=r"was not offered \(1\)"):
+        chosen_method(b"\x05\x01", with_password=True)
+    assert chosen_method(b"\x05\x00", with_password=True) == 0
 
 
 def test_a_socks_proxy_is_read_from_the_environment_too() -> None:
