@@ -1,4 +1,4 @@
-"""Defenses of upstreams that stand in for one another, of SOCKS5 proxies and of leased keys; rows U2, U10, N11 and N12."""
+"""Defenses of upstreams that stand in for one another, of SOCKS5 proxies and of leased keys: U2, U10, N11, N12."""
 
 from __future__ import annotations
 
