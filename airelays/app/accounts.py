@@ -15,7 +15,9 @@ from time import monotonic
 
 from airelays.app.desk import OperatorDesk
 from airelays.errors import RelayError
-from airelays.journal.book import Book, line_of, numbers_in, program_of
+from airelays.journal.book import Book, line_of, numbers_in, program_of, read_new
+from airelays.journal.ended import interrupted_in
+from airelays.journal.files import list_files
 from airelays.journal.notes import how_ended
 from airelays.model import Fields
 from airelays.net.request import Request
@@ -24,6 +26,8 @@ FOLD_S = 1.0
 # What the book has as the key of requests of `airelays run`; there is one for each run.
 LEASED = "run"
 COMPLAINT_S = 60.0
+# How far back a start after a kill looks for requests that were running.
+HOURS_LOOKED_AT = 3
 
 
 class Accounts:
@@ -40,6 +44,7 @@ class Accounts:
         desk.book_lines_lost = lambda: self._book.lost
         self._timer: asyncio.TimerHandle | None = None
         self._folding: asyncio.Task[None] | None = None
+        self._counting: asyncio.Task[None] | None = None
         self._complained_s = float("-inf")
 
     def start(self) -> None:
@@ -47,8 +52,25 @@ class Accounts:
         if self._folds and numbers_in(self._folder):
             self._fold_soon()
 
+    def count_interrupted(self, since_s: float) -> None:
+        """Write down, beside all requests, what ran when the relay that began at `since_s` was killed."""
+        loop = asyncio.get_running_loop()
+        self._counting = loop.create_task(self._count_interrupted(since_s), name="interrupted")
+
+    async def _count_interrupted(self, since_s: float) -> None:
+        ids = {key.name: key.id for key in self._desk.keys.current().keys}
+        settings, until_s = self._desk.settings, self._desk.started_wall_s
+        for line in await asyncio.to_thread(
+            _interrupted, self._folder, settings.logs_dir, ids, since_s, until_s
+        ):
+            self._book.write(line)
+        if self._timer is None and self._folds:
+            self._fold_soon()
+
     async def close(self) -> None:
         """Fold what is left and close the book."""
+        if self._counting is not None:
+            await asyncio.wait([self._counting])
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -112,6 +134,29 @@ class Accounts:
                     f"the book of usage in {os.path.join(self._folder, 'state.sqlite3')} is behind: {error.local}; "
                     "its lines are kept in book-N.log until they can be added"
                 )
+
+
+def _interrupted(
+    folder: str, logs_dir: str, ids: dict[str, str], since_s: float, until_s: float
+) -> list[bytes]:
+    """Return the lines of requests without an end in the last hours of the log, and none in the book."""
+    files = [one for one in list_files(logs_dir) if one.hour < until_s // 3600 + 1]
+    newest = files[-1].hour if files else 0
+    files = [one for one in files if one.hour > newest - HOURS_LOOKED_AT]
+    try:
+        known = {
+            entry.get("id")
+            for number in numbers_in(folder)
+            for entry in read_new(folder, number, 0)[0]
+        }
+        found = interrupted_in(files, ids, since_s, until_s)
+    except OSError:
+        return []  # nothing is lost but a count
+    return [
+        json.dumps(one, separators=(",", ":")).encode() + b"\n"
+        for one in found
+        if one["id"] not in known
+    ]
 
 
 @lru_cache(maxsize=256)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -35,7 +36,13 @@ async def relay_usage(
         raise ClientFault(str(error), code="invalid_value") from error
     try:
         rows: Rows = await asyncio.to_thread(
-            read_usage, desk.settings.data_dir, query.since, query.until
+            partial(
+                read_usage,
+                desk.settings.data_dir,
+                query.since,
+                query.until,
+                sessions=query.sessions,
+            )
         )
     except ConfigError as error:
         text = f"the book of usage cannot be read; `{told('usage')}` says why"

@@ -52,7 +52,7 @@ def _from_folder(context: Context, query: Query, console: Console) -> dict[str, 
     except ConfigError as error:
         console.note(f"keys are shown by their ids: {error}")
         names = {}
-    rows = read_usage(settings.data_dir, query.since, query.until)
+    rows = read_usage(settings.data_dir, query.since, query.until, sessions=query.sessions)
     return report(rows, query, lambda key: names.get(key, key), settings.prices)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from airelays.credentials.as_owner import check_readable
@@ -13,8 +11,8 @@ from airelays.credentials.keys import read_keys
 from airelays.credentials.lock import FileLock, LockUnsupported
 from airelays.errors import ConfigError, RelayError
 from airelays.hints import hint
-from airelays.journal.book import program_of
-from airelays.journal.files import list_files, parse_line, read_lines
+from airelays.journal.ended import entries_in
+from airelays.journal.files import list_files
 from airelays.journal.tally import day_of
 from airelays.settings.values import Settings
 from airelays.state.database import State, storage_fault
@@ -33,7 +31,9 @@ def rebuild(context: Context, console: Console) -> int:
     # The first hour that is left may begin in the middle of a day: that day stays as it is in the book.
     first_s = files[0].hour * 3600
     since = day_of(first_s if first_s % 86_400 == 0 else first_s + 86_400)
-    count = _refilled(settings, since, list(_entries(settings, since)))
+    covered = [file for file in files if day_of(file.hour * 3600) >= since]
+    ids = {key.name: key.id for key in read_keys(settings.data_dir)}
+    count = _refilled(settings, since, list(entries_in(covered, ids)))
     console.title("Usage")
     console.section("Book")
     console.field("From the logs", f"{count:,} requests since {since}")
@@ -69,60 +69,3 @@ def _refilled(settings: Settings, since: str, entries: list[dict[str, Any]]) -> 
     finally:
         lock.release()
     return len(entries)
-
-
-def _entries(settings: Settings, since: str) -> Iterator[dict[str, Any]]:
-    """Yield what ended requests in the logs would have as lines of the book; those that never ended as interrupted."""
-    ids = {key.name: key.id for key in read_keys(settings.data_dir)}
-    open_requests: dict[str, dict[str, Any]] = {}
-    for file in list_files(settings.logs_dir):
-        if day_of(file.hour * 3600) < since:
-            continue
-        for raw in read_lines(file.path):
-            record = parse_line(raw)
-            phase = None if record is None else record["phase"]
-            if record is None or phase not in ("inbound_request", "outbound_response"):
-                continue
-            asked = str(record.get("request_id"))
-            if phase == "inbound_request":
-                open_requests[asked] = record
-            elif (entry := _entry(record, open_requests.pop(asked, {}), ids)) is not None:
-                yield entry
-    for record in open_requests.values():
-        entry = _entry({**record, "outcome": "interrupted"}, record, ids)
-        if entry is not None:
-            yield entry
-
-
-def _entry(
-    ended: dict[str, Any], begun: dict[str, Any], ids: dict[str, str]
-) -> dict[str, Any] | None:
-    try:
-        at_s = datetime.fromisoformat(str(ended["logged_at"])).timestamp()
-    except ValueError:
-        return None
-    name = str(ended.get("key") or "")
-    headers = begun.get("headers")
-    agent = headers.get("user-agent", "") if isinstance(headers, dict) else ""
-    times, usage = ended.get("timings_ms") or {}, ended.get("usage") or {}
-    details = {
-        "in": usage.get("input_tokens"),
-        "out": usage.get("output_tokens"),
-        "total": usage.get("total_tokens"),
-        "cached": usage.get("cached_tokens"),
-        "reasoning": usage.get("reasoning_tokens"),
-    }
-    for column, time_name in (("ms", "total"), ("first_ms", "first_token")):
-        if isinstance(times.get(time_name), int | float):
-            details[column] = round(times[time_name])
-    outcome = str(ended.get("outcome", ""))
-    return {
-        "at": at_s,
-        "key": ids.get(name, name),
-        "route": ended.get("route"),
-        "model": ended.get("model", ""),
-        "upstream": ended.get("upstream", ""),
-        "program": program_of(str(agent).encode()),
-        **({} if outcome == "ok" else {"end": outcome}),
-        **details,
-    }

@@ -12,7 +12,7 @@ from airelays.app.relay import Relay
 from airelays.errors import ConfigError, RelayError
 from airelays.guard.control import SECRET_BYTES
 from airelays.host.form import program_form
-from airelays.host.running import Running, remove_running, write_running
+from airelays.host.running import Running, began_before, remove_running, write_running
 from airelays.net.listener import Listener, bind
 from airelays.settings.values import Settings, client_base_url
 
@@ -58,12 +58,15 @@ class ControlListener:
                 control_port=control.port,
                 secret=secret,
             )
+            killed_s = began_before(settings.data_dir)
             write_running(settings.data_dir, running)
         except ConfigError as error:
             for one in opened:
                 one.close()
             relay.complain(f"no command can find this relay, give them --url: {error}")
             return None
+        if killed_s is not None:
+            relay.accounts.count_interrupted(killed_s)
         return cls(_accept(relay, control, opened), settings.data_dir)
 
     async def close(self, last_word: RelayError) -> None:

@@ -76,6 +76,15 @@ def read_running(data_dir: str) -> Running | None:
     return _parsed(path, found)
 
 
+def began_before(data_dir: str) -> float | None:
+    """Return when the last relay of `data_dir` began, a Unix time, if it was killed; None if it ended by itself."""
+    try:
+        left = read_running(data_dir)
+        return None if left is None else float(left.started)
+    except (ConfigError, ValueError):
+        return None
+
+
 def _parsed(path: str, found: dict[str, Any]) -> Running:
     kinds = {"int": int, "str": str, "tuple[str, ...]": list}
     values: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from airelays.errors import ConfigError
 from airelays.journal.tally import Rows, Sums, day_of, total_of
 from airelays.settings.values import Price
 
-COLUMNS = ("day", "key", "model", "upstream", "program", "route")
+COLUMNS = ("day", "key", "model", "upstream", "program", "route", "session")
 SINCE_DAYS = 7
 DAY_S = 86_400
 _SPAN = re.compile(r"([1-9][0-9]{0,3})d")
@@ -29,6 +29,11 @@ class Query(NamedTuple):
     by: tuple[str, ...]
     since: str
     until: str
+
+    @property
+    def sessions(self) -> bool:
+        """Whether sessions are told apart: then only requests with a session count."""
+        return "session" in self.by
 
 
 def read_query(by: str, since: str, until: str, now_s: float) -> Query:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 T = TypeVar("T")
 OTHER = "other"
 # A client chooses these names: up to this many differ on one day, the rest is `other`.
-MAX_NAMES = {"program": 32, "model": 200, "key": 100}
+MAX_NAMES = {"program": 32, "model": 200, "key": 100, "session": 100}
 # A day of 400 rows is about 32 KiB, so a year stays below 20 MiB whatever clients do.
 MAX_ROWS_PER_DAY = 400
 BUCKETS = 24  # the last one: 2^22 ms, more than an hour
@@ -17,7 +17,10 @@ MAX_COUNT = 10**15
 
 
 class Cell(NamedTuple):
-    """What a row of the book is about. `day` is YYYY-MM-DD in UTC, or YYYY-MM for a month; `key` is an id."""
+    """What a row of the book is about. `day` is YYYY-MM-DD in UTC, or YYYY-MM for a month; `key` is an id.
+
+    `session` is "" except in the rows that tell sessions apart, which hold requests with a session only.
+    """
 
     day: str
     key: str
@@ -25,6 +28,7 @@ class Cell(NamedTuple):
     upstream: str
     program: str
     route: str
+    session: str = ""
 
 
 class Sums:
@@ -106,8 +110,8 @@ def day_of(wall_s: float) -> str:
     return f"{t.tm_year:04}-{t.tm_mon:02}-{t.tm_mday:02}"
 
 
-def cell_of(entry: dict[str, Any]) -> Cell:
-    """Return where a line belongs."""
+def cell_of(entry: dict[str, Any], *, sessions: bool = False) -> Cell:
+    """Return the row to which a line belongs, or with `sessions` the row among those."""
     return Cell(
         day_of(entry["at"]),
         _text(entry, "key"),
@@ -115,6 +119,7 @@ def cell_of(entry: dict[str, Any]) -> Cell:
         _text(entry, "upstream"),
         _text(entry, "program"),
         _text(entry, "route"),
+        _text(entry, "session") if sessions else "",
     )
 
 
@@ -128,7 +133,7 @@ def bounded(cell: Cell, there: Rows) -> Cell:
             cell = cell._replace(**{name: OTHER})
     if cell in there or len(there) < MAX_ROWS_PER_DAY:
         return cell
-    return Cell(cell.day, OTHER, OTHER, OTHER, OTHER, OTHER)
+    return Cell(cell.day, OTHER, OTHER, OTHER, OTHER, OTHER, OTHER if cell.session else "")
 
 
 def grouped(rows: Rows, by: Iterable[str], shown: Callable[[str], str]) -> list[dict[str, Any]]:

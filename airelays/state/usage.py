@@ -12,37 +12,40 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 from airelays.errors import ConfigError, RelayError
 from airelays.journal.book import numbers_in, path_of, read_new
-from airelays.journal.tally import Cell, Rows, Sums, bounded, cell_of
+from airelays.journal.tally import Cell, Rows, Sums, bounded, cell_of, day_of
 from airelays.state.database import State
 
 FORMAT = 1
 DAYS_KEPT = 400
+# Beyond that, the hash of a session tells nobody anything.
+SESSION_DAYS_KEPT = 35
 _TRIES = 5
+ROWS, SESSIONS = "book_rows", "book_sessions"
+# What tells the rows of a table apart; names of all columns but the day stand in book_names.
+_TABLES = {ROWS: Cell._fields[:-1], SESSIONS: Cell._fields}
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS book_format (format INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS book_files (number INTEGER PRIMARY KEY, folded INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS book_names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-    "CREATE TABLE IF NOT EXISTS book_rows (day TEXT, key INTEGER, model INTEGER, upstream INTEGER, program INTEGER, "
-    "route INTEGER, requests INTEGER, input INTEGER, cached INTEGER, output INTEGER, reasoning INTEGER, "
-    "total INTEGER, first_ms INTEGER, took_ms INTEGER, last_s REAL, failures TEXT, first TEXT, took TEXT, "
-    "PRIMARY KEY (day, key, model, upstream, program, route)) WITHOUT ROWID",
+    *(
+        f"CREATE TABLE IF NOT EXISTS {table} ("
+        + ", ".join(f"{name} {'TEXT' if name == 'day' else 'INTEGER'}" for name in cell)
+        + ", requests INTEGER, input INTEGER, cached INTEGER, output INTEGER, reasoning INTEGER, "
+        "total INTEGER, first_ms INTEGER, took_ms INTEGER, last_s REAL, failures TEXT, first TEXT, took TEXT, "
+        f"PRIMARY KEY ({', '.join(cell)})) WITHOUT ROWID"
+        for table, cell in _TABLES.items()
+    ),
 )
 _NUMBERS = (
     "requests", "input", "cached", "output", "reasoning", "total", "first_ms", "took_ms", "last_s",
 )  # fmt: skip
 _MAPS = ("failures", "first", "took")
-_SELECT = (
-    "SELECT r.day, k.name, m.name, u.name, p.name, o.name, "
-    + ", ".join(f"r.{name}" for name in (*_NUMBERS, *_MAPS))
-    + " FROM book_rows r JOIN book_names k ON k.id = r.key JOIN book_names m ON m.id = r.model "
-    "JOIN book_names u ON u.id = r.upstream JOIN book_names p ON p.id = r.program "
-    "JOIN book_names o ON o.id = r.route"
-)
 _NEWER = (
     "the book of usage was written by a newer AIRelays (format {found}, this one knows {FORMAT}); use that one, or "
     "another --data-dir"
@@ -68,7 +71,7 @@ def fold(state: State, folder: str, writing: Callable[[], int] = lambda: 0) -> i
             except FileNotFoundError:
                 continue  # another process folded and removed it
             if not at or end != at[0]:
-                _take(db, entries)
+                _take_all(db, entries)
                 db.execute("INSERT OR REPLACE INTO book_files VALUES (?, ?)", (number, end))
         count += len(entries)
         if number not in (numbers[-1], writing()):
@@ -86,8 +89,9 @@ def refill(state: State, folder: str, since: str, entries: list[dict[str, Any]])
     fold(state, folder)
     with state.write() as db:
         _prepare(db)
-        db.execute("DELETE FROM book_rows WHERE day >= ?", (since,))
-        _take(db, entries)
+        for table in _TABLES:
+            db.execute(f"DELETE FROM {table} WHERE day >= ?", (since,))
+        _take_all(db, entries)
 
 
 def _prepare(db: sqlite3.Connection) -> None:
@@ -106,7 +110,12 @@ def _format_of(db: sqlite3.Connection) -> int | None:
     return int(row[0]) if row else None
 
 
-def _take(db: sqlite3.Connection, entries: list[dict[str, Any]]) -> None:
+def _take_all(db: sqlite3.Connection, entries: list[dict[str, Any]]) -> None:
+    _take(db, ROWS, entries)
+    _take(db, SESSIONS, [entry for entry in entries if entry.get("session")])
+
+
+def _take(db: sqlite3.Connection, table: str, entries: list[dict[str, Any]]) -> None:
     """Add lines to the rows of their days."""
     days: dict[str, Rows] = {}
     changed: Rows = {}
@@ -117,32 +126,35 @@ def _take(db: sqlite3.Connection, entries: list[dict[str, Any]]) -> None:
             f"{entry['at'] // 86_400} {entry.get('key')!r} {entry.get('route')!r} {entry.get('model')!r} "
             f"{entry.get('upstream')!r} {entry.get('program')!r}"
         )
+        if table == SESSIONS:
+            alike += f" {entry['session']!r}"
         sums = seen.get(alike)
         if sums is None:
-            cell = cell_of(entry)
+            cell = cell_of(entry, sessions=table == SESSIONS)
             day = days.get(cell.day)
             if day is None:
-                day = days[cell.day] = _rows(db, " WHERE r.day = ?", (cell.day,))
+                day = days[cell.day] = _rows(db, table, " WHERE r.day = ?", (cell.day,))
             cell = bounded(cell, day)
             sums = seen[alike] = changed[cell] = day.setdefault(cell, Sums())
         sums.take(entry)
-    _put(db, changed)
+    _put(db, table, changed)
 
 
-def _put(db: sqlite3.Connection, rows: Rows) -> None:
-    names = {name for cell in rows for name in cell[1:]}
+def _put(db: sqlite3.Connection, table: str, rows: Rows) -> None:
+    columns = _TABLES[table]
+    names = {name for cell in rows for name in cell[1 : len(columns)]}
     db.executemany("INSERT OR IGNORE INTO book_names (name) VALUES (?)", [(n,) for n in names])
     ids = {
         name: db.execute("SELECT id FROM book_names WHERE name = ?", (name,)).fetchone()[0]
         for name in names
     }
-    marks = ", ".join("?" * (len(Cell._fields) + len(_NUMBERS) + len(_MAPS)))
+    marks = ", ".join("?" * (len(columns) + len(_NUMBERS) + len(_MAPS)))
     db.executemany(
-        f"INSERT OR REPLACE INTO book_rows VALUES ({marks})",
+        f"INSERT OR REPLACE INTO {table} VALUES ({marks})",
         [
             (
                 cell.day,
-                *(ids[name] for name in cell[1:]),
+                *(ids[name] for name in cell[1 : len(columns)]),
                 *(getattr(sums, name) for name in _NUMBERS),
                 *(_written(getattr(sums, name)) for name in _MAPS),
             )
@@ -159,30 +171,35 @@ def _forget(db: sqlite3.Connection, there: set[int], wall_s: float) -> None:
     t = time.gmtime(wall_s - DAYS_KEPT * 86_400)
     where, end = " WHERE length(r.day) = 10 AND r.day < ?", f"{t.tm_year:04}-{t.tm_mon:02}-01"
     months: dict[str, Rows] = {}
-    for cell, sums in _rows(db, where, (end,)).items():
+    for cell, sums in _rows(db, ROWS, where, (end,)).items():
         moved = cell._replace(day=cell.day[:7])
         month = months.get(moved.day)
         if month is None:
-            month = months[moved.day] = _rows(db, " WHERE r.day = ?", (moved.day,))
+            month = months[moved.day] = _rows(db, ROWS, " WHERE r.day = ?", (moved.day,))
         month.setdefault(bounded(moved, month), Sums()).add(sums)
     for rows in months.values():
-        _put(db, rows)
+        _put(db, ROWS, rows)
     if months:
         db.execute("DELETE FROM book_rows WHERE length(day) = 10 AND day < ?", (end,))
+    db.execute(
+        "DELETE FROM book_sessions WHERE day < ?", (day_of(wall_s - SESSION_DAYS_KEPT * 86_400),)
+    )
 
 
 # ---- reading
 
 
-def read_usage(folder: str, since: str = "", until: str = "") -> Rows:
+def read_usage(folder: str, since: str = "", until: str = "", *, sessions: bool = False) -> Rows:
     """Return the rows of the book from day `since` to day `until`, lines not yet folded with them.
+
+    With `sessions`: those of requests with a session, which are kept for 35 days.
 
     Changes nothing and needs no lock. Raises ConfigError.
     """
     for _ in range(_TRIES):
         with _reading(os.path.join(folder, "state.sqlite3")) as db:
             try:
-                return _look(db, folder, since, until)
+                return _look(db, folder, since, until, SESSIONS if sessions else ROWS)
             except FileNotFoundError:
                 continue  # folded and removed meanwhile: look again
             except OSError as error:
@@ -194,27 +211,31 @@ def read_usage(folder: str, since: str = "", until: str = "") -> Rows:
     raise ConfigError(f"the book in {folder} changes all the time; try again")
 
 
-def _look(db: sqlite3.Connection | None, folder: str, since: str, until: str) -> Rows:
+def _look(db: sqlite3.Connection | None, folder: str, since: str, until: str, table: str) -> Rows:
     numbers, folded, rows = numbers_in(folder), dict[int, int](), Rows()
-    if db is not None and _has_book(db):
+    if db is not None and _has(db, "book_format"):
         db.execute("BEGIN")
         found = _format_of(db)
         if found is not None and found > FORMAT:
             raise ConfigError(_NEWER.format(found=found, FORMAT=FORMAT))
         folded = dict(db.execute("SELECT number, folded FROM book_files"))
         where = " WHERE r.day >= substr(?, 1, length(r.day)) AND r.day <= ?"
-        rows = _rows(db, where, (since, until or "9999-99"))
+        # A book of an earlier release has no table of sessions.
+        if _has(db, table):
+            rows = _rows(db, table, where, (since, until or "9999-99"))
     for number in numbers:
         for entry in read_new(folder, number, folded.get(number, 0))[0]:
-            cell = cell_of(entry)
+            if table == SESSIONS and not entry.get("session"):
+                continue
+            cell = cell_of(entry, sessions=table == SESSIONS)
             if since <= cell.day <= (until or "9999-99"):
                 rows.setdefault(cell, Sums()).take(entry)
     return rows
 
 
-def _has_book(db: sqlite3.Connection) -> bool:
-    found = "SELECT 1 FROM sqlite_master WHERE name = 'book_format'"
-    return db.execute(found).fetchone() is not None
+def _has(db: sqlite3.Connection, table: str) -> bool:
+    found = "SELECT 1 FROM sqlite_master WHERE name = ?"
+    return db.execute(found, (table,)).fetchone() is not None
 
 
 @contextlib.contextmanager
@@ -244,18 +265,32 @@ def _reading(path: str) -> Iterator[sqlite3.Connection | None]:
             db.close()
 
 
-def _rows(db: sqlite3.Connection, where: str, values: tuple[str, ...]) -> Rows:
+def _rows(db: sqlite3.Connection, table: str, where: str, values: tuple[str, ...]) -> Rows:
     found: Rows = {}
-    for row in db.execute(_SELECT + where, values):
+    for row in db.execute(_select(table) + where, values):
         sums = Sums()
-        numbers, maps = row[6 : 6 + len(_NUMBERS)], row[6 + len(_NUMBERS) :]
-        for name, value in zip(_NUMBERS, numbers, strict=True):
+        cell, numbers = Cell(*row[: -len(_NUMBERS + _MAPS)]), row[-len(_NUMBERS + _MAPS) :]
+        maps = numbers[len(_NUMBERS) :]
+        for name, value in zip(_NUMBERS, numbers, strict=False):
             setattr(sums, name, value)
         sums.failures = json.loads(maps[0])
         sums.first = {int(at): count for at, count in json.loads(maps[1]).items()}
         sums.took = {int(at): count for at, count in json.loads(maps[2]).items()}
-        found[Cell(*row[:6])] = sums
+        found[cell] = sums
     return found
+
+
+@lru_cache
+def _select(table: str) -> str:
+    names = _TABLES[table][1:]
+    return (
+        "SELECT r.day, "
+        + ", ".join(
+            [f"n_{name}.name" for name in names] + [f"r.{name}" for name in (*_NUMBERS, *_MAPS)]
+        )
+        + f" FROM {table} r "
+        + " ".join(f"JOIN book_names n_{name} ON n_{name}.id = r.{name}" for name in names)
+    )
 
 
 def _written(counts: dict[object, int]) -> str:

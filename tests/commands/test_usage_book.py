@@ -184,3 +184,38 @@ def test_requests_of_a_session_are_found_by_its_id_or_its_hash(tmp_path: Path) -
     assert run(tmp_path, "explain", "--session", "other").returncode == 1
     log = "".join(f.read_text() for f in (tmp_path / ".airelays/logs").rglob("*.jsonl"))
     assert "0199-my-session" not in log
+
+
+def test_sessions_are_added_up_per_day_and_by_program_too(tmp_path: Path) -> None:
+    with running(tmp_path, env=WIDE) as relay:
+        for name in ("one", "one", "two"):
+            headers = {"X-Claude-Code-Session-Id": name, "User-Agent": "claude-cli/2"}
+            assert relay.send("POST", CHAT, BODY, headers=headers).status == 200
+        assert relay.send("POST", CHAT, BODY).status == 200
+        query = "/v1/relay/usage?by=session,program"
+        before = relay.get(query).json()["book"]
+        relay.stop()
+    after = table(tmp_path, "--by", "session,program")
+    hashes = {row["session"]: row["requests"] for row in after["rows"]}
+    assert sorted(hashes.values()) == [1, 2] and "one" not in hashes
+    assert before["rows"] == after["rows"] and after["total"]["requests"] == 3
+    assert table(tmp_path, "--by", "day")["total"]["requests"] == 5  # and one that asked for the book
+    assert "session" in run(tmp_path, "usage", "--by", "day,session").stdout
+
+
+def test_what_ran_when_the_relay_was_killed_is_counted_once(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[upstream]\ndemo_pace_ms = 2000\n")
+    with running(tmp_path, "--config", str(config), env=WIDE) as relay:
+        with relay.connect() as wire:
+            wire.send(relay.request("POST", CHAT, {**BODY, "stream": True}))
+            wire.head()
+            logs = tmp_path / ".airelays/logs"
+            wait_for(lambda: any("inbound_request" in f.read_text() for f in logs.rglob("*.jsonl")))
+            relay.stop(signal.SIGKILL)
+    for _ in range(2):
+        with running(tmp_path, env=WIDE) as relay:
+            wait_for(lambda: "interrupted" in str(table(tmp_path, "--by", "route")))
+            relay.stop()
+    found = table(tmp_path, "--by", "route")
+    assert [(r["route"], r["failures"]) for r in found["rows"]] == [("chat", {"interrupted": 1})]
