@@ -28,6 +28,8 @@ _HANDLERS = {
     ("GET", "/status"): "controls:status",
     ("GET", "/models"): "controls:models",
     ("GET", "/usage"): "controls:usage",
+    ("GET", "/resets"): "controls:resets",
+    ("POST", "/resets/redeem"): "controls:redeem",
     ("GET", "/checks"): "controls:checks",
     ("POST", "/unblock"): "controls:unblock",
     ("POST", "/reload"): "controls:reload",

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from airelays.app.operator import status_facts
+from airelays.app.resets import redeem_one, resets_of
 from airelays.errors import ClientFault, ConfigError
 from airelays.guard.network import limiter_key
 from airelays.upstream.base import Check
@@ -42,6 +43,16 @@ async def models(control: Control, body: Body) -> Body:
 async def usage(control: Control, body: Body) -> Body:
     """GET /usage?raw=true: the windows of the main upstream's subscription."""
     return await control.relay.desk.upstreams.main.usage(raw=body.get("raw") == "true")
+
+
+async def resets(control: Control, body: Body) -> Body:
+    """GET /resets: what GET /v1/relay/accounts/resets answers."""
+    return await resets_of(control.relay.desk)
+
+
+async def redeem(control: Control, body: Body) -> Body:
+    """POST /resets/redeem: redeem one, as POST /v1/relay/accounts/resets/redeem does."""
+    return await redeem_one(control.relay.desk, body)
 
 
 async def checks(control: Control, body: Body) -> Body:

@@ -62,7 +62,7 @@ _CLASSES = {
         "responses", "chat", "completions", "messages", "count_tokens", "input_tokens", "compact",
         "response", "response_items", "response_cancel", "/v1/embeddings",
     },
-    OPERATOR: {"relay_status", "relay_metrics", "relay_logging", "subscription"},
+    OPERATOR: {"relay_status", "relay_metrics", "relay_logging", "subscription", "resets"},
 }  # fmt: skip
 
 
@@ -73,6 +73,8 @@ _V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
     ("relay_usage", "/relay/usage", GET, "none", "usage:relay_usage"),
     ("subscription", "/subscription/status", GET, "none", "catalogue:subscription"),
     ("subscription", "/account/rate_limits", GET, "none", "catalogue:subscription"),
+    ("resets", "/relay/accounts/resets", GET, "none", "resets:listed"),
+    ("resets", "/relay/accounts/resets/redeem", POST, "json", "resets:redeem"),
     ("input_tokens", "/responses/input_tokens", POST, "json", "bodies:refuse"),
     ("compact", "/responses/compact", POST, "json", "forwarding:forward_json"),
     ("response", "/responses/{id}", (*GET, "DELETE"), "none", "stored:single"),

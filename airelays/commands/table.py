@@ -120,13 +120,31 @@ COMMANDS = (
             Flag("--raw", "With --json: add what the upstream sent."),
             Flag(
                 "--by",
-                "Add up by these: day, key, model, upstream, program, route. Default day.",
+                "Add up by these: day, key, model, upstream, program, route, session. Default day.",
                 "COLUMN[,COLUMN]",
             ),
             Flag("--since", "First day, or a number of days such as 30d. Default 7d.", "DAY"),
             Flag("--until", "Last day. Default today.", "DAY"),
             Flag("--csv", "Print the book as CSV."),
             Flag("--rebuild", "Make the book again from the logs that are left; no relay may run."),
+        ),
+    ),
+    Command(
+        "usage reset",
+        "Redeem an earned reset of the subscription's windows.",
+        "resets:run",
+        "Shows the resets that the upstream has for you and asks before it redeems one, which cannot be undone. Exit 1 "
+        "when no reset was applied.",
+        (
+            JSON,
+            URL,
+            Flag("--yes", "Redeem without a question.", short="-y"),
+            Flag("--credit", "Redeem this reset. Default: the upstream chooses.", "ID"),
+            Flag(
+                "--request-id",
+                "Repeat a request whose answer was lost; it redeems no second reset.",
+                "ID",
+            ),
         ),
     ),
     Command(

@@ -5,19 +5,18 @@ Layer: commands.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from airelays.commands.booked import asked_for, find_book, print_book, write_csv
-from airelays.errors import ConfigError, RelayError
-from airelays.host.contact import Contact
+from airelays.commands.resets import ask_main, print_resets
+from airelays.errors import ConfigError
+from airelays.host.contact import Contact, NotOffered
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
 from airelays.terminal.running import find_relay
-from airelays.upstream.choose import make_upstream
 
 WAIT_S = 60.0
 
@@ -43,6 +42,8 @@ def run(args: Arguments, console: Console) -> int:
         return 0
     try:
         usage = _windows(context, console, contact, raw=raw)
+    except NotOffered:
+        usage = None
     except ConfigError:
         if not args.has("--json") and book["rows"]:
             console.title("Usage")
@@ -56,12 +57,21 @@ def _windows(
 ) -> dict[str, Any]:
     if contact is not None:
         return contact.ask("GET", f"/usage?raw={str(raw).lower()}", within_s=WAIT_S)
-    return _without_relay(context, console, raw=raw)
+    return ask_main(context, console, lambda one: one.usage(raw=raw))
 
 
 def _print_all(
-    args: Arguments, console: Console, usage: dict[str, Any], book: dict[str, Any]
+    args: Arguments, console: Console, usage: dict[str, Any] | None, book: dict[str, Any]
 ) -> int:
+    """Print the windows, if the upstream is a subscription, and the book."""
+    if usage is None:
+        if args.has("--json"):
+            console.json({"object": "usage", "openai": None, "book": book})
+            return 0
+        console.title("Usage")
+        console.line("The upstream has no subscription, so there are no windows to show.")
+        print_book(console, book)
+        return 0
     if args.has("--json"):
         account = {"slug": "default", "email": usage["account"]["email"], "status": usage}
         every = {"object": "subscription_status_list", "accounts": [account]}
@@ -75,21 +85,6 @@ def _print_all(
     print_windows(console, usage)
     print_book(console, book)
     return 0
-
-
-def _without_relay(context: Context, console: Console, *, raw: bool) -> dict[str, Any]:
-    try:
-        return asyncio.run(_ask(context, console, raw=raw))
-    except RelayError as error:
-        raise ConfigError(error.local) from error
-
-
-async def _ask(context: Context, console: Console, *, raw: bool) -> dict[str, Any]:
-    upstream = make_upstream(context.settings, context.settings.main_upstream, warn=console.note)
-    try:
-        return await upstream.usage(raw=raw)
-    finally:
-        await upstream.close()
 
 
 BAR_COLUMNS = 24
@@ -110,6 +105,7 @@ def print_windows(console: Console, usage: dict[str, Any]) -> None:
         console.field("Credits", "unlimited")
     elif credits_.get("has_credits"):
         console.field("Credits", credits_.get("balance"))
+    print_resets(console, usage)
 
 
 def _rows(limits: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

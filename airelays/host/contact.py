@@ -18,13 +18,20 @@ from airelays.model import Fields
 PROOF_S = 2.0
 ANSWER_S = 10.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+NOT_OFFERED = "unsupported_for_upstream"
 # What a relay that is named by its URL answers to its clients' token.
 _BY_URL = {
     "/status": "/relay/status",
     "/models": "/models",
     "/usage": "/subscription/status",
     "/book": "/relay/usage",
+    "/resets": "/relay/accounts/resets",
+    "/resets/redeem": "/relay/accounts/resets/redeem",
 }
+
+
+class NotOffered(ConfigError):
+    """The relay's upstream has no such thing."""
 
 
 class Contact:
@@ -78,7 +85,10 @@ def _answer(status: int, raw: bytes) -> dict[str, Any]:
         return found
     error = found.get("error")
     said = error.get("message") if isinstance(error, dict) else None
-    raise ConfigError(str(said or f"the relay answered with status {status}")[:2000])
+    kind = (
+        NotOffered if isinstance(error, dict) and error.get("code") == NOT_OFFERED else ConfigError
+    )
+    raise kind(str(said or f"the relay answered with status {status}")[:2000])
 
 
 def find(data_dir: str) -> Contact | None:

@@ -26,6 +26,11 @@ def ask(console: Console, question: str, default: str = "") -> str:
     return line.strip() or default
 
 
+def confirms(console: Console, question: str) -> bool:
+    """Whether the answer to a question about something that cannot be undone is yes; Enter alone is no."""
+    return can_ask(console) and ask(console, f"{question} [y/N]", "n").lower() in ("y", "yes")
+
+
 def agrees(console: Console, question: str) -> bool:
     """Whether the answer to a question of yes or no is yes; Enter alone is."""
     if not can_ask(console):

@@ -274,6 +274,14 @@ class Upstream(ABC):
         """Return how much of the subscription is used."""
         raise self._not_offered("a subscription")
 
+    async def resets(self) -> dict[str, Any]:
+        """Return the resets of the subscription's windows that can be redeemed."""
+        raise self._not_offered("earned resets")
+
+    async def redeem(self, credit_id: str | None, request_id: str) -> dict[str, Any]:
+        """Redeem one reset; the same `request_id` again redeems no second one."""
+        raise self._not_offered("earned resets")
+
     def speaks(self, api: str, model: str = "") -> bool:
         """Whether it may have `api` (one of APIS) itself for `model`, to be passed through."""
         return False

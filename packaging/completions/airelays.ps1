@@ -3,6 +3,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
     param($word, $tree, $cursor)
     $next = @{
         '' = @('serve', 'ask', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'run', 'key', 'logs', 'explain', 'unblock', 'reload', 'stop', 'storage', 'docs', 'service', 'migrate', 'completion', 'manpage', 'version')
+        'usage' = @('reset')
         'token' = @('show', 'rotate')
         'config' = @('show', 'set', 'edit', 'check', 'path')
         'key' = @('create', 'list', 'rotate', 'revoke')
@@ -27,6 +28,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'status' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--url', '--version')
         'models' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--url', '--version')
         'usage' = @('--auth-storage', '--bearer-token-file', '--by', '--ca-file', '--config', '--csv', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--raw', '--rebuild', '--since', '--until', '--url', '--version')
+        'usage reset' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--credit', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--request-id', '--url', '--version', '--yes')
         'doctor' = @('--ask', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--egress', '--help', '--json', '--logs-dir', '--offline', '--self-test', '--skip-response', '--url', '--version')
         'token show' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'token rotate' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
@@ -65,7 +67,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         '--network-scope' = @('loopback', 'private', 'any')
         '--kind' = @('systemd', 'launchd', 'windows')
     }
-    $valued = @('--auth-storage', '--bearer-token-file', '--by', '--ca-file', '--callback-port', '--concurrent', '--config', '--data-dir', '--expires', '--from', '--from-config', '--grace', '--host', '--kind', '--lines', '--listen', '--logs-dir', '--max-file-mb', '--max-total-mb', '--model', '--models', '--network-scope', '--older-than', '--port', '--program', '--ready-file', '--requests-per-minute', '--retention-days', '--routes', '--session', '--signers', '--since', '--tokens-per-day', '--until', '--upstream', '--upstream-key-env', '--upstreams', '--url', '--verify', '--workspace-id', '-m', '-n')
+    $valued = @('--auth-storage', '--bearer-token-file', '--by', '--ca-file', '--callback-port', '--concurrent', '--config', '--credit', '--data-dir', '--expires', '--from', '--from-config', '--grace', '--host', '--kind', '--lines', '--listen', '--logs-dir', '--max-file-mb', '--max-total-mb', '--model', '--models', '--network-scope', '--older-than', '--port', '--program', '--ready-file', '--request-id', '--requests-per-minute', '--retention-days', '--routes', '--session', '--signers', '--since', '--tokens-per-day', '--until', '--upstream', '--upstream-key-env', '--upstreams', '--url', '--verify', '--workspace-id', '-m', '-n')
     $said = @($tree.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
     if ($word -ne '' -and $said.Count -gt 0) { $said = @($said | Select-Object -SkipLast 1) }
     $words = @()

@@ -199,20 +199,21 @@ def test_sessions_are_added_up_per_day_and_by_program_too(tmp_path: Path) -> Non
     hashes = {row["session"]: row["requests"] for row in after["rows"]}
     assert sorted(hashes.values()) == [1, 2] and "one" not in hashes
     assert before["rows"] == after["rows"] and after["total"]["requests"] == 3
-    assert table(tmp_path, "--by", "day")["total"]["requests"] == 5  # and one that asked for the book
+    assert (
+        table(tmp_path, "--by", "day")["total"]["requests"] == 5
+    )  # and one that asked for the book
     assert "session" in run(tmp_path, "usage", "--by", "day,session").stdout
 
 
 def test_what_ran_when_the_relay_was_killed_is_counted_once(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text("[upstream]\ndemo_pace_ms = 2000\n")
-    with running(tmp_path, "--config", str(config), env=WIDE) as relay:
-        with relay.connect() as wire:
-            wire.send(relay.request("POST", CHAT, {**BODY, "stream": True}))
-            wire.head()
-            logs = tmp_path / ".airelays/logs"
-            wait_for(lambda: any("inbound_request" in f.read_text() for f in logs.rglob("*.jsonl")))
-            relay.stop(signal.SIGKILL)
+    with running(tmp_path, "--config", str(config), env=WIDE) as relay, relay.connect() as wire:
+        wire.send(relay.request("POST", CHAT, {**BODY, "stream": True}))
+        wire.head()
+        logs = tmp_path / ".airelays/logs"
+        wait_for(lambda: any("inbound_request" in f.read_text() for f in logs.rglob("*.jsonl")))
+        relay.stop(signal.SIGKILL)
     for _ in range(2):
         with running(tmp_path, env=WIDE) as relay:
             wait_for(lambda: "interrupted" in str(table(tmp_path, "--by", "route")))

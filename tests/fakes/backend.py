@@ -83,6 +83,8 @@ class FakeBackend(FakeServer):
         self.models_delay_s = 0.0
         self.websocket_status = 426
         self.redirect = self.gzip = False
+        self.resets: list[str] = []
+        self.redeemed: list[str] = []
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
@@ -133,6 +135,8 @@ class FakeBackend(FakeServer):
             "POST /codex/images/generations": self._image,
             "POST /codex/images/edits": self._image,
             "GET /wham/usage": self._usage,
+            "GET /wham/rate-limit-reset-credits": self._resets,
+            "POST /wham/rate-limit-reset-credits/consume": self._redeem,
             "GET /wham/accounts/check": self._accounts,
         }.get(route)
         return json_reply({"detail": "Not Found"}, 404) if handler is None else await handler(seen)
@@ -264,6 +268,24 @@ class FakeBackend(FakeServer):
         return Reply(
             200, (SAMPLES / "52_wham_usage.json").read_bytes(), {"content-type": "application/json"}
         )
+
+    async def _resets(self, seen: Seen) -> Reply:
+        credits_ = [
+            {"id": name, "reset_type": "weekly", "status": "available", "expires_at": 4e9}
+            for name in self.resets
+        ]
+        return json_reply({"credits": credits_, "available_count": len(credits_)}, 200)
+
+    async def _redeem(self, seen: Seen) -> Reply:
+        asked = seen.json["redeem_request_id"]
+        if asked in self.redeemed:
+            return json_reply({"outcome": "already_redeemed"}, 200)
+        credit = seen.json.get("credit_id") or next(iter(self.resets), None)
+        if credit not in self.resets:
+            return json_reply({"outcome": "no_credit"}, 200)
+        self.resets.remove(credit)
+        self.redeemed.append(asked)
+        return json_reply({"outcome": "reset", "credit_id": credit, "windows_reset": 2}, 200)
 
     async def _accounts(self, seen: Seen) -> Reply:
         data = (SAMPLES / "51_wham_accounts_check.json").read_bytes()

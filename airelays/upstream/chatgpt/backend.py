@@ -27,6 +27,7 @@ from airelays.net.client import Client
 from airelays.net.response import Response
 from airelays.settings.values import Settings
 from airelays.upstream.base import NetworkAnswer, Place, Upstream
+from airelays.upstream.chatgpt import resets
 from airelays.upstream.chatgpt.body import TAKES, drop_encrypted, prepare, session_id
 from airelays.upstream.chatgpt.calls import (
     USER_AGENT,
@@ -47,6 +48,7 @@ from airelays.upstream.encoding import encode
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MODELS_S = 5.0
 USAGE_S = 15.0
+REDEEM_S = 60.0
 USAGE_TTL_S = 60.0
 # A parameter that was refused may be taken tomorrow.
 REFUSED_S = 86_400.0
@@ -91,7 +93,7 @@ class ChatGPTUpstream(Upstream):
 
     kind = "chatgpt"
     knows_its_models = True
-    offers = frozenset({"image", "usage"})
+    offers = frozenset({"image", "resets", "usage"})
 
     def __init__(
         self,
@@ -243,6 +245,20 @@ class ChatGPTUpstream(Upstream):
         found = kept[2]
         path = "/backend-api/wham/usage"
         return shape_usage(found["payload"], now_s=found["at"], path=path, raw=raw)
+
+    async def resets(self) -> dict[str, Any]:
+        """Return the resets that can be redeemed, as the backend lists them now."""
+        url = f"{self._account_base}{resets.PATH}"
+        payload, _ = await self._calls.json("GET", url, head_s=USAGE_S)
+        return resets.shape_resets(payload, time.time())
+
+    async def redeem(self, credit_id: str | None, request_id: str) -> dict[str, Any]:
+        """Redeem one reset; the windows are asked for anew afterwards."""
+        url = f"{self._account_base}{resets.PATH}/consume"
+        body = {"redeem_request_id": request_id, **({"credit_id": credit_id} if credit_id else {})}
+        payload, _ = await self._calls.json("POST", url, body, head_s=REDEEM_S)
+        self._usage = None
+        return resets.shape_redeemed(payload, credit_id, request_id)
 
     async def image(self, operation: str, body: dict[str, Any]) -> tuple[dict[str, Any], Fields]:
         """Make or edit one image: `operation` is "generations" or "edits". Returns the answer and its fields."""
