@@ -55,7 +55,7 @@ async def redeem_one(desk: Desk, body: dict[str, Any]) -> dict[str, Any]:
         raise ClientFault(
             "there is one account here, called default",
             status=404,
-            code="not_found",
+            code="unknown_account",
             param="account",
         )
     asked = body.get("redeem_request_id") or os.urandom(16).hex()
