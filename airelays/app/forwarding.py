@@ -89,7 +89,7 @@ async def pass_text(
         answered.usage = counts or (
             isinstance(options, dict) and options.get("include_usage") is True
         )
-        await _pass_stream(desk, request, upstream, answered, reply, keep)
+        await pass_stream(desk, request, upstream, answered, reply, keep)
         return True
     return await _pass_answer(request, upstream, answered, reply, api, keep)
 
@@ -187,11 +187,11 @@ async def _pass_text(
 
         request.outcome.usage = usage_in(value.get("usage") or {})
     body = answered.body if told is value and answered.body is not None else dumps(told)
-    await _send_whole(request, upstream, answered.response, body)
+    await send_whole(request, upstream, answered.response, body)
     return told
 
 
-async def _pass_stream(
+async def pass_stream(
     desk: Desk,
     request: Request,
     upstream: Upstream,
@@ -340,7 +340,7 @@ async def _answer(
         most = MAX_IMAGE_BYTES if images else MAX_EVENT_BYTES
         reply = PassedEvents(model=request.outcome.model, max_event_bytes=most)
         fields = passed_fields(response.head, upstream.redactor())
-        await _pass_stream(desk, request, upstream, NetworkAnswer(response, fields), reply)
+        await pass_stream(desk, request, upstream, NetworkAnswer(response, fields), reply)
     elif images:
         limit_bytes = max(MAX_IMAGE_BYTES, upstream.max_answer_bytes)
         await _pass_whole(request, upstream, response, limit_bytes)
@@ -357,12 +357,10 @@ async def _pass_whole(
         raise not_json(upstream.name, "it is not a JSON object")
     told = tell_answer(value, upstream.redactor())
     request.outcome.usage = read_usage(chunk_usage(value))
-    await _send_whole(request, upstream, response, body if told is value else dumps(told))
+    await send_whole(request, upstream, response, body if told is value else dumps(told))
 
 
-async def _send_whole(
-    request: Request, upstream: Upstream, response: Response, body: bytes
-) -> None:
+async def send_whole(request: Request, upstream: Upstream, response: Response, body: bytes) -> None:
     request.outcome.timings_ms.update(response.timings_ms)
     kind, *fields = _shown_fields(upstream, response)
     if len(body) <= WHOLE_BYTES:

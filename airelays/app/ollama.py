@@ -170,6 +170,12 @@ async def _loaded(
 async def _answer(
     desk: Desk, request: Request, route: Route, body: Body, target: Target, *, api: str, asked: str
 ) -> None:
+    if target.upstream.passes:
+        from airelays.app.native import passed_natively
+
+        if await passed_natively(desk, request, route, body, target):
+            _note(desk, body["model"], LOADED_SECONDS)
+            return
     takes = target.upstream.takes(target.model)
     efforts = await _efforts(target) if body.get("think") is not None else []
     translated, plan = from_ollama(

@@ -286,6 +286,10 @@ class Upstream(ABC):
         """Whether it may have `api` (one of APIS) itself for `model`, to be passed through."""
         return False
 
+    async def is_ollama(self) -> bool:
+        """Whether it speaks Ollama's API, to which `forward` then sends paths that begin with /api/."""
+        return False
+
     @property
     def passes(self) -> bool:
         """Whether requests of other APIs can be handed on as they are: `ask`, `forward`, `upload`, `learn`."""

@@ -243,3 +243,32 @@ def test_embeddings_of_a_compatible_server(tmp_path: Path) -> None:
             assert json.loads(server.last("/embeddings").body)["model"] == "tiny"
             bad = relay.send("POST", "/api/embed", {"model": "tiny", "input": [5]})
             assert bad.status == 400 and "input[0]" in bad.json()["error"]
+
+
+def test_an_upstream_that_is_an_ollama_gets_the_requests_as_they_are(tmp_path: Path) -> None:
+    home, own = tmp_path / "one", tmp_path / "two"
+    home.mkdir()
+    own.mkdir()
+    config = own / "config.toml"
+    with running(home, env=ON) as ollama:
+        config.write_text(
+            f'[upstream]\nkind = "compatible"\nbase_url = "{ollama.url}"\n'
+            f'api_key_env = "THEIRS"\n[aliases]\nmine = "demo:latest"\n'
+        )
+        env = {**ON, "THEIRS": ollama.token}
+        with running(own, "--config", str(config), env=env, demo=False) as relay:
+            said = lines(ask(relay, options={"num_ctx": 4096}))
+            assert said[-1]["done"] and said[-1]["eval_count"] > 0
+            whole = ask(relay, stream=False, model="mine").json()
+            assert whole["message"]["content"] and whole["model"] == "demo:latest"
+            made = ask(relay, path="/api/generate", messages=None, prompt="hi", stream=False)
+            assert made.json()["response"]
+            refused = ask(relay, think="perhaps")
+            assert refused.status == 400 and "think" in refused.json()["error"]
+            used = relay.get("/v1/relay/usage?by=route").json()["book"]["total"]
+            assert used["output_tokens"] > 0
+            relay.stop()
+        ollama.stop()
+    log = "".join(f.read_text() for f in (home / ".airelays/logs").rglob("*.jsonl"))
+    assert log.count('"route":"ollama_chat"') > 2 and '"route":"ollama_generate"' in log
+    assert '"route":"chat"' not in log and '"route":"responses"' not in log

@@ -33,6 +33,7 @@ from airelays.upstream.compatible.base_url import BetterBase, doubt
 from airelays.upstream.compatible.chat_answer import ChatAnswer
 from airelays.upstream.compatible.entries import model_entries
 from airelays.upstream.compatible.lacking import Doubts, Lacking, scope_of
+from airelays.upstream.compatible.native import Native
 from airelays.upstream.compatible.optional import OptionalParameters
 from airelays.upstream.compatible.recall import Recall
 from airelays.upstream.compatible.refusal import Refused, explained, passed_fields
@@ -81,6 +82,7 @@ class Compatible(Upstream):
         self._optional = OptionalParameters()
         self._better = BetterBase(self._base, self._ask_at)
         self._tokenizer = Tokenizer(self._base, self._ask_at)
+        self._native = Native(self._base, self._ask_at)
         self._models: list[dict[str, Any]] | None = None
         self._models_until_s = 0.0
         self._models_ttl_s = models_ttl_s
@@ -130,6 +132,10 @@ class Compatible(Upstream):
     async def tokenize(self, model: str, text: str) -> int | None:
         """Return how many tokens `text` has by the server's own tokenizer; None where it has none."""
         return await self._tokenizer.count(model, text)
+
+    async def is_ollama(self) -> bool:
+        """Whether the server is an Ollama."""
+        return await self._native.is_ollama()
 
     async def ask(
         self, api: str, body: bytes, *, stream: bool, extra: Fields = ()
@@ -315,7 +321,7 @@ class Compatible(Upstream):
         kind = ((b"content-type", b"application/json"),) if body else ()
         return await self.client.request(
             method=method,
-            url=self._base + path,
+            url=self._native.url_of(path),
             fields=(*self._fields(), *kind),
             extra=(*extra, *hop()),
             body=body,
@@ -403,10 +409,8 @@ class Compatible(Upstream):
         ]
         if key:
             own.append((b"authorization", b"Bearer " + key.encode()))
-        named = tuple(
-            (name.lower().encode("ascii"), value.encode("utf-8"))
-            for name, value in self.settings.headers
-        )
+        headers = self.settings.headers
+        named = tuple((n.lower().encode("ascii"), v.encode("utf-8")) for n, v in headers)
         replaced = {name for name, _ in named}
         return (*(field for field in own if field[0] not in replaced), *named)
 
@@ -427,9 +431,8 @@ class Compatible(Upstream):
                 f"the upstream {self.name} {self._problem}", status=504, code="upstream_timeout"
             ) from None
         except UpstreamFault as fault:
-            if (
-                fault.code == "upstream_malformed"
-            ):  # at the address of a web interface there are pages
+            # At the address of a web interface there are pages.
+            if fault.code == "upstream_malformed":
                 fault.message += await self._better.hint(unless="")
             self._problem = fault.message
             raise
