@@ -108,4 +108,16 @@ CLIENTS = {
         "langchain_anthropic_.py",
         upstreams=OF_ANTHROPIC,
     ),
+    "litellm-ollama": Client(
+        "LiteLLM SDK, ollama_chat/", ("litellm",), "litellm_ollama_.py", upstreams=OF_ANTHROPIC
+    ),
+    "langchain-ollama": Client(
+        "langchain-ollama", ("langchain-ollama",), "langchain_ollama_.py", upstreams=OF_ANTHROPIC
+    ),
+    "llama-index-ollama": Client(
+        "llama-index-llms-ollama",
+        ("llama-index-llms-ollama",),
+        "llama_index_ollama_.py",
+        upstreams=OF_ANTHROPIC,
+    ),
 }
