@@ -125,7 +125,7 @@ class Accounts:
         from airelays.state.usage import fold
 
         try:
-            await self._desk.store.run(fold, self._folder, lambda: self._book.number)
+            await self._desk.store.run(fold, self._folder)
         except RelayError as error:
             now_s = monotonic()
             if now_s - self._complained_s >= COMPLAINT_S:

@@ -69,7 +69,7 @@ class Relay:
         complain: Callable[[str], None],
         own_dir: str = "",
     ) -> None:
-        """`own_dir` is a folder in place of the data folder for all but the sign-in: of a relay inside a command."""
+        """`own_dir` is for files, conversations and answers of a relay inside a command; its book is with the data."""
         know_listener(near=all(map(is_loopback, settings.hosts)))
         folder = own_dir or settings.data_dir
         upstreams = Upstreams(settings, complain, redactor=lambda: self.notes.redactor())
@@ -90,7 +90,7 @@ class Relay:
             keys=Keys(folder, gate.spent, complain),
         )
         self.desk.keys.sessions = self._sessions
-        self.accounts = Accounts(self.desk, complain, folder, folds=not own_dir)
+        self.accounts = Accounts(self.desk, complain, settings.data_dir, folds=not own_dir)
         self.complain = complain
         self.stopping = False
         self.reload_problem = ""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Coroutine
@@ -17,6 +20,40 @@ from airelays.terminal.context import Context
 
 OPEN_S = 15.0
 RETRY_S = 0.5
+
+
+MEMORY = "/dev/shm"
+PREFIX = "airelays-run-"
+
+
+def _own_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder for one run, in memory where the system has a place for it; remove those of killed runs."""
+    usable = os.path.isdir(MEMORY) and os.access(MEMORY, os.W_OK | os.X_OK)
+    place = MEMORY if usable else tempfile.gettempdir()
+    if hasattr(os, "geteuid"):
+        _remove_left(place)
+    return tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=place)
+
+
+def _remove_left(place: str) -> None:
+    with contextlib.suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            pid = entry.name.removeprefix(PREFIX).partition("-")[0]
+            if not entry.name.startswith(PREFIX) or not pid.isdigit():
+                continue
+            about = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and not _runs(int(pid)):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 class _Loop:
@@ -134,8 +171,8 @@ class Lease:
 class Inside:
     """A relay in this process, on a free port of 127.0.0.1, for one key.
 
-    Files, conversations and answers are in a temporary folder and end with it; of the data folder it uses the sign-in
-    and the log, and adds its lines to the book at the end.
+    Files, conversations and answers end with it: they are in memory where the system has a folder for that, else in a
+    temporary one. Of the data folder it uses the sign-in and the log, and a file of the book that is its own.
     """
 
     def __init__(self, context: Context, key: Key, console: Console) -> None:
@@ -148,12 +185,16 @@ class Inside:
         self._console = console
         self._loop = _Loop()
         self._base_url = ""
-        self._folder = tempfile.TemporaryDirectory(prefix="airelays-run-")
+        self._folder = _own_folder()
         self._facts: dict[str, Any] | None = None
 
     def open(self) -> str:
         """Start it; return its base URL."""
+        from airelays.disk.folder import make_private_dir
+
         try:
+            with contextlib.suppress(ConfigError, OSError):  # then the book says so, once
+                make_private_dir(self._settings.data_dir)
             self._loop.start(self._serve())
         except BaseException:
             self._folder.cleanup()
@@ -166,21 +207,9 @@ class Inside:
         return self._facts
 
     def close(self) -> None:
-        """End it and add its lines to the book."""
-        from airelays.disk.folder import make_private_dir
-        from airelays.journal.book import add_lines, numbers_in, path_of
-
+        """End it."""
         self._loop.stop()
-        data_dir = self._settings.data_dir
-        try:
-            for number in numbers_in(self._folder.name):
-                make_private_dir(data_dir)
-                with open(path_of(self._folder.name, number), "rb") as file:
-                    add_lines(data_dir, file.read())
-        except (OSError, ConfigError) as error:
-            self._console.note(f"what the command used is not in the book: {error}")
-        finally:
-            self._folder.cleanup()
+        self._folder.cleanup()
 
     async def _serve(self) -> None:
         from airelays.app.doors import open_doors

@@ -17,6 +17,7 @@ from types import TracebackType
 from airelays.disk.regular import check_regular
 from airelays.errors import ConfigError
 
+_FAR_BYTE = 0x7FFF_FFFE
 _FIRST_WAIT_S = 0.005
 _LONGEST_WAIT_S = 0.1
 # What file systems without locks answer (NFS without lockd, some FUSE ones).
@@ -51,6 +52,7 @@ class FileLock:
         fd = self._open()
         deadline, wait_s = time.monotonic() + timeout_s, _FIRST_WAIT_S
         try:
+            os.lseek(fd, 0, os.SEEK_SET)
             while not _try_lock(fd):
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
@@ -113,6 +115,20 @@ def is_held(path: str) -> bool | None:
     return False
 
 
+def claim(fd: int) -> bool:
+    """Lock an open file, until it is closed, against others who claim it; all may still read it.
+
+    True as well where the file system has no locks.
+    """
+    if sys.platform == "win32":
+        # Locks there keep readers out: this one is on a byte that no file of ours has.
+        os.lseek(fd, _FAR_BYTE, os.SEEK_SET)
+    try:
+        return _try_lock(fd)
+    except LockUnsupported:
+        return True
+
+
 class _Held:
     __slots__ = ("_lock", "_timeout_s")
 
@@ -138,7 +154,6 @@ if sys.platform == "win32":
     import msvcrt
 
     def _try_lock(fd: int) -> bool:
-        os.lseek(fd, 0, os.SEEK_SET)
         try:
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
         except OSError as error:

@@ -1,13 +1,14 @@
 """The book: what each ended request used, one line by one `write` before its end is sent.
 
-`book-N.log` in the data folder (0600), one JSON object per line. A process that is killed loses no request whose end a
-client saw; a line that was being written then is cut, and left out when the book is read. After 1 MiB the next file
-begins. `state/usage.py` folds the lines into the database and removes files that are wholly folded. A disk that is full
-stops the book, not the requests. Layer: I/O.
+`book-N.log` in the data folder (0600), one JSON object per line; each process that writes has a file of its own. A
+process that is killed loses no request whose end a client saw; a line that was being written then is cut, and left out
+when the book is read. After 1 MiB the next file begins. `state/usage.py` folds the lines into the database and removes
+files that are wholly folded. A disk that is full stops the book, not the requests. Layer: I/O.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from airelays.credentials.lock import claim
 from airelays.disk.regular import open_regular
 from airelays.journal.files import open_own
 from airelays.model import Outcome
@@ -61,11 +63,6 @@ class Book:
             self.lost += 1
             self._say(error)
 
-    @property
-    def number(self) -> int:
-        """The number of the file that is written to, 0 before the first line."""
-        return self._number
-
     def close(self) -> None:
         """Close the file."""
         self._close()
@@ -76,13 +73,14 @@ class Book:
             os.close(fd)
 
     def _next(self) -> None:
-        """Open the newest file, or the one after it when that is full or ends within a line."""
+        """Open the newest file, or the one after it when that is full, ends within a line, or is another process's."""
         self._close()
         numbers = numbers_in(self._folder)
         number = max(self._number, numbers[-1] if numbers else 1, 1)
         while True:
             fd, size = open_own(self._path(number))
-            if size < MAX_FILE_BYTES - MAX_LINE_BYTES and _ends_well(self._path(number), size):
+            has_room = size < MAX_FILE_BYTES - MAX_LINE_BYTES
+            if has_room and _ends_well(self._path(number), size) and claim(fd):
                 break
             os.close(fd)
             number += 1
@@ -183,13 +181,15 @@ def path_of(folder: str, number: int) -> str:
     return os.path.join(folder, f"book-{number}.log")
 
 
-def add_lines(folder: str, lines: bytes) -> None:
-    """Put whole lines of another book into a new file of this one. Raises OSError."""
-    fd, _ = open_own(path_of(folder, max(numbers_in(folder), default=0) + 1))
-    try:
-        os.write(fd, lines)
-    finally:
-        os.close(fd)
+def remove_free(folder: str, number: int) -> None:
+    """Remove a file that nobody writes to; one that a process has claimed stays."""
+    with contextlib.suppress(OSError):
+        fd, _ = open_own(path_of(folder, number))
+        try:
+            if claim(fd):
+                os.unlink(path_of(folder, number))
+        finally:
+            os.close(fd)
 
 
 def tokens_of(entry: dict[str, Any]) -> int:

@@ -11,13 +11,13 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 from airelays.errors import ConfigError, RelayError
-from airelays.journal.book import numbers_in, path_of, read_new
+from airelays.journal.book import numbers_in, read_new, remove_free
 from airelays.journal.tally import Cell, Rows, Sums, bounded, cell_of, day_of
 from airelays.state.database import State
 
@@ -55,11 +55,10 @@ _NEWER = (
 # ---- folding
 
 
-def fold(state: State, folder: str, writing: Callable[[], int] = lambda: 0) -> int:
+def fold(state: State, folder: str) -> int:
     """Take every line that is new into the database, then remove files that are wholly in it; return how many.
 
-    `writing` returns the number of the file that is written to now; it stays. Any process may do this
-    at any time. Raises RelayError for a book of a later version, OSError, sqlite3.Error.
+    Any process may do this at any time. Raises RelayError for a book of a later version, OSError, sqlite3.Error.
     """
     count, numbers = 0, numbers_in(folder)
     for number in numbers:
@@ -74,10 +73,9 @@ def fold(state: State, folder: str, writing: Callable[[], int] = lambda: 0) -> i
                 _take_all(db, entries)
                 db.execute("INSERT OR REPLACE INTO book_files VALUES (?, ?)", (number, end))
         count += len(entries)
-        if number not in (numbers[-1], writing()):
-            # The writer is at a later one already, and what follows the last whole line was never a line.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path_of(folder, number))
+        if number != numbers[-1]:
+            # Without a writer, what follows the last whole line was never a line.
+            remove_free(folder, number)
     with state.write() as db:
         _prepare(db)
         _forget(db, set(numbers_in(folder)), time.time())

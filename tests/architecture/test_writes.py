@@ -95,7 +95,7 @@ PLACES = {
         "Where the copy for the editor lies; removed at the end.",
     ),
     "commands/configure.py: run_edit: open": (1, "That copy."),
-    "commands/holding.py: __init__: tempfile.TemporaryDirectory": (
+    "commands/holding.py: _own_folder: tempfile.TemporaryDirectory": (
         1,
         "Where a relay inside `run` keeps what ends with it: a new folder, 0700.",
     ),

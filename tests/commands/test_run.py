@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from airelays.commands.holding import MEMORY, PREFIX
 from airelays.commands.run import child_env, summary
 from airelays.errors import ConfigError
 from airelays.host.contact import find
@@ -110,6 +112,29 @@ def test_a_signal_goes_to_the_command_and_its_end_is_passed_on(tmp_path: Path) -
     child.send_signal(signal.SIGTERM)
     child.communicate(timeout=30)
     assert child.returncode == 128 + signal.SIGTERM
+
+
+def test_what_a_command_used_is_in_the_book_also_when_it_is_killed(tmp_path: Path) -> None:
+    child = started(
+        tmp_path, "--demo", "--", sys.executable, "-c", f"{CLIENT}print(ask())\ninput()", "demo"
+    )
+    assert child.stdout is not None
+    line = child.stdout.readline()
+    child.kill()
+    child.communicate(timeout=30)
+    assert line == "200\n"
+    left = folders_of(child.pid)
+    assert len(left) == 1
+    assert run(tmp_path, "run", "--demo", "--", "true").returncode == 0
+    assert folders_of(child.pid) == []
+    found = json.loads(run(tmp_path, "usage", "--by", "key", "--json").stdout)["book"]
+    assert [(row["key"], row["requests"]) for row in found["rows"]] == [("run", 1)]
+
+
+def folders_of(pid: int) -> list[Path]:
+    return [
+        p for place in (MEMORY, tempfile.gettempdir()) for p in Path(place).glob(f"{PREFIX}{pid}-*")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from airelays.errors import ConfigError, RelayError
-from airelays.journal.book import MAX_FILE_BYTES, Book
+from airelays.journal.book import MAX_FILE_BYTES, Book, numbers_in
 from airelays.journal.tally import total_of
 from airelays.state.database import State
 from airelays.state.usage import fold, read_usage
@@ -61,6 +61,27 @@ def test_each_line_is_folded_once_and_read_before_and_after(tmp_path: Path) -> N
     assert requests(tmp_path) == 4
     assert requests(tmp_path, since="2025-11-30") == 1
     assert requests(tmp_path, until="2025-11-29") == 3
+
+
+def test_two_processes_write_files_of_their_own_and_neither_is_removed(tmp_path: Path) -> None:
+    state = State(str(tmp_path), recover=True)
+    text = json.dumps(line()).encode() + b"\n"
+    one, two = Book(str(tmp_path), print), Book(str(tmp_path), print)
+    for book in (one, two, one, two):
+        book.write(text)
+    assert numbers_in(str(tmp_path)) == [1, 2]
+    assert fold(state, str(tmp_path)) == 4 and numbers_in(str(tmp_path)) == [1, 2]
+    one.write(text)
+    assert fold(state, str(tmp_path)) == 1
+    one.close()
+    assert fold(state, str(tmp_path)) == 0 and numbers_in(str(tmp_path)) == [2]
+    two.close()
+    third = Book(str(tmp_path), print)
+    third.write(text)
+    assert numbers_in(str(tmp_path)) == [2]
+    third.close()
+    state.close()
+    assert total_of(read_usage(str(tmp_path))).requests == 6
 
 
 def test_a_fold_that_fails_leaves_the_lines_for_the_next(tmp_path: Path) -> None:
