@@ -92,13 +92,16 @@ class Accounts:
     def _write(self, request: Request, ended: str) -> None:
         self._desk.keys.spend(request)
         outcome, redactor = request.outcome, self._desk.notes.redactor()
+        program = redactor.short(_program(request.head.fields))
+        tokens = outcome.usage.total_tokens if outcome.usage is not None else 0
+        self._desk.notes.metrics.note_program(program, tokens)
         leased = self._desk.keys.leases.get(request.caller.owner)
         line = line_of(
             outcome,
             request.id,
             request.caller.owner if leased is None else LEASED,
             redactor.short(outcome.model) if outcome.model else "",
-            redactor.short(_program(request.head.fields)),
+            program,
             ended,
             time.time(),
             (monotonic() - request.started_s) * 1000,

@@ -15,6 +15,7 @@ from airelays.model import Outcome
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 MAX_SERIES = 500
+MAX_PROGRAMS = 32
 OTHER = "other"
 # From a cache hit to a long answer; a bucket holds what took up to so many seconds.
 BUCKETS_S = (
@@ -77,6 +78,8 @@ class Metrics:
         self.heads: dict[tuple[str, ...], Histogram] = {}
         self.keys: dict[tuple[str, ...], float] = {}
         self.key_tokens: dict[tuple[str, ...], float] = {}
+        self.programs: dict[tuple[str, ...], float] = {}
+        self.program_tokens: dict[tuple[str, ...], float] = {}
         self.bytes_in = 0
         self.bytes_out = 0
         self.bugs = 0
@@ -107,6 +110,12 @@ class Metrics:
         error = outcome.error
         if isinstance(error, UpstreamFault):
             _add(self.failures, (upstream, error.hop, error.code or "none"))
+
+    def note_program(self, program: str, tokens: int) -> None:
+        """Count a request of the program that a user agent names, "" for none; the rest after 32 is `other`."""
+        _add(self.programs, (program,), most=MAX_PROGRAMS)
+        if tokens:
+            _add(self.program_tokens, (program,), tokens, most=MAX_PROGRAMS)
 
     def _note_tokens(self, outcome: Outcome) -> None:
         usage = outcome.usage
@@ -149,6 +158,12 @@ class Metrics:
                    "Requests of named keys, by key and status.", ("key", "status"), self.keys),
             Sample("airelays_key_tokens_total", "counter", "Tokens that named keys have used.",
                    ("key",), self.key_tokens),
+            Sample("airelays_program_requests_total", "counter",
+                   "Requests that were let in, by the program that the user agent names.", ("program",),
+                   self.programs),
+            Sample("airelays_program_tokens_total", "counter",
+                   "Tokens by the program that the user agent names.", ("program",),
+                   self.program_tokens),
             single("airelays_request_bytes_total", "counter", "Bytes of request bodies.",
                    self.bytes_in),
             single("airelays_response_bytes_total", "counter", "Bytes of answers, with their heads.",
@@ -218,10 +233,16 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _add(series: dict[tuple[str, ...], float], key: tuple[str, ...], more: int = 1) -> None:
+def _add(
+    series: dict[tuple[str, ...], float],
+    key: tuple[str, ...],
+    more: int = 1,
+    *,
+    most: int = MAX_SERIES,
+) -> None:
     if key in series:
         series[key] += more
-    elif len(series) < MAX_SERIES:
+    elif len(series) < most:
         series[key] = more
     else:
         rest = (*(OTHER for _ in key[:-1]), key[-1] if len(key) > 1 else OTHER)

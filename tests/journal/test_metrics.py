@@ -150,3 +150,10 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
     named = {f.name + ("_total" if f.type == "counter" else "") for f in families}
     documented = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `air")}
     assert named == documented
+
+
+def test_programs_are_bounded() -> None:
+    metrics = Metrics()
+    for number in range(40):
+        metrics.note_program(f"client{number}", number)
+    assert len(metrics.programs) == 33 and metrics.programs[("other",)] == 8
