@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airelays.commands.key import key_from_flags
@@ -33,6 +33,14 @@ REMOVED = (
     "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_OAUTH_TOKEN", "OLLAMA_API_KEY", "OLLAMA_API_BASE",
     "AIRELAYS_BEARER_TOKEN", "AIRELAY_BEARER_TOKEN", "OPENAI_ENDPOINT_BEARER_TOKEN", "AIRELAYS_TOKEN",
 )  # fmt: skip
+# What programs need beside the variables, after their own name: Codex reads no address from its environment.
+ARGUMENTS = {
+    "codex": (
+        "-c", 'model_providers.airelays={{name="AIRelays",base_url="{base_url}",env_key="OPENAI_API_KEY",'
+        'wire_api="responses"}}',
+        "-c", 'model_provider="airelays"',
+    ),
+}  # fmt: skip
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 Facts = dict[str, Any]
 
@@ -56,7 +64,8 @@ def run(args: Arguments, console: Console) -> int:
     with contextlib.ExitStack() as cleanup:
         base_url = relay.open()
         cleanup.callback(relay.close)
-        code = _run_command(list(args.words), child_env(os.environ, base_url, text), console)
+        words = words_of(args.words, base_url)
+        code = _run_command(words, child_env(os.environ, base_url, text), console)
         facts = relay.facts()
     if facts is not None:
         console.note(summary(facts))
@@ -91,6 +100,13 @@ def child_env(env: Mapping[str, str], base_url: str, key: str) -> dict[str, str]
         before = [part for part in env.get(name, "").split(",") if part.strip()]
         found[name] = ",".join([*before, *(h for h in LOOPBACK if h not in before)])
     return found
+
+
+def words_of(words: Sequence[str], base_url: str) -> list[str]:
+    """Return the command, with what its program needs to find the relay; no secret is among that."""
+    name = os.path.basename(words[0]).lower().removesuffix(".exe").removesuffix(".cmd")
+    more = [text.format(base_url=base_url) for text in ARGUMENTS.get(name, ())]
+    return [words[0], *more, *words[1:]]
 
 
 def _run_command(words: list[str], env: dict[str, str], console: Console) -> int:

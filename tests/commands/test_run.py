@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from airelays.commands.holding import MEMORY, PREFIX
-from airelays.commands.run import child_env, summary
+from airelays.commands.run import child_env, summary, words_of
 from airelays.errors import ConfigError
 from airelays.host.contact import find
 from tests.app.keyed import run
@@ -167,6 +167,14 @@ def test_what_competes_is_removed_and_the_relay_is_not_proxied() -> None:
         "NO_PROXY": "a.example,127.0.0.1,localhost,::1",
         "no_proxy": "127.0.0.1,localhost,::1",
     }
+
+
+def test_codex_is_told_the_address_and_nothing_else_is_changed() -> None:
+    found = words_of(("/opt/bin/codex", "exec", "hi"), "http://127.0.0.1:5/v1")
+    assert (found[0], found[-2:], found[1]) == ("/opt/bin/codex", ["exec", "hi"], "-c")
+    assert 'base_url="http://127.0.0.1:5/v1",env_key="OPENAI_API_KEY"' in found[2]
+    assert found[4] == 'model_provider="airelays"'
+    assert words_of(("claude", "-p", "hi"), "http://x/v1") == ["claude", "-p", "hi"]
 
 
 def test_the_last_line_says_what_was_used() -> None:
