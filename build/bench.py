@@ -163,7 +163,7 @@ def _head(path: str, body: bytes) -> bytes:
     ).encode()
 
 
-def _body(kind: str, shape: str, stream: bool) -> tuple[str, bytes]:
+def request_of(kind: str, shape: str, stream: bool) -> tuple[str, bytes]:
     if kind == "responses":
         return "/v1/responses", json.dumps(
             {"model": "gpt-5.5", "input": shape, "stream": stream}
@@ -178,7 +178,7 @@ async def _whole(port: int, connections: int, seconds: float, kind: str) -> dict
     """Closed loop of whole answers on kept connections."""
     taken: list[float] = []
     end_s = time.perf_counter() + seconds
-    path, body = _body(kind, "shape 8 0", False)
+    path, body = request_of(kind, "shape 8 0", False)
 
     async def one() -> None:
         reader, writer = await _request(port, path, body)
@@ -216,7 +216,7 @@ async def _streams(
     first: list[float] = []
     end_s = time.perf_counter() + seconds
     count = int(seconds * 1000 / pace_ms) if pace_ms else 400
-    path, body = _body(kind, f"shape {count} {pace_ms}", True)
+    path, body = request_of(kind, f"shape {count} {pace_ms}", True)
 
     async def one() -> None:
         nonlocal events
@@ -262,7 +262,7 @@ SCENARIOS: dict[str, tuple[str, Load]] = {
 # ---- servers
 
 
-def _free_port() -> int:
+def free_port() -> int:
     import socket
 
     with socket.socket() as sock:
@@ -271,7 +271,7 @@ def _free_port() -> int:
         return port
 
 
-def _start(
+def start(
     words: list[str], env: dict[str, str], port: int
 ) -> tuple[subprocess.Popen[bytes], float]:
     """Start a server; return it and the seconds until it took a connection."""
@@ -292,7 +292,7 @@ def _start(
     raise SystemExit(f"{words[:3]} did not start")
 
 
-def _relay_env(home: str, upstream_port: int) -> dict[str, str]:
+def relay_env(home: str, upstream_port: int) -> dict[str, str]:
     import base64
 
     def part(value: object) -> str:
@@ -353,10 +353,8 @@ def main() -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> dict[tuple[str, str], list[dict[str, float]]]:
-    up_port = _free_port()
-    upstream, _ = _start(
-        [sys.executable, __file__, "--role", "upstream", str(up_port)], {}, up_port
-    )
+    up_port = free_port()
+    upstream, _ = start([sys.executable, __file__, "--role", "upstream", str(up_port)], {}, up_port)
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     try:
         for _ in range(arguments.rounds):
@@ -389,11 +387,11 @@ def _one_server(
     seconds: float,
     found: dict[tuple[str, str], list[dict[str, float]]],
 ) -> None:
-    port = _free_port()
-    env = _relay_env(home, up_port) if "splice" not in name else {}
+    port = free_port()
+    env = relay_env(home, up_port) if "splice" not in name else {}
     if name == "this relay":
         env["PYTHONPATH"] = str(ROOT)
-    process, ready_s = _start([w.replace("PORT", str(port)) for w in words], env, port)
+    process, ready_s = start([w.replace("PORT", str(port)) for w in words], env, port)
     try:
         facts = {"ready_ms": ready_s * 1000, "idle_mib": _rss_mib(process.pid)}
         found.setdefault(("start", name), []).append(facts)

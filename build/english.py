@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGING = (
     "debian/*", "docker/*", "haproxy/*", "homebrew/*", "launchd/*", "systemd/*", "systemd/user/*", "windows/*",
 )  # fmt: skip
+# Of these calls no person reads the arguments.
+_NOT_READ = ("compile", "execute", "executescript")
 _UNIT = "second|minute|hour|day|week|month|year|event|request|stream|line|model|address|key|client|read|turn"
 _COUNTED = "files?|models?|requests?|tokens?|lines?|keys?|streams?|errors?|events?|bytes|times|calls|MiB|once|one"
 PATTERNS = {
@@ -82,16 +84,10 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 def _unread(tree: ast.AST) -> Iterator[ast.AST]:
     """Yield the strings that nobody reads: docstrings, and what goes into `re`, SQL and such."""
     for node in ast.walk(tree):
-        if (
-            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-            and node.body
-        ):
-            first = node.body[0]
-            if isinstance(first, ast.Expr):
-                yield first.value
-        elif isinstance(node, ast.Call):
-            if getattr(node.func, "attr", "") in ("compile", "execute", "executescript"):
-                yield from ast.walk(node)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield from ast.walk(node) if node.func.attr in _NOT_READ else ()
 
 
 def _prose(source: str) -> Iterator[tuple[int, str]]:
