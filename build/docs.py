@@ -24,9 +24,9 @@ QUIRKS_HEAD = """\
 
 <!-- Made by build/docs.py from the table of adaptations; do not edit. -->
 
-Some clients need something a little different from what they ask for, or send something a little different from
-what the API says. The relay adapts to them, and the header `x-airelays-quirks` of an answer names each adaptation that
-it needed. Here you can look up what a name means.
+Look up what a name in the response header `x-airelays-quirks` means. Some clients send something slightly different from what
+the API specifies, or need something slightly different from what they request. The relay adapts to them, and the header lists
+each adaptation that it made.
 
 | name | what the relay did |
 | --- | --- |
