@@ -24,9 +24,9 @@ QUIRKS_HEAD = """\
 
 <!-- Made by build/docs.py from the table of adaptations; do not edit. -->
 
-Look up what a name in the response header `x-airelays-quirks` means. Some clients send something slightly different from what
-the API specifies, or need something slightly different from what they request. The relay adapts to them, and the header lists
-each adaptation that it made.
+Look up what a name in the response header `x-airelays-quirks` means. Some clients send something slightly different
+from what the API specifies, or need something slightly different from what they request. The relay adapts to them, and
+the header lists each adaptation that it made.
 
 | name | what the relay did |
 | --- | --- |

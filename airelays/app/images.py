@@ -156,7 +156,7 @@ async def _read_form(desk: Desk, request: Request) -> tuple[dict[str, Any], list
 def _check_part(head: PartBegan, size: int) -> None:
     most = MAX_IMAGE_BYTES if head.filename is not None else MAX_FIELD_BYTES
     if size > most:
-        raise fault(head.name[:60], f"is longer than {most:,} bytes, the most that is accepted")
+        raise fault(head.name[:60], f"is longer than {most:,} bytes, which is the limit")
 
 
 async def _take_part(
@@ -214,5 +214,5 @@ async def _url_of(desk: Desk, request: Request, value: Any, path: str) -> str:
 def _data_url(content: bytes, path: str) -> str:
     kind = image_type(content[:16])
     if kind is None or kind == "image/gif":
-        raise fault(path, "holds no PNG, JPEG or WebP image by its signature; send one of these")
+        raise fault(path, "contains no PNG, JPEG or WebP image by its signature; send one of these")
     return f"data:{kind};base64," + binascii.b2a_base64(content, newline=False).decode("ascii")

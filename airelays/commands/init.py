@@ -135,7 +135,7 @@ def _config_text(context: Context, found: Sequence[Found] = ()) -> str:
             if not is_unicode(str(value)):
                 raise FlagError(
                     f"{option.flag} is {value!r}, which is not UTF-8 as a config file must be; "
-                    "name another path, or leave it out here and give it to each command"
+                    "name another path, or remove it here and give it to each command"
                 )
             tree.setdefault(table, {})[name] = value
     for server in found:

@@ -45,7 +45,7 @@ def from_completion(body: dict[str, Any], *, takes: Takes) -> Translated:
     )
     instructions = body.get("instructions", "")
     if not isinstance(instructions, str):
-        raise fault("instructions", "is no string; expected a string", "invalid_type")
+        raise fault("instructions", "is not a string; expected a string", "invalid_type")
     text = {"type": "input_text", "text": _prompt(body)}
     made: dict[str, Any] = {
         "model": model,

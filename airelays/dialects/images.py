@@ -61,14 +61,14 @@ def from_images(body: dict[str, Any]) -> ImageRequest:
     n = _whole(body.get("n", 1), "n", 1, MAX_COUNT)
     stream = want_bool(body.get("stream", False), "stream")
     if body.get("mask"):
-        raise fault("mask", "is not offered by the upstream; leave it out", "unsupported_parameter")
+        raise fault("mask", "is not offered by the upstream; remove it", "unsupported_parameter")
     return ImageRequest(made, n, stream, tuple(_dropped(body)))
 
 
 def _prompt(value: Any) -> str:
-    prompt = want_text(value, "prompt", "a text that says what to draw")
+    prompt = want_text(value, "prompt", "a description of the image")
     if not prompt.strip():
-        raise fault("prompt", "is blank; expected a text that says what to draw")
+        raise fault("prompt", "is blank; expected a description of the image")
     if len(prompt) > MAX_PROMPT_CHARS:
         raise fault(
             "prompt",
@@ -82,7 +82,7 @@ def _model(body: dict[str, Any]) -> str:
     model = want_text(body.get("model", DEFAULT_MODEL), "model")
     if not model.startswith("gpt-image-") and model != "chatgpt-image-latest":
         raise ClientFault(
-            f"model {model[:80]} makes no images; use {DEFAULT_MODEL}, or another gpt-image model",
+            f"model {model[:80]} cannot create images; use {DEFAULT_MODEL}, or another gpt-image model",
             status=404,
             param="model",
             code="model_not_found",
@@ -190,4 +190,4 @@ def need_images(count: int, most: int) -> None:
     if not count:
         raise missing("image", "one to 16 images")
     if count > most:
-        raise fault("image", f"holds {count} images; at most {most} are accepted")
+        raise fault("image", f"contains {count} images; at most {most} are accepted")

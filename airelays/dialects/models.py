@@ -96,7 +96,7 @@ def drawing(model: str, *, upstream: str, owned_by: str) -> dict[str, Any]:
 def _images_only(model: str) -> ClientFault:
     """Return the 404 of a request for text to a model that only draws."""
     return ClientFault(
-        f"model {model!r} makes images only; send it to POST /v1/images/generations or /v1/images/edits,"
+        f"model {model!r} only creates images; send it to POST /v1/images/generations or /v1/images/edits,"
         " or name a model for text: GET /v1/models lists all",
         status=404,
         code="model_not_found",
@@ -147,7 +147,7 @@ def unknown(model: str, names: Iterable[str]) -> ClientFault:
     folded = {name.casefold(): name for name in reversed(looked[:MAX_COMPARED])}
     close = difflib.get_close_matches(wanted, list(folded), n=MAX_SUGGESTIONS, cutoff=0.4)
     nearest = ", ".join(folded[name] for name in close) or ", ".join(looked[:MAX_SUGGESTIONS])
-    hint = f"the nearest are {nearest}" if nearest else "the upstream lists none"
+    hint = f"similar names are {nearest}" if nearest else "the upstream lists none"
     shown = model if len(model) <= 80 else model[:77] + "..."
     return ClientFault(
         f"model {shown!r} does not exist; {hint}; GET /v1/models lists all",

@@ -190,9 +190,7 @@ def conversation_of(body: dict[str, Any]) -> tuple[str | None, str | None]:
     if previous is not None:
         previous = kept_id(want_text(previous, "previous_response_id"))
     if conversation is not None and previous is not None:
-        raise fault(
-            "previous_response_id", "cannot be used together with conversation; leave one out"
-        )
+        raise fault("previous_response_id", "cannot be used together with conversation; remove one")
     return conversation, previous
 
 
@@ -202,7 +200,7 @@ def refuse_count(body: dict[str, Any], name: str) -> None:
     if value is not None and (isinstance(value, bool) or value != 1):
         raise fault(
             name,
-            f"is {shown(value)}; the upstream gives one answer a request, so 1 is accepted",
+            f"is {shown(value)}; the upstream gives one answer per request, so only 1 is accepted",
             "unsupported_parameter",
         )
 
@@ -213,9 +211,9 @@ def refuse_tools(body: dict[str, Any]) -> None:
         if body.get(name):
             raise fault(
                 name,
-                "cannot be used on a /no-tools route, nor with a key made with --no-tools; leave it out",
+                "cannot be used on a /no-tools route, nor with a key made with --no-tools; remove it",
             )
     for name in ("tool_choice", "function_call"):
         if body.get(name) not in (None, "none"):
             text = 'can only be "none" on a /no-tools route and with a key made with --no-tools'
-            raise fault(name, f"{text}; leave it out")
+            raise fault(name, f"{text}; remove it")

@@ -91,7 +91,7 @@ def text_of(content: Any, path: str, notes: Notes) -> str:
     parts = content_parts(content, "user", path, notes)
     for at, part in enumerate(parts):
         if part["type"] != "input_text":
-            raise fault(f"{path}[{at}]", "is no text part; only text is accepted for this role")
+            raise fault(f"{path}[{at}]", "is not a text part; only text is accepted for this role")
     return "\n".join(part["text"] for part in parts)
 
 
@@ -123,7 +123,9 @@ def _part(
         return None
     if kind in _IMAGE_TYPES or kind in _FILE_TYPES:
         if role == "assistant":
-            raise fault(f"{path}.type", f"is {shown(kind)}; an assistant message holds text only")
+            raise fault(
+                f"{path}.type", f"is {shown(kind)}; an assistant message contains only text"
+            )
         is_image = kind in _IMAGE_TYPES
         return _image(part, path, notes) if is_image else _file(part, path, notes)
     if keep_unknown and kind != "input_audio":
@@ -146,7 +148,7 @@ def _text_file(part: dict[str, Any], path: str, notes: Notes) -> dict[str, Any]:
 
 def _refusal(part: dict[str, Any], role: str, path: str) -> dict[str, Any] | None:
     if role != "assistant":
-        raise fault(f"{path}.type", 'is "refusal"; only an assistant message can hold one')
+        raise fault(f"{path}.type", 'is "refusal"; only an assistant message can contain one')
     text = part.get("refusal")
     if not isinstance(text, str):
         raise fault(f"{path}.refusal", f"is {shown(text)}; expected a string", "invalid_type")
@@ -264,13 +266,13 @@ def check_image_url(url: str, path: str) -> str:
     size = (len(url) - start) * 3 // 4
     if size > MAX_IMAGE_BYTES + 2:
         raise fault(
-            path, f"holds an image of {size:,} bytes; at most {MAX_IMAGE_BYTES:,} are accepted"
+            path, f"contains an image of {size:,} bytes; at most {MAX_IMAGE_BYTES:,} are accepted"
         )
     _check_base64(url, start, path)
     kind = _signature(url[start : start + 24])
     if kind is None or not kind.startswith("image/"):
         raise fault(
-            path, "holds no PNG, JPEG, GIF or WebP image by its signature; send one of these"
+            path, "contains no PNG, JPEG, GIF or WebP image by its signature; send one of these"
         )
     if head[5:-7].partition(";")[0].lower() == kind:
         return url
@@ -283,11 +285,11 @@ def _check_base64(text: str, start: int, path: str) -> None:
     while end > start and end > len(text) - 2 and text[end - 1] == "=":
         end -= 1
     if (len(text) - start) % 4 and end != len(text):
-        raise fault(path, "holds base64 of a wrong length; send it whole, with its padding")
+        raise fault(path, "contains base64 of the wrong length; send all of it, with its padding")
     for at in range(start, end, 65536):
         piece = text[at : min(at + 65536, end)]
         if not piece.isascii() or piece.encode().translate(None, _BASE64):
-            raise fault(path, "holds characters that are not base64; encode it again")
+            raise fault(path, "contains characters that are not base64; encode it again")
 
 
 def _signature(start: str) -> str | None:

@@ -92,9 +92,9 @@ _LAST = len(_ORDER)
 # Nothing is to be done any more about these.
 _READ = frozenset({"read", "own", "never", "chat"})
 _WHY = {
-    "chat": "belongs to /v1/chat/completions; use its counterpart of the Responses API",
-    "must": "the upstream cannot honor; leave it out",
-    "never": "cannot be honored on this route; leave it out",
+    "chat": "is a parameter of /v1/chat/completions; use its equivalent in the Responses API",
+    "must": "the upstream cannot honor; remove it",
+    "never": "cannot be honored on this route; remove it",
 }
 
 

@@ -404,7 +404,7 @@ def _rate_deadline(start_s: float, received: int) -> float:
 def _refuse_longer(length: int, max_bytes: int) -> None:
     if length > max_bytes:
         raise ClientFault(
-            f"request body is longer than {max_bytes:,} bytes, the most that this route accepts",
+            f"request body is longer than {max_bytes:,} bytes, the limit of this route",
             status=413,
             code="request_too_large",
         )

@@ -58,7 +58,7 @@ def decode_body(
         raise ClientFault(text, code="invalid_content_encoding") from error
     if len(plain) > max_bytes:
         raise ClientFault(
-            f"request body decodes to more than {max_bytes:,} bytes, the most that this route accepts",
+            f"request body decodes to more than {max_bytes:,} bytes, the limit of this route",
             status=413,
             code="request_too_large",
         )
@@ -69,7 +69,7 @@ def _inflate(raw: bytes | bytearray, max_bytes: int, wbits: int) -> bytes:
     decoder = zlib.decompressobj(wbits=wbits)
     plain = decoder.decompress(raw, max_bytes + 1)
     if len(plain) <= max_bytes and not decoder.eof:
-        raise ValueError("the compressed body is cut")
+        raise ValueError("the compressed body is cut off")
     return plain
 
 
@@ -81,7 +81,7 @@ def _unknown(name: bytes, good: str) -> ClientFault:
         else ""
     )
     return ClientFault(
-        f'Content-Encoding "{shown}" is not decoded here; send {good}{hint}',
+        f'Content-Encoding "{shown}" is not supported; send {good}{hint}',
         status=415,
         code="unsupported_content_encoding",
     )

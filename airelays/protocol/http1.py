@@ -66,11 +66,11 @@ def check_partial_head(buffer: bytes | bytearray) -> None:
     line_end = buffer.find(b"\r\n", 0, MAX_LINE_BYTES + 2)
     if line_end < 0 and len(buffer) > MAX_LINE_BYTES:
         raise ProtocolFault(
-            f"request line is longer than {MAX_LINE_BYTES:,} bytes, the most that is accepted", 414
+            f"request line is longer than {MAX_LINE_BYTES:,} bytes, which is the limit", 414
         )
     if len(buffer) > MAX_HEAD_BYTES:
         raise ProtocolFault(
-            f"request head is longer than {MAX_HEAD_BYTES:,} bytes, the most that is accepted", 431
+            f"request head is longer than {MAX_HEAD_BYTES:,} bytes, which is the limit", 431
         )
 
 
@@ -132,7 +132,7 @@ def _join_head(line: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     for name, value in fields:
         field = name + b": " + value
         if _FIELD_LINE.fullmatch(field) is None:
-            raise ValueError("header field holds a byte that HTTP does not allow")
+            raise ValueError("header field contains a byte that HTTP does not allow")
         parts.append(field)
     parts.append(b"\r\n")
     return b"\r\n".join(parts)
@@ -153,7 +153,7 @@ def _check_request_line(raw: bytes) -> tuple[bytes, str]:
         raise ProtocolFault("request line is not METHOD SP TARGET SP HTTP/1.1")
     version = f"{int(match[3])}.{int(match[4])}"
     if version not in ("1.0", "1.1"):
-        raise ProtocolFault(f"HTTP/{version} is not spoken here; use HTTP/1.1", 505)
+        raise ProtocolFault(f"HTTP/{version} is not supported; use HTTP/1.1", 505)
     return raw[:line_end], version
 
 
@@ -234,14 +234,14 @@ def _bad_field_text(block: bytes) -> str:
         if line[:1] in (b" ", b"\t"):
             return f"header line {number} begins with white space (line folding is not accepted)"
         if b"\n" in line or b"\r" in line:
-            return f"header line {number} holds a bare CR or LF; lines end with CRLF"
+            return f"header line {number} contains a bare CR or LF; lines end with CRLF"
         if b":" not in line:
             return f"header line {number} has no colon"
         name = line[: line.index(b":")]
         if re.fullmatch(_TOKEN, name) is None:
             return f"header line {number} has a name that is not a token"
         if _FIELD_LINE.fullmatch(line) is None:
-            return f"header line {number} holds a control character"
+            return f"header line {number} contains a control character"
     return "header lines are malformed"
 
 
@@ -266,10 +266,10 @@ def _split_target(method: str, target: bytes, host: bytes | None) -> tuple[str, 
     """Return path, query and authority. Only origin-form, absolute-form and `OPTIONS *` are taken."""
     authority = (host or b"").decode("ascii")
     if method == "CONNECT":
-        raise ProtocolFault("CONNECT is not offered here; this is no proxy", 501)
+        raise ProtocolFault("CONNECT is not supported; this is not a proxy", 501)
     if target == b"*":
         if method != "OPTIONS":
-            raise ProtocolFault('request target "*" goes with OPTIONS only')
+            raise ProtocolFault('request target "*" is only allowed with OPTIONS')
         return "*", "", authority
     absolute = _ABSOLUTE_FORM.fullmatch(target)
     if absolute is not None:
@@ -304,7 +304,7 @@ def _require_chunked(codings: list[bytes]) -> None:
     if _CODINGS.fullmatch(codings[0]) is not None:
         names = [name.strip().lower() for name in codings[0].split(b",")]
         if b"chunked" not in names[:-1]:
-            raise ProtocolFault("only the transfer coding chunked is understood", 501)
+            raise ProtocolFault("only the transfer coding chunked is supported", 501)
         # RFC 9112 section 6.3: where such a body ends cannot be told. Nor with chunked twice (section 6.1).
     raise ProtocolFault('Transfer-Encoding must be exactly "chunked"')
 
@@ -344,7 +344,7 @@ def _expects_continue(fields: Fields, version: str) -> bool:
     if not expectations or version == "1.0":
         return False
     if len(expectations) > 1 or expectations[0].lower() != b"100-continue":
-        raise ProtocolFault("the only expectation that is understood is 100-continue", 417)
+        raise ProtocolFault("the only supported expectation is 100-continue", 417)
     return True
 
 

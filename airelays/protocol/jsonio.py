@@ -169,7 +169,7 @@ def _parse(raw: bytes | bytearray) -> Any:
         text = _text_of(raw)
     except UnicodeDecodeError as error:
         raise ClientFault(
-            f"request body is not UTF-8: byte {error.start:,} begins no character; send UTF-8"
+            f"request body is not UTF-8: byte {error.start:,} does not start a character; send UTF-8"
         ) from error
     if not text or text.isspace():
         return {}
@@ -185,7 +185,7 @@ def _parse(raw: bytes | bytearray) -> Any:
     except ValueError as error:
         # int() refuses more than 4,300 digits (CVE-2020-10735).
         raise ClientFault(
-            "request body holds an integer of more than 4,300 digits; send a shorter one"
+            "request body contains an integer of more than 4,300 digits; send a shorter one"
         ) from error
 
 
@@ -253,18 +253,20 @@ def _kind(value: Any) -> str:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ClientFault(f"request body holds {name}, which is not JSON; send a finite number or null")
+    raise ClientFault(
+        f"request body contains {name}, which is not JSON; send a finite number or null"
+    )
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"it holds {name}, which is not JSON")
+    raise ValueError(f"it contains {name}, which is not JSON")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if number - number != 0.0:
         raise ClientFault(
-            f"request body holds the number {text[:32]}, which is beyond a double; send a smaller one"
+            f"request body contains the number {text[:32]}, which does not fit a double; send a smaller one"
         )
     return number
 

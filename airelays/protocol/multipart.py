@@ -72,7 +72,7 @@ def boundary_of(content_type: bytes | None) -> bytes:
         )
     found = [value for name, value in _parameters(b";" + rest) if name == b"boundary"]
     if len(found) != 1 or not _BOUNDARY.fullmatch(found[0]):
-        raise _bad("Content-Type names no usable boundary; expected one of 1 to 70 characters")
+        raise _bad("Content-Type has no usable boundary; expected one of 1 to 70 characters")
     return found[0]
 
 
@@ -107,7 +107,7 @@ class MultipartParser:
     def finish(self) -> None:
         """Say that the body is over. Raises ClientFault when its last boundary never came."""
         if self._state == _PREAMBLE:
-            raise _bad("request body holds no multipart boundary; compare it with Content-Type")
+            raise _bad("request body contains no multipart boundary; compare it with Content-Type")
         if self._state != _EPILOGUE:
             raise _bad("request body ends before its last multipart boundary; send it whole")
 
@@ -130,7 +130,7 @@ class MultipartParser:
         """Decide what follows a boundary: a part, the end, or that it only looked like one (then it is data)."""
         if data.startswith(b"--", at):
             if self._parts == 0:
-                raise _bad("request body holds no part; expected at least one")
+                raise _bad("request body contains no part; expected at least one")
             events.append(PartEnded())
             self._state = _EPILOGUE
             return at + 2
@@ -231,7 +231,9 @@ def _read_head(head: bytes) -> PartBegan:
     for line in lines:
         found = _FIELD.fullmatch(line)
         if found is None or _BAD_BYTES.search(line):
-            raise _bad("a part's head holds a line that is no header field, or a control character")
+            raise _bad(
+                "a part's head contains a line that is not a header field, or a control character"
+            )
         name = found[1].lower()
         if name in fields:
             raise _bad(f"a part's head has {name.decode()[:40]} twice; send it once")

@@ -30,7 +30,7 @@ def too_large(max_event_bytes: int) -> UpstreamFault:
     """Return the fault for an event that outgrew its bound."""
     return UpstreamFault(
         f"upstream sent one stream event of more than {max_event_bytes:,} bytes, "
-        "which is the most that this relay reads",
+        "which is the limit",
         hop="stream",
         code="upstream_event_too_large",
     )

@@ -132,7 +132,7 @@ def clean_name(name: str | None) -> str:
     name = re.split(r"[/\\]", name or "")[-1]
     if any(ord(c) < 32 or ord(c) == 127 for c in name):
         raise ClientFault(
-            "the file's name holds a control character; choose another name",
+            "the file's name contains a control character; choose another name",
             param="file",
             code="invalid_value",
         )

@@ -128,7 +128,7 @@ class Turn:
         if self.translated.store and not self._settings.store_responses:
             raise fault(
                 "store",
-                "is true, and this relay keeps no answers (storage.store_responses is off); leave it out",
+                "is true, and this relay keeps no answers (storage.store_responses is off); remove it",
                 "unsupported_parameter",
             )
         body = self.translated.body

@@ -188,7 +188,7 @@ WIRE = (
     ),
     Defence(
         "W4",
-        "an asterisk goes with OPTIONS only",
+        "an asterisk is only allowed with OPTIONS",
         HTTP1,
         "_split_target",
         never("OPTIONS"),

@@ -433,10 +433,10 @@ def test_a_bad_message_is_named_by_its_path(messages: list[Any], param: str) -> 
 
 def test_whole_error_texts() -> None:
     assert refused(n=3).message == (
-        "n is 3; the upstream gives one answer a request, so 1 is accepted"
+        "n is 3; the upstream gives one answer per request, so only 1 is accepted"
     )
     assert refused(logit_bias={"1": 2}).message == (
-        "logit_bias is an object, which the upstream cannot honor; leave it out"
+        "logit_bias is an object, which the upstream cannot honor; remove it"
     )
     assert refused({"role": "tool", "tool_call_id": "c9", "content": "x"}).message == (
         'messages[0].tool_call_id is "c9", which no earlier assistant message called; '

@@ -44,7 +44,7 @@ def test_an_unknown_word_is_quoted_printable_and_short() -> None:
     fault = interrupted("boom", "the GPU is gone")
     assert fault.message == (
         'the upstream broke off its answer with finish_reason "boom" (the GPU is gone); '
-        "what came so far is a part of it"
+        "what has arrived is incomplete"
     )
     assert (fault.status, fault.code, fault.type) == (502, "upstream_interrupted", "server_error")
     assert len(interrupted("x" * 9999).message) < 200

@@ -65,7 +65,7 @@ def test_a_model_that_only_draws_is_listed_between_and_is_none_for_text() -> Non
         find("Draw", Index([{"slug": "a"}]), images=["draw"])
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
     assert caught.value.message == (
-        "model 'Draw' makes images only; send it to POST /v1/images/generations or /v1/images/edits, or name a"
+        "model 'Draw' only creates images; send it to POST /v1/images/generations or /v1/images/edits, or name a"
         " model for text: GET /v1/models lists all"
     )
     assert find("draw", Index([{"slug": "draw"}]), images=["draw"]).model == "draw"
@@ -191,7 +191,7 @@ def test_an_unknown_model_is_404_with_the_nearest_names() -> None:
     fault = caught.value
     assert (fault.status, fault.code, fault.param) == (404, "model_not_found", "model")
     assert fault.message == (
-        "model 'synth-clasic' does not exist; the nearest are synth-classic, synth-lite, synth-hidden; "
+        "model 'synth-clasic' does not exist; similar names are synth-classic, synth-lite, synth-hidden; "
         "GET /v1/models lists all"
     )
 

@@ -88,14 +88,14 @@ def test_every_spelling_of_an_image_is_the_same_part(given: dict[str, Any]) -> N
         ("data:image/png;base64,", None),
         (
             data_url(b"<svg></svg> and more"),
-            "holds no PNG, JPEG, GIF or WebP image by its signature; send one of these",
+            "contains no PNG, JPEG, GIF or WebP image by its signature; send one of these",
         ),
-        ("data:image/png;base64,!!!!", "holds characters that are not base64; encode it again"),
+        ("data:image/png;base64,!!!!", "contains characters that are not base64; encode it again"),
         (data_url(PNG)[:-4] + "A-_A", None),
         (data_url(PNG)[:-4] + "\u00e9AAA", None),
         (
             data_url(PNG)[:-4] + "A=",
-            "holds base64 of a wrong length; send it whole, with its padding",
+            "contains base64 of the wrong length; send all of it, with its padding",
         ),
         (data_url(PNG) + "====", None),
     ],

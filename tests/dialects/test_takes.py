@@ -76,7 +76,7 @@ def test_a_parameter_that_changes_the_answer_is_refused_where_it_is_not_taken(ap
     with pytest.raises(ClientFault) as caught:
         translate(api, TAKES, logit_bias={"5": 1})
     assert (caught.value.param, caught.value.code) == ("logit_bias", "unsupported_parameter")
-    assert caught.value.message.endswith("which the upstream cannot honor; leave it out")
+    assert caught.value.message.endswith("which the upstream cannot honor; remove it")
     assert translate(api, TAKES, logit_bias={}).ignored == ()
 
 

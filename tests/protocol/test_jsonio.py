@@ -76,21 +76,21 @@ def test_what_is_an_object_is_read(raw: bytes, value: dict[str, Any]) -> None:
         (b"\xff\xfe{\x00}\x00", None),
         (
             b'{"a":"\xff"}',
-            "request body is not UTF-8: byte 6 begins no character; send UTF-8",
+            "request body is not UTF-8: byte 6 does not start a character; send UTF-8",
         ),
         (b'{"a":"\xed\xa0\x80"}', None),
         (
             b'{"a":NaN}',
-            "request body holds NaN, which is not JSON; send a finite number or null",
+            "request body contains NaN, which is not JSON; send a finite number or null",
         ),
         (b'{"a":-Infinity}', None),
         (
             b'{"a":1e999}',
-            "request body holds the number 1e999, which is beyond a double; send a smaller one",
+            "request body contains the number 1e999, which does not fit a double; send a smaller one",
         ),
         (
             b'{"a":' + b"9" * 4301 + b"}",
-            "request body holds an integer of more than 4,300 digits; send a shorter one",
+            "request body contains an integer of more than 4,300 digits; send a shorter one",
         ),
         (
             nested(129),

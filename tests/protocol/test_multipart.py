@@ -208,10 +208,10 @@ def test_a_bad_part_head_is_refused(head: bytes) -> None:
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        (b"", "holds no multipart boundary"),
-        (b"no boundary at all", "holds no multipart boundary"),
+        (b"", "contains no multipart boundary"),
+        (b"no boundary at all", "contains no multipart boundary"),
         (b"--B", "ends before its last"),
-        (b"--B--", "holds no part"),
+        (b"--B--", "contains no part"),
         (b"--B\r\n", "ends before its last"),
         (b"--B\r\n\r\n--B--", "has no head"),
         (TWO[:-2], "ends before its last"),

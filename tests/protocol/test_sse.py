@@ -72,8 +72,7 @@ def test_a_line_may_be_as_large_as_the_bound(size: int, fits: bool) -> None:
         with pytest.raises(UpstreamFault) as caught:
             parser.feed(line)
         assert caught.value.message == (
-            "upstream sent one stream event of more than 100 bytes, "
-            "which is the most that this relay reads"
+            "upstream sent one stream event of more than 100 bytes, which is the limit"
         )
         assert (caught.value.hop, caught.value.status) == ("stream", 502)
 

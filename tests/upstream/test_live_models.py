@@ -74,7 +74,7 @@ def test_a_running_relay_lists_5000_and_serves_all(tmp_path: Path, server: OpenA
             assert reply.json()["choices"][0]["message"]["content"] == f"chat {name}: x"
         missing = relay.get("/v1/models/model-")
         assert (missing.status, missing.error["code"]) == (404, "model_not_found")
-        assert "the nearest are model-" in missing.error["message"]
+        assert "similar names are model-" in missing.error["message"]
         assert listings_of(server) == 1
 
 

@@ -72,7 +72,7 @@ class MessageMap:
             path = f"messages[{at}]"
             self._add(want_object(message, path), path)
         if not self.input:
-            raise fault("messages", "holds no text, image or file; expected at least one")
+            raise fault("messages", "contains no text, image or file; expected at least one")
 
     def _add(self, message: dict[str, Any], path: str) -> None:
         role = message.get("role")
@@ -118,7 +118,7 @@ class MessageMap:
     def _parts(self, block: dict[str, Any], kind: str, path: str) -> list[dict[str, Any]]:
         if kind == "text":
             if self._rules.strict and block.get("citations"):
-                raise fault(f"{path}.citations", "is not accepted in a user message; leave it out")
+                raise fault(f"{path}.citations", "is not accepted in a user message; remove it")
             text = text_of_block(block, path)
             return [_text("input_text", text)] if text else []
         if kind == "image":
@@ -151,7 +151,7 @@ class MessageMap:
             elif not self._drops(kind):
                 raise fault(
                     f"{where}.type",
-                    f"is {shown(kind)}; a tool_result holds text, image, document, search_result and tool_reference",
+                    f"is {shown(kind)}; accepted are text, image, document, search_result, tool_reference",
                     "unsupported_value",
                 )
         self.input.append(_output(call_id, parts, failed))
@@ -264,7 +264,7 @@ def _not_here(
     found = f"is {shown(kind)}"
     if kind in known:
         found += f", which the {role} does not send"
-    return fault(f"{path}.type", f"{found}; accepted here are {listed}", "unsupported_value")
+    return fault(f"{path}.type", f"{found}; accepted are {listed}", "unsupported_value")
 
 
 def _output(call_id: str, parts: list[dict[str, Any]], failed: bool) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def from_messages(
     if not tools_allowed:
         _refuse_tools(body)
     if body.get("mcp_servers"):
-        text = "cannot be used: the relay connects to none; leave it out"
+        text = "cannot be used: the relay connects to none; remove it"
         raise fault("mcp_servers", text, "unsupported_parameter")
     notes, names = Notes(), Names()
     limit = None if counting else limit_of(body, takes.least_output_tokens)
@@ -129,10 +129,10 @@ def _made(
 
 def _refuse_tools(body: dict[str, Any]) -> None:
     if body.get("tools"):
-        raise fault("tools", "cannot be used on a /no-tools route; send it to /v1, or leave it out")
+        raise fault("tools", "cannot be used on a /no-tools route; send it to /v1, or remove it")
     choice = body.get("tool_choice")
     if choice is not None and not (isinstance(choice, dict) and choice.get("type") == "none"):
-        raise fault("tool_choice", 'on a /no-tools route may only be "none"; leave it out')
+        raise fault("tool_choice", 'on a /no-tools route may only be "none"; remove it')
 
 
 def _fit(
@@ -144,11 +144,11 @@ def _fit(
         if asked.strict:
             raise fault(
                 name,
-                f"is not accepted with anthropic-version {asked.version}; leave it out",
+                f"is not accepted with anthropic-version {asked.version}; remove it",
                 "unsupported_parameter",
             )
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise fault(name, "is not a number; send one, or leave it out", "invalid_type")
+            raise fault(name, "is not a number; send one, or remove it", "invalid_type")
     if not takes.has("prompt_cache_key"):
         made.pop(
             "prompt_cache_key", None

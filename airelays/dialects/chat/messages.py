@@ -56,7 +56,7 @@ class MessageMap:
             self.input = [_developer(text) for text in self.instructions]
             self.instructions = []
         if not self.input:
-            raise fault("messages", "holds no text, image or file; expected at least one")
+            raise fault("messages", "contains no text, image or file; expected at least one")
 
     def _add(self, message: dict[str, Any], path: str) -> None:
         role = message.get("role")
@@ -100,7 +100,7 @@ class MessageMap:
 
     def _assistant(self, message: dict[str, Any], path: str) -> None:
         if message.get("audio") is not None:
-            raise fault(f"{path}.audio", "is not supported by the upstream; leave it out")
+            raise fault(f"{path}.audio", "is not supported by the upstream; remove it")
         content = message.get("content")
         if content == []:
             self._notes.quirk("empty_content")

@@ -56,7 +56,7 @@ def _refuse_modalities(body: dict[str, Any]) -> None:
     if modalities is not None and modalities not in (["text"], []):
         raise fault(
             "modalities",
-            'asks for more than text, which the upstream cannot give; expected ["text"]',
+            'requests more than text, which the upstream cannot provide; expected ["text"]',
             "unsupported_parameter",
         )
 
@@ -101,7 +101,7 @@ def _messages(
     texts.add_all(body.get("messages"))
     own = body.get("instructions", "")
     if not isinstance(own, str):
-        raise fault("instructions", "is no string; expected a string", "invalid_type")
+        raise fault("instructions", "is not a string; expected a string", "invalid_type")
     joined = "\n\n".join(([own] if own.strip() else []) + texts.instructions)
     return joined if joined.strip() else DEFAULT_INSTRUCTIONS, texts.input
 

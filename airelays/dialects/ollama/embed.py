@@ -56,7 +56,7 @@ def _vectors(answer: dict[str, Any]) -> list[Any]:
     found = [one.get("embedding") if isinstance(one, dict) else None for one in listed]
     if not all(isinstance(vector, list) for vector in found):
         raise UpstreamFault(
-            "the upstream answered without embeddings; look at its log",
+            "the upstream answered without embeddings; check its log",
             code="upstream_malformed",
             type="upstream_error",
         )

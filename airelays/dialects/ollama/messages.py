@@ -103,7 +103,7 @@ class Conversation:
         if found is None:
             raise fault(
                 path,
-                "is the output of a tool, and no call of an assistant message before it is left to be answered; send "
+                "is the output of a tool, but no earlier assistant message has a call without an output; send "
                 "the assistant message with its tool_calls first",
             )
         found.answered = True
@@ -130,12 +130,12 @@ def _text(message: dict[str, Any], path: str) -> str:
     if content is None:
         return ""
     if not isinstance(content, str):
-        raise wrong_type(f"{path}.content", content, "a text (images have a field of their own)")
+        raise wrong_type(f"{path}.content", content, "a string (images have a separate field)")
     return content
 
 
 def _no_role(path: str, expected: str) -> Exception:
-    return fault(path, f"is not a text; expected {expected}", "invalid_type")
+    return fault(path, f"is not a string; expected {expected}", "invalid_type")
 
 
 def _parsed(text: str, path: str) -> Any:

@@ -110,7 +110,7 @@ def _generated(body: dict[str, Any]) -> list[dict[str, Any]]:
     if asks(body.get("suffix")):
         raise fault(
             "suffix",
-            "asks to fill in a gap, which the upstream does not do; leave it out",
+            "requests text in the middle, which the upstream does not support; remove it",
             "unsupported_parameter",
         )
     texts = {}

@@ -110,8 +110,8 @@ def call_of(item: dict[str, Any], at: int, plan: Plan) -> dict[str, Any]:
         arguments = None
     if not isinstance(arguments, dict):
         raise UpstreamFault(
-            f"the model called {str(name)[:80]} with arguments that are not a JSON object, and Ollama's API has no "
-            "place for others; ask again",
+            f"the model called {str(name)[:80]} with arguments that are not a JSON object, which Ollama's API "
+            "cannot return; try again",
             code="upstream_malformed",
             type="upstream_error",
         )

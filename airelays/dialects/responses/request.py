@@ -119,7 +119,7 @@ def responses_body(body: dict[str, Any], notes: Notes, takes: Takes) -> dict[str
     made: dict[str, Any] = {"model": model_of(body)}
     instructions = body.get("instructions", "")
     if not isinstance(instructions, str):
-        raise fault("instructions", "is no string; expected a string", "invalid_type")
+        raise fault("instructions", "is not a string; expected a string", "invalid_type")
     made["instructions"] = instructions if instructions.strip() else DEFAULT_INSTRUCTIONS
     made["input"] = _input(body, notes)
     made["tools"] = responses_tools(body["tools"], notes) if "tools" in body else []
@@ -161,7 +161,7 @@ def _input(body: dict[str, Any], notes: Notes) -> list[dict[str, Any]]:
         raise missing("input", "a string or an array of items")
     items = input_items(value, notes)
     if not items and not goes_on:
-        raise fault("input", "holds no item that can be sent; expected at least one")
+        raise fault("input", "contains no item that can be sent; expected at least one")
     return items
 
 
@@ -172,7 +172,7 @@ def _include(body: dict[str, Any]) -> list[str]:
         if name.endswith(".logprobs"):
             raise fault(
                 f"include[{at}]",
-                "asks for logprobs, which the upstream cannot give; leave it out",
+                "requests logprobs, which the upstream cannot provide; remove it",
                 "unsupported_parameter",
             )
     return list(dict.fromkeys([*names, ENCRYPTED_REASONING]))

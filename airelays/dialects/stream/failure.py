@@ -61,7 +61,9 @@ def classify(event: dict[str, Any]) -> UpstreamFault:
     """Return the fault for a `response.failed` or `error` event."""
     error = error_of(event)
     code, kind, param = (_word(error.get(key)) for key in ("code", "type", "param"))
-    message = _word(error.get("message")) or "upstream failed while it answered and gave no reason"
+    message = (
+        _word(error.get("message")) or "upstream failed during its answer without giving a reason"
+    )
     names = {code, kind}
     status = 502
     if names & _QUOTA:
@@ -110,7 +112,7 @@ def error_of(event: dict[str, Any]) -> dict[str, Any]:
 def incomplete_stream() -> UpstreamFault:
     """Return the fault for a stream that ended without its last event."""
     return UpstreamFault(
-        "upstream ended its stream before the answer was complete; what came so far is a part of it",
+        "upstream ended its stream before the answer was complete; what has arrived is incomplete",
         hop="stream",
         code="incomplete_stream",
         type="server_error",

@@ -52,7 +52,7 @@ def interruption(word: str, said: str = "") -> str:
     why = f" ({said})" if said else ""
     return (
         f'the upstream broke off its answer with finish_reason "{shown}"{why}; '
-        "what came so far is a part of it"
+        "what has arrived is incomplete"
     )
 
 

@@ -41,7 +41,7 @@ def check_size(ref: FileRef, size: int) -> None:
         )
 
 
-_WORDS = {"image": "an image", "text": "a text that is put into the request"}
+_WORDS = {"image": "an image", "text": "a text that is inserted into the request"}
 
 
 def fill(ref: FileRef, data: bytes, name: str, declared: str) -> dict[str, Any]:
@@ -50,7 +50,8 @@ def fill(ref: FileRef, data: bytes, name: str, declared: str) -> dict[str, Any]:
     if ref.kind == "image":
         if image_type(data[:16]) is None:
             raise fault(
-                ref.path, "names a file that is no PNG, JPEG, GIF or WebP image by its signature"
+                ref.path,
+                "names a file whose signature is not that of a PNG, JPEG, GIF or WebP image",
             )
         return {"image_url": _data_url(kind, data)}
     if ref.kind == "text":
