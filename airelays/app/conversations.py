@@ -200,7 +200,7 @@ async def _check_files(desk: Desk, request: Request, notes: Notes) -> None:
         if not known or await desk.store.run(files.find, ref.file_id, time.time(), viewer) is None:
             raise fault(
                 ref.path.replace("input[", "items[", 1),
-                f"names no file that is stored here: {ref.file_id[:80]}",
+                f"names a file that does not exist: {ref.file_id[:80]}",
             )
 
 

@@ -63,7 +63,7 @@ def opened(folder: str) -> Iterator[Their | None]:
         if found.st_mode & 0o022:
             raise ConfigError(
                 f"{folder} of user {found.st_uid} can be changed by others (mode "
-                f"{stat.S_IMODE(found.st_mode):04o}); look at its content, then close it to them: chmod 700"
+                f"{stat.S_IMODE(found.st_mode):04o}); check its content, then make it private: chmod 700"
             )
         yield Their(fd, found.st_uid, found.st_gid)
     finally:
@@ -143,7 +143,7 @@ def denied(path: str, error: OSError, what: str = "read") -> str:
         return text
     owner = _nearest_owner(path)
     if owner == os.geteuid():
-        return f"{text}; it is your own: look at its mode and at the folders above it (ls -ld)"
+        return f"{text}; it is your own: check its mode and the folders above it (ls -ld)"
     return f"{text}; it belongs to user {owner}, you are {os.geteuid()}; run it as that user: {as_user(owner)}"
 
 

@@ -94,13 +94,13 @@ class _SecretTool(Keyring):
         label = f"--label={self.service}"
         code, _, said = _run(["secret-tool", "store", label, *self._attributes()], secret)
         if code:
-            raise KeyringFailure(f"the keyring took no entry ({said or f'exit {code}'})")
+            raise KeyringFailure(f"the keyring did not store the entry ({said or f'exit {code}'})")
 
     def delete(self) -> bool:
         there = self.read() is not None
         code, _, said = _run(["secret-tool", "clear", *self._attributes()])
         if code and there:
-            raise KeyringFailure(f"the keyring kept the entry ({said or f'exit {code}'})")
+            raise KeyringFailure(f"the keyring did not remove the entry ({said or f'exit {code}'})")
         return there
 
 
@@ -163,14 +163,16 @@ class _MacKeychain(Keyring):
         line = f'add-generic-password -U -s "{self.service}" -a "{user}" -w "{value}"\n'
         code, _, said = _run(["security", "-i"], line.encode("ascii"))
         if code or self._get(user) != value:
-            raise KeyringFailure(f"the keychain took no entry ({said or f'exit {code}'})")
+            raise KeyringFailure(f"the keychain did not store the entry ({said or f'exit {code}'})")
 
     def _drop(self, user: str) -> None:
         code, _, said = _run(
             ["security", "delete-generic-password", "-s", self.service, "-a", user]
         )
         if code not in (0, self.NOT_FOUND):
-            raise KeyringFailure(f"the keychain kept the entry ({said or f'exit {code}'})")
+            raise KeyringFailure(
+                f"the keychain did not remove the entry ({said or f'exit {code}'})"
+            )
 
     def _drop_parts(self, head: str | None) -> None:
         generation, _, count = (head or "").partition(" ")

@@ -121,7 +121,7 @@ def change_keys(
         keys = _without_old(change(read_keys(data_dir)), time.time())
         if len(keys) > MAX_KEYS:
             raise ConfigError(
-                f"there are {len(keys) - 1:,} keys, the most that are kept; revoke some, or use another data folder"
+                f"there are {len(keys) - 1:,} keys, which is the limit; revoke some, or use another data folder"
             )
         write_private(os.path.join(data_dir, FILE), encoded(keys), keep_owner=True)
     finally:
@@ -150,7 +150,7 @@ def ensure_key(data_dir: str, name: str, note: Callable[[str], None]) -> None:
 
     if not any(one.name == name for one in read_keys(data_dir)):
         change_keys(data_dir, add, note)
-        note(f"made the key {name} for the listener; `{hint('key list')}` shows what it may do")
+        note(f"created the key {name} for the listener; `{hint('key list')}` shows what it can do")
 
 
 def _without_old(keys: tuple[Key, ...], wall_s: float) -> tuple[Key, ...]:
@@ -179,8 +179,8 @@ def _read_file(path: str) -> bytes | None:
             mode = 0
         if mode & 0o077:
             raise ConfigError(
-                f"{path} can be read or changed by other users (mode {mode:04o}), so no named key is let in; "
-                f"type: chmod 600 {path}"
+                f"{path} can be read or changed by other users (mode {mode:04o}), so no named key is "
+                "accepted; run: chmod 600 {path}"
             )
     return read_secret(path, warn=lambda _: None, max_bytes=MAX_BYTES)
 
@@ -238,7 +238,7 @@ def parse(data: bytes, path: str) -> tuple[Key, ...]:
 
 def _key(entry: object, path: str) -> Key:
     if not isinstance(entry, dict) or not entry.keys() <= _FIELDS:
-        raise _damaged(path, "a key in it has a field that is unknown here")
+        raise _damaged(path, "a key in it has an unknown field")
     try:
         key = Key(
             id=_checked(entry["id"], is_id),
@@ -297,5 +297,5 @@ def _count(value: Any, most: int) -> int:
 
 def _damaged(path: str, why: str) -> ConfigError:
     return ConfigError(
-        f"{path} cannot be used: {why}; move it away and make new keys with `{hint('key create')}`, or restore it"
+        f"{path} cannot be used: {why}; move it away and create new keys with `{hint('key create')}`, or restore it"
     )

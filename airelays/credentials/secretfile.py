@@ -58,7 +58,7 @@ def read_secret(
         os.close(fd)
     if len(data) > max_bytes:
         raise ConfigError(
-            f"{path} is larger than {max_bytes:,} bytes; this is not a file of the relay"
+            f"{path} is larger than {max_bytes:,} bytes; so it is not a file of the relay"
         )
     return data
 
@@ -157,7 +157,7 @@ def _is_old(entry: os.DirEntry[str], oldest: float) -> bool:
 def _open_failure(path: str, error: OSError) -> str:
     # ELOOP is what O_NOFOLLOW gives on Linux and macOS; FreeBSD says EMLINK.
     if error.errno in (errno.ELOOP, errno.EMLINK):
-        return f"{path} is a symbolic link; put the file itself there, or name its target"
+        return f"{path} is a symbolic link; put the file itself there, or use its target's path"
     if error.errno == errno.ENXIO:
         return f"{path} is not a regular file; move it away, then try again"
     return _denied(path, error, "read")
@@ -175,7 +175,7 @@ def _check_trusted(fd: int, path: str, warn: Warn, *, refuse_open: bool) -> None
     if mode & 0o022:
         raise ConfigError(
             f"{path} can be changed by other users (mode {mode:04o}); "
-            f"look at its content, then type: chmod 600 {_quoted(path)}"
+            f"check its content, then type: chmod 600 {_quoted(path)}"
         )
     if mode & 0o077 and refuse_open:
         raise ConfigError(
@@ -200,7 +200,7 @@ def _wrong_owner(path: str, uid: int) -> str:
     """Say whose the file is. Root is never told to make a file its own: it may have been put there for that."""
     text = f"{path} belongs to user {uid}, you are {os.geteuid()}"
     if is_root():
-        return f"{text}; look at its content, then move it away"
+        return f"{text}; check its content, then move it away"
     if os.stat(os.path.dirname(path) or ".").st_uid == os.geteuid():
         return f"{text}, as its folder is yours; type: sudo chown {os.geteuid()} {_quoted(path)}"
     return f"{text}; run it as that user: {as_user(uid)}"

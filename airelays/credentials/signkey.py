@@ -29,5 +29,7 @@ def load_signing_key(data_dir: str) -> bytes:
     except ValueError:
         key = b""
     if len(key) != _BYTES:
-        raise ConfigError(f"{path} does not hold a key; remove it, and a new one is made")
+        raise ConfigError(
+            f"{path} does not contain a key; remove it, and a new one will be created"
+        )
     return key

@@ -161,7 +161,7 @@ def weak_sentence(weak: str, where: str) -> str:
 def remedy(where: str) -> str:
     """Return what to type for a better token."""
     if where in TOKEN_ENV:
-        return f"put a better one there, or unset {where} and type: {hint('init')}"
+        return f"put a better one there, or unset {where} and run: {hint('init')}"
     return f"type: {hint('token rotate')}"
 
 
@@ -181,8 +181,8 @@ def checked_token(data: bytes, where: str) -> bytes | None:
     # What a header field can carry (RFC 9110 section 5.5) and every client library sends as it is.
     if len(token) > MAX_TOKEN_BYTES or any(not 0x21 <= byte <= 0x7E for byte in token):
         raise ConfigError(
-            f"{where} does not hold one token; expected one line of visible ASCII characters without spaces, "
-            f"at most {MAX_TOKEN_BYTES:,} bytes; `{hint('token rotate')}` makes a good one"
+            f"{where} does not contain exactly one token; expected one line of visible ASCII characters without "
+            f"spaces, at most {MAX_TOKEN_BYTES:,} bytes; `{hint('token rotate')}` creates a good one"
         )
     return token or None
 

@@ -27,10 +27,10 @@ def make_private_dir(path: str) -> None:
         if found.st_uid != os.geteuid():
             raise ConfigError(
                 f"{path} belongs to user {found.st_uid}, you are {os.geteuid()}; run it as that user "
-                f"({as_user(found.st_uid)}), or choose a folder of your own with --data-dir"
+                f"({as_user(found.st_uid)}), or choose your own folder with --data-dir"
             )
         if found.st_mode & stat.S_ISVTX:
-            raise ConfigError(f"{path} is a folder that everybody shares; choose one of your own")
+            raise ConfigError(f"{path} is a folder shared by all users; choose your own")
         if stat.S_IMODE(found.st_mode) & 0o077:
             os.chmod(path, stat.S_IMODE(found.st_mode) & 0o700)
     except OSError as error:

@@ -127,7 +127,7 @@ def _check_link(path: str, target: str, found: os.stat_result, home: str) -> Non
             "remove the link, then try again"
         )
     if not _POSIX or os.geteuid() == 0:
-        who = "root follows no link" if _POSIX else "links are not followed on this system"
+        who = "root does not follow links" if _POSIX else "links are not followed on this system"
         raise ConfigError(
             f"{path} is a link to {target}, and {who}; {_AS_OWNER if _POSIX else _BY_HAND}"
         )

@@ -49,14 +49,14 @@ def split_url(url: str) -> Target:
     match = _URL.fullmatch(url)
     if match is None or "#" in (match["target"] or ""):
         raise ConfigError(
-            "a URL of the upstream is not usable; expected http:// or https://, a host, an optional port"
-            " and a path, without user name, blank or #"
+            "the upstream's URL cannot be used; expected http:// or https://, a host, an optional port"
+            " and a path, without a user name, spaces or #"
         )
     scheme = match["scheme"].lower()
     host = match["host"].lower()
     port = int(match["port"] or _DEFAULT_PORT[scheme])
     if not 1 <= port <= 65535:
-        raise ConfigError(f"a URL of the upstream names port {port}; allowed are 1 to 65535")
+        raise ConfigError(f"the upstream's URL has port {port}; allowed are 1 to 65535")
     authority = host if port == _DEFAULT_PORT[scheme] else f"{host}:{port}"
     target = match["target"] or "/"
     return Target(scheme, host.strip("[]").rstrip("."), port, authority, target)

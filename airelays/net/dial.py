@@ -146,7 +146,7 @@ async def _look_up(
         async with asyncio.timeout_at(deadline_s):
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except TimeoutError:
-        text = f"the name of {place} was not resolved within {connect_s:g} s; check the network and its DNS"
+        text = f"the name of {place} could not be resolved within {connect_s:g} s; check the network and its DNS"
         raise unreachable(text, hop, timeout=True) from None
     except (socket.gaierror, UnicodeError) as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else "not a host name"
@@ -162,8 +162,8 @@ def _refuse_far(addresses: list[_Address], place: str) -> None:
     far = [str(address[1][0]) for address in addresses if not is_near(str(address[1][0]))]
     if far:
         fault = unreachable(
-            f"{place} is at {far[0]}, and the relay is offline: it connects to loopback and private "
-            "addresses only (upstream.offline)",
+            f"{place} is at {far[0]}, but the relay is in offline mode and only connects to loopback and "
+            "private addresses (upstream.offline)",
             "dns",
         )
         fault.code, fault.should_retry = "upstream_offline", False
@@ -201,12 +201,12 @@ async def _connect(
             if found is not None:
                 return found
     except TimeoutError:
-        text = f"{place} did not answer the connection attempt within {connect_s:g} s; check network and firewall"
+        text = f"{place} did not accept the connection within {connect_s:g} s; check network and firewall"
         raise unreachable(text, hop, timeout=True) from None
     except OSError as error:
         errors.append(error)
     reason = _os_reason(errors[0]) if errors else "no address"
-    raise unreachable(f"{place} could not be connected ({reason}); check network and address", hop)
+    raise unreachable(f"cannot connect to {place} ({reason}); check network and address", hop)
 
 
 async def _connect_one(address: _Address) -> socket.socket:
@@ -278,13 +278,13 @@ async def _tunnel(sock: socket.socket, target: Target, proxy: Proxy, connect_s: 
     try:
         status = parse_response_head(reply[: max(end, 0)], method="CONNECT").status
     except UpstreamFault as fault:
-        text = f"{where} gave no usable answer to CONNECT {target.place}"
+        text = f"{where} sent no usable answer to CONNECT {target.place}"
         raise unreachable(text, "proxy") from fault
     if status == 407:
-        text = f"{where} wants other credentials (407); put them into its URL: http://USER:PASSWORD@HOST:PORT"
+        text = f"{where} requires other credentials (407); put them in its URL: http://USER:PASSWORD@HOST:PORT"
         raise unreachable(text, "proxy")
     if not 200 <= status < 300:
-        text = f"{where} refused CONNECT {target.place} with status {status}; ask who runs it"
+        text = f"{where} refused CONNECT {target.place} with status {status}; ask its operator"
         raise unreachable(text, "proxy")
     if len(reply) > end:
         text = f"{where} sent bytes before the TLS handshake; it is not a clean tunnel"
@@ -396,11 +396,11 @@ def _distrusted(place: str, error: ssl.SSLCertVerificationError) -> UpstreamFaul
     if "expired" in reason or "not yet valid" in reason:
         advice = "check this machine's clock"
     elif "ostname" in reason or "IP address" in reason:
-        advice = "something else answers under this name: check DNS, proxy and hosts file"
+        advice = "something else answers at this name: check DNS, proxy and hosts file"
     else:
         advice = (
-            "if your network inspects TLS, name its authority with upstream.ca_file or SSL_CERT_FILE;"
-            f" `{told('doctor')}` shows the store in use"
+            "if your network inspects TLS, set its certificate authority with upstream.ca_file or SSL_CERT_FILE;"
+            f" `{told('doctor')}` shows the certificates in use"
         )
     fault = unreachable(f"the certificate of {place} is not trusted ({reason}); {advice}", "tls")
     fault.code = "upstream_certificate"

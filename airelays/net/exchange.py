@@ -166,7 +166,7 @@ class Exchange(Dialled):
     def abort(self) -> None:
         """Drop the connection at once; a waiting exchange ends with an UpstreamFault."""
         if self._state != _CLOSED:
-            self._fail(self._fault("the exchange with {} was given up", "stream", code="aborted"))
+            self._fail(self._fault("the exchange with {} was abandoned", "stream", code="aborted"))
 
     def close(self) -> None:
         """Close an idle connection properly."""
@@ -285,7 +285,7 @@ class Exchange(Dialled):
         self._interim_bytes += size
         self._interim += 1
         if head.status == 101 or self._interim > MAX_INFORMATIONAL:
-            text = f"{{}} sent an interim answer {head.status} unasked, or more than {MAX_INFORMATIONAL}"
+            text = f"{{}} sent an unexpected interim answer {head.status}, or more than {MAX_INFORMATIONAL}"
             self._fail(self._fault(text, "upstream", code="upstream_malformed"))
 
     def _head_arrived(self, head: ResponseHead, rest: bytes) -> None:
@@ -437,7 +437,7 @@ class Exchange(Dialled):
             self._timer = None
 
     def _cut(self) -> UpstreamFault:
-        text = "{} cut the connection in the middle of its answer"
+        text = "{} closed the connection in the middle of its answer"
         return self._fault(text, "stream", code="incomplete_stream")
 
     def _fault(self, text: str, hop: str, *, code: str, status: int = 502) -> UpstreamFault:

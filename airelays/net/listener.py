@@ -87,12 +87,12 @@ def _bind_error(address: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE and port == OLLAMA_PORT:
         other = hint(f"serve --for-ollama --listen 127.0.0.1:{port + 1},key={OLLAMA_KEY}")
         return (
-            f"port {port} on {address} is taken by another program, most likely Ollama itself; stop that program, or "
-            f"use another port and tell your clients: {other}"
+            f"port {port} on {address} is used by another program, most likely Ollama itself; stop it, or "
+            f"use another port and enter it in your clients: {other}"
         )
     if error.errno == errno.EADDRINUSE:
         return (
-            f"port {port} on {address} is taken by another program; stop that program (often another relay: "
+            f"port {port} on {address} is used by another program; stop that program (often another relay: "
             f"{hint('stop')}), or choose another port, for example: {hint(f'serve --port {port % 65535 + 1}')}"
         )
     if error.errno == errno.EACCES:

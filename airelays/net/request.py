@@ -125,7 +125,7 @@ class Request:
                     yield part
         except TimedOut as late:
             raise ClientFault(
-                "request body came too slowly; send it at 1 KiB a second or more", status=408
+                "request body arrived too slowly; send at least 1 KiB per second", status=408
             ) from late
         except ProtocolFault as fault:
             text = f"request body is malformed: {fault.message}"

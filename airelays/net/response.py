@@ -43,8 +43,8 @@ class Response:
         if coding is not None and coding.lower() != b"identity":
             self.abort()
             raise UpstreamFault(
-                "the upstream compressed its answer although that was not asked for; a proxy in between may do"
-                " that: exclude the upstream from it",
+                "the upstream compressed its answer although the relay did not ask for that; a proxy in "
+                "between may be the cause: exclude the upstream from it",
                 hop="upstream",
                 code="upstream_malformed",
                 type="upstream_error",
@@ -141,7 +141,7 @@ class Response:
 
 def _too_large(limit_bytes: int) -> UpstreamFault:
     return UpstreamFault(
-        f"the upstream's answer is larger than {limit_bytes:,} bytes, the most that is read here",
+        f"the upstream's answer is larger than {limit_bytes:,} bytes, which is the limit",
         hop="upstream",
         code="upstream_too_large",
         type="upstream_error",
@@ -154,7 +154,7 @@ def _decode(coding: bytes | None, data: bytes, limit_bytes: int) -> bytes:
         return data
     if name not in (b"gzip", b"x-gzip", b"deflate"):
         raise UpstreamFault(
-            "the upstream's answer has a content coding that was not asked for",
+            "the upstream's answer has a content coding that was not requested",
             code="upstream_malformed",
             type="upstream_error",
         )

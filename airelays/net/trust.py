@@ -139,11 +139,13 @@ def _unusable(store: Store, error: Exception) -> UpstreamFault:
     elif isinstance(error, NotRegular):
         found = "is not a regular file"
     else:
-        found = "holds no usable PEM certificate"
+        found = "contains no usable PEM certificate"
     place = {"settings": "upstream.ca_file", "environment": "SSL_CERT_FILE"}.get(
         store.kind, "the system's store"
     )
-    advice = "name a PEM file with the trusted certificates, or unset it to use the system's store"
+    advice = (
+        "set it to a PEM file with the trusted certificates, or unset it to use the system's store"
+    )
     return UpstreamFault(
         f"the certificate file of the relay ({place}) {found}; {advice}",
         local=f"the certificate file {store.path} ({place}) {found}; {advice}",

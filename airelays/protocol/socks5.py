@@ -43,7 +43,7 @@ def chosen_method(reply: bytes, *, with_password: bool) -> int:
     if method == NOTHING_ACCEPTED:
         other = "other credentials" if with_password else "credentials"
         raise SocksError(
-            f"requires {other}; put them into its URL: socks5h://USER:PASSWORD@HOST:PORT"
+            f"requires {other}; put them in its URL: socks5h://USER:PASSWORD@HOST:PORT"
         )
     if method == NO_AUTHENTICATION or (method == USER_AND_PASSWORD and with_password):
         return method

@@ -27,7 +27,8 @@ RESERVE_BYTES = 256 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DAMAGED = (
     "the relay's database is damaged; stop the relay, move state.sqlite3* out of its data folder and start it "
-    "again: it makes a new one, without the files, conversations and answers; token, sign-in and logs stay"
+    "again: it creates a new one, without the files, conversations and answers; the token, the "
+    "sign-in and the logs are kept"
 )
 
 _SCHEMA = """

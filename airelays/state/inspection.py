@@ -66,13 +66,13 @@ def check(state: State, *, alone: bool) -> Check:
     _check_files(state, found, rows, there)
     for name in sorted(there):
         if not is_file_id(name):
-            found.problems.append(f"uploads/{name} is not the relay's; move it away")
+            found.problems.append(f"uploads/{name} is not a file of the relay; move it away")
         elif alone:
-            found.problems.append(f"uploads/{name} has no row; it is removed at the next start")
+            found.problems.append(f"uploads/{name} has no row and is removed at the next start")
         elif files.find(state, name, 0, "") is None:
             found.in_flight += 1
     if alone and staged:
-        found.problems.append(f"tmp holds {staged} files; they are removed at the next start")
+        found.problems.append(f"tmp holds {staged} files, which are removed at the next start")
     found.in_flight += 0 if alone else staged
     _check_turns(state, found)
     return found
@@ -93,7 +93,7 @@ def _check_files(
 
 def _problem_of(path: str, size: int, digest: str) -> str:
     if not path:
-        return "has lost its bytes"
+        return "has lost its content"
     summed, count = hashlib.sha256(), 0
     try:
         with open(open_regular(path), "rb") as file:
@@ -106,7 +106,7 @@ def _problem_of(path: str, size: int, digest: str) -> str:
         return f"cannot be read: {error.strerror}"
     if count != size:
         return f"has {count:,} bytes on disk, {size:,} were stored"
-    return "" if summed.hexdigest() == digest else "has other bytes than were stored"
+    return "" if summed.hexdigest() == digest else "has different content than was stored"
 
 
 def _check_turns(state: State, found: Check) -> None:
@@ -125,7 +125,7 @@ def _check_turns(state: State, found: Check) -> None:
     torn = state.db.execute(
         "SELECT id FROM responses WHERE parent IS NOT NULL AND parent NOT IN (SELECT id FROM responses)"
     ).fetchall()
-    found.problems += [f"answer {one} has lost what came before it" for (one,) in torn]
+    found.problems += [f"answer {one} has lost the answer before it" for (one,) in torn]
 
 
 def prune(

@@ -48,7 +48,7 @@ class Quota:
         """Open a reservation for a file of `at_least` bytes; nothing is reserved yet. Raises ClientFault 413."""
         if self.files + self.open >= MAX_FILES:
             raise ClientFault(
-                f"{self.files:,} files are stored, the most that is accepted; delete some",
+                f"{self.files:,} files are stored, which is the limit; delete some",
                 status=413,
                 code="too_many_files",
             )
@@ -62,8 +62,7 @@ class Quota:
     def too_large(self) -> ClientFault:
         """Return the refusal of a file beyond the ceiling of one file."""
         return ClientFault(
-            f"the file is larger than {self.max_file:,} bytes, the most that uploads.max_upload_bytes "
-            "accepts",
+            f"the file is larger than {self.max_file:,} bytes, the limit set by uploads.max_upload_bytes",
             status=413,
             param="file",
             code="file_too_large",
@@ -157,14 +156,14 @@ def lifetime_s(anchor: str | None, seconds: str | None) -> int | None:
         return None
     if anchor != "created_at":
         raise ClientFault(
-            "expires_after[anchor] is not created_at, the only anchor that is known",
+            "expires_after[anchor] is not created_at, the only supported anchor",
             param="expires_after",
             code="invalid_value",
         )
     value = int(seconds) if seconds is not None and _NUMBER.fullmatch(seconds) else 0
     if not MIN_LIFETIME_S <= value <= MAX_LIFETIME_S:
         raise ClientFault(
-            f"expires_after[seconds] is no whole number from {MIN_LIFETIME_S:,} to {MAX_LIFETIME_S:,}",
+            f"expires_after[seconds] is not a whole number from {MIN_LIFETIME_S:,} to {MAX_LIFETIME_S:,}",
             param="expires_after",
             code="invalid_value",
         )
@@ -189,7 +188,7 @@ def byte_range(value: bytes | None, size: int) -> tuple[int, int] | None:
             return None
     if first >= end:
         raise ClientFault(
-            f"the range holds no byte of this file of {size:,} bytes",
+            f"the range contains no byte of this file of {size:,} bytes",
             status=416,
             code="range_not_satisfiable",
             headers={"content-range": f"bytes */{size}"},

@@ -128,7 +128,7 @@ class Turn:
         if self.translated.store and not self._settings.store_responses:
             raise fault(
                 "store",
-                "is true, and this relay keeps no answers (storage.store_responses is off); remove it",
+                "is true, but this relay does not store answers (storage.store_responses is off); remove it",
                 "unsupported_parameter",
             )
         body = self.translated.body
@@ -321,7 +321,7 @@ async def fill_files(store: Store, refs: Iterable[FileRef], max_bytes: int, view
         if is_file_id(ref.file_id):
             row = await store.run(files.find, ref.file_id, time.time(), viewer)
         if row is None:
-            raise fault(ref.path, f"names no file that is stored here: {ref.file_id[:80]}")
+            raise fault(ref.path, f"names a file that does not exist: {ref.file_id[:80]}")
         check_size(ref, row.bytes)
         total += row.bytes
         if total > max_bytes:
@@ -334,7 +334,7 @@ async def fill_files(store: Store, refs: Iterable[FileRef], max_bytes: int, view
             )
         data = await store.run(files.read, row)
         if data is None:
-            raise fault(ref.path, f"names a file whose bytes are gone: {ref.file_id}")
+            raise fault(ref.path, f"names a file whose content is gone: {ref.file_id}")
         made = await asyncio.to_thread(fill, ref, data, row.filename, row.content_type)
         del ref.part["file_id"]
         ref.part.update(made)
@@ -407,7 +407,7 @@ async def _parsed(texts: list[str], size: int) -> Items:
 
 def _too_large(have: str, most: str) -> ClientFault:
     return ClientFault(
-        f"with this turn the conversation has {have}; at most {most} are accepted: begin a new one",
+        f"with this turn the conversation has {have}; at most {most} are accepted; start a new one",
         param="conversation",
         code="conversation_too_large",
     )
@@ -426,8 +426,8 @@ def no_conversation(wanted: str, param: str | None = None) -> ClientFault:
 def no_response(wanted: str, param: str | None = None) -> ClientFault:
     """Return the 404 for an id that names no answer that is still kept."""
     return ClientFault(
-        f"the answer {wanted[:80]} is not kept here (any more); send the whole history instead, or say "
-        "store: true when an answer is to be kept",
+        f"the answer {wanted[:80]} is not stored here (any more); send the whole history, or send store: "
+        "true to keep answers",
         status=404,
         param=param,
         code="previous_response_not_found" if param else "response_not_found",

@@ -206,7 +206,7 @@ def read_usage(folder: str, since: str = "", until: str = "", *, sessions: bool 
                 ) from error
             except sqlite3.Error as error:
                 raise ConfigError(f"the book in {folder} cannot be read: {error}") from error
-    raise ConfigError(f"the book in {folder} changes all the time; try again")
+    raise ConfigError(f"the book in {folder} keeps changing; try again")
 
 
 def _look(db: sqlite3.Connection | None, folder: str, since: str, until: str, table: str) -> Rows:

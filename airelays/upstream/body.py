@@ -61,7 +61,7 @@ class _Body:
         if self._size > self._limit_bytes:
             self._held.clear()
             raise UpstreamFault(
-                f"the upstream's answer is larger than {self._limit_bytes:,} bytes, the most that is read here",
+                f"the upstream's answer is larger than {self._limit_bytes:,} bytes, which is the limit",
                 code="upstream_too_large",
                 type="upstream_error",
             )

@@ -63,7 +63,7 @@ class Care:
         if health is None or not health.succeeded(model):
             return
         self._stop_timer(upstream)
-        self._complain(f"the upstream {upstream.name} answers again and is used")
+        self._complain(f"the upstream {upstream.name} is answering again and back in use")
 
     def pause(self, upstream: Upstream, health: Health, why: str) -> None:
         """Tell of the pause that has begun, and look at its end whether the upstream is back."""

@@ -24,8 +24,8 @@ def arrive(head: RequestHead) -> None:
     passed = int(value[:4]) if value is not None and value[:4].isdigit() else 0
     if passed >= MAX_HOPS:
         raise ClientFault(
-            f"this request has passed {passed} relays already; one of them names a relay before it as its upstream: "
-            "look at upstream.base_url of each",
+            f"this request has already passed through {passed} relays; one of them has an earlier one as its "
+            "upstream: check upstream.base_url of each",
             status=508,
             code="loop_detected",
             should_retry=False,

@@ -167,7 +167,7 @@ def test_probes_go_on_until_one_is_answered() -> None:
         # The beginning and the end of an outage are told, not each probe.
         assert [text.partition(":")[0] for text in said] == [
             "the upstream one is skipped for 5 s, then tried again",
-            "the upstream one answers again and is used",
+            "the upstream one is answering again and back in use",
         ]
 
     cared(test)

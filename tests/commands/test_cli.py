@@ -580,7 +580,7 @@ def test_a_token_file_that_others_can_change_is_refused(user: User) -> None:
     user.token_file.chmod(0o666)
     assert user.refused("token", "show") == (
         f"airelays: {user.token_file} can be changed by other users (mode 0666); "
-        f"look at its content, then type: chmod 600 {user.token_file}\n"
+        f"check its content, then type: chmod 600 {user.token_file}\n"
     )
 
 
@@ -660,7 +660,7 @@ def test_config_check_warns_of_what_only_makes_requests_fail(user: User) -> None
     assert f"the certificate file {user.home}/none.pem (upstream.ca_file) does not exist" in told
     assert f"the key file {user.home}/none is missing or empty" in told
     assert "the environment variable NO_KEY is empty" in told
-    assert f"{user.home}/no.pem (upstream.ca_file) holds no usable PEM certificate" in told
+    assert f"{user.home}/no.pem (upstream.ca_file) contains no usable PEM certificate" in told
     assert (
         "the fallback gone/x of chatgpt names the upstream gone, which is not configured; "
         "add [upstreams.gone], or name one of: chatgpt, near, other" in told

@@ -711,9 +711,9 @@ def test_a_database_in_wal_mode_is_read_without_a_trace(home: Path) -> None:
     [
         ("", "is empty; `airelays init` makes a token"),
         (" \n", "is empty; `airelays init` makes a token"),
-        ("two words\n", "does not hold one token; expected one line"),
-        ("ä" * 20, "does not hold one token; expected one line"),
-        ("x" * 5000, "does not hold one token; expected one line"),
+        ("two words\n", "does not contain exactly one token; expected one line"),
+        ("ä" * 20, "does not contain exactly one token; expected one line"),
+        ("x" * 5000, "does not contain exactly one token; expected one line"),
     ],
 )
 @pytest.mark.parametrize("dry", [False, True])

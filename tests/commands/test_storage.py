@@ -102,10 +102,10 @@ def test_a_check_finds_what_is_wrong_and_prune_mends_it(used: Path) -> None:
     assert found["problems"] == [f"file {path.name} has 2,999 bytes on disk, 3,000 were stored"]
     path.write_bytes(b"x" * 3000)
     found = storage(used, "check", code=1)
-    assert found["problems"] == [f"file {path.name} has other bytes than were stored"]
+    assert found["problems"] == [f"file {path.name} has different content than was stored"]
     path.unlink()
     found = storage(used, "check", code=1)
-    assert found["problems"] == [f"file {path.name} has lost its bytes"]
+    assert found["problems"] == [f"file {path.name} has lost its content"]
     assert storage(used, "prune")["deleted"]["files"] == 1
     assert storage(used, "check")["files"] == 1
 
@@ -121,7 +121,7 @@ def test_a_foreign_file_is_named_and_left_alone(used: Path) -> None:
     foreign = used / ".airelays" / "uploads" / "notes.txt"
     foreign.write_text("mine")
     found = storage(used, "check", code=1)
-    assert found["problems"] == ["uploads/notes.txt is not the relay's; move it away"]
+    assert found["problems"] == ["uploads/notes.txt is not a file of the relay; move it away"]
     storage(used, "prune")
     assert foreign.read_text() == "mine"
 

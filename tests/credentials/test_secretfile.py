@@ -231,7 +231,7 @@ def test_a_file_that_others_could_change_is_refused_with_the_command(
     path.chmod(bits)
     assert refused(lambda: read(path)) == (
         f"{path} can be changed by other users (mode {bits:04o}); "
-        f"look at its content, then type: chmod 600 '{path}'"
+        f"check its content, then type: chmod 600 '{path}'"
     )
     assert mode(path) == bits
 
@@ -242,7 +242,7 @@ def test_a_file_of_somebody_else_is_refused_and_not_to_be_made_ones_own(tmp_path
     path.write_bytes(b"x")
     path.chmod(0o600)
     os.chown(path, 12345, -1)
-    sentence = f"{path} belongs to user 12345, you are 0; look at its content, then move it away"
+    sentence = f"{path} belongs to user 12345, you are 0; check its content, then move it away"
     assert refused(lambda: read(path)) == sentence
     os.chown(tmp_path, 54321, -1)
     assert refused(lambda: read(path)) == sentence
@@ -259,7 +259,7 @@ def test_a_symbolic_link_is_not_read(tmp_path: Path) -> None:
     write_private(str(target), b"x")
     link.symlink_to(target)
     assert refused(lambda: read(link)) == (
-        f"{link} is a symbolic link; put the file itself there, or name its target"
+        f"{link} is a symbolic link; put the file itself there, or use its target's path"
     )
 
 
@@ -292,7 +292,7 @@ def test_the_size_limit_is_exact(tmp_path: Path, size: int, good: bool) -> None:
         assert read_limited() == b"x" * size
     else:
         assert refused(read_limited) == (
-            f"{path} is larger than 10 bytes; this is not a file of the relay"
+            f"{path} is larger than 10 bytes; so it is not a file of the relay"
         )
 
 
@@ -314,7 +314,7 @@ def test_a_folder_that_everybody_shares_is_refused_and_left_as_it_is(tmp_path: P
     path.mkdir()
     path.chmod(0o1777)
     assert refused(lambda: make_private_dir(str(path))) == (
-        f"{path} is a folder that everybody shares; choose one of your own"
+        f"{path} is a folder shared by all users; choose your own"
     )
     assert mode(path) == 0o1777
 
@@ -326,7 +326,7 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     os.chown(path, 12345, -1)
     assert refused(lambda: make_private_dir(str(path))) == (
         f"{path} belongs to user 12345, you are 0; run it as that user "
-        "(sudo -u '#12345' airelays ...), or choose a folder of your own with --data-dir"
+        "(sudo -u '#12345' airelays ...), or choose your own folder with --data-dir"
     )
 
 
@@ -387,7 +387,7 @@ def test_root_gives_nothing_to_a_folder_that_others_can_change(theirs: Path, bit
     sentence = refused(lambda: write_private(str(theirs / "secret"), b"x", keep_owner=True))
     assert sentence == (
         f"{theirs} of user 12345 can be changed by others (mode {bits:04o}); "
-        "look at its content, then close it to them: chmod 700"
+        "check its content, then make it private: chmod 700"
     )
     assert os.listdir(theirs) == []
 
@@ -648,8 +648,8 @@ def test_a_token_of_the_environment_that_no_client_could_send_is_refused(
 ) -> None:
     sentence = refused(lambda: TokenSource(str(tmp_path / "t"), {"AIRELAYS_BEARER_TOKEN": token}))
     assert sentence == (
-        "environment variable AIRELAYS_BEARER_TOKEN does not hold one token; expected one line of visible "
-        "ASCII characters without spaces, at most 4,096 bytes; `airelays token rotate` makes a good one"
+        "environment variable AIRELAYS_BEARER_TOKEN does not contain exactly one token; expected one line of visible "
+        "ASCII characters without spaces, at most 4,096 bytes; `airelays token rotate` creates a good one"
     )
 
 
@@ -669,7 +669,7 @@ def test_why_there_is_no_token_is_told(tmp_path: Path) -> None:
     write_token(str(path), "good")
     assert source.lack() == ""
     path.write_bytes(b"two words")
-    assert source.lack().startswith(f"{path} does not hold one token")
+    assert source.lack().startswith(f"{path} does not contain exactly one token")
 
 
 @posix

@@ -25,6 +25,6 @@ def test_a_file_without_a_key_is_an_error_that_says_what_to_do(
     path = tmp_path / NAME
     path.write_bytes(content)
     path.chmod(0o600)
-    with pytest.raises(ConfigError, match="remove it, and a new one is made"):
+    with pytest.raises(ConfigError, match="remove it, and a new one will be created"):
         load_signing_key(str(tmp_path))
     assert path.read_bytes() == content

@@ -99,7 +99,7 @@ def test_a_relay_on_loopback_warns_at_its_start(tmp_path: Path) -> None:
         said = relay.process.communicate(timeout=live.DEADLINE_S)[1]
     assert said.splitlines()[0] == (
         "airelays: the relay token in AIRELAYS_BEARER_TOKEN is published as an example, so it can be guessed; "
-        f"put a better one there, or unset AIRELAYS_BEARER_TOKEN and type: {sys.executable} -m airelays init"
+        f"put a better one there, or unset AIRELAYS_BEARER_TOKEN and run: {sys.executable} -m airelays init"
     )
     assert "changeme" not in said
 

@@ -196,7 +196,7 @@ def test_root_follows_no_link(tmp_path: Path) -> None:
     target.write_bytes(b"kept")
     link.symlink_to(target)
     assert refused(lambda: write_outside(str(link), b"x", home=str(tmp_path))) == (
-        f"{link} is a link to {target}, and root follows no link; run the command as the user whose file it is, "
+        f"{link} is a link to {target}, and root does not follow links; run the command as the user whose file it is, "
         "or put a file in place of the link"
     )
     assert target.read_bytes() == b"kept" and link.is_symlink()

@@ -332,7 +332,7 @@ def test_body_that_ends_early_is_a_cut(reply: bytes) -> None:
 
     fault = fault_of(script)
     assert (fault.hop, fault.status, fault.code) == ("stream", 502, "incomplete_stream")
-    assert fault.message == f"{place_of(fault)} cut the connection in the middle of its answer"
+    assert fault.message == f"{place_of(fault)} closed the connection in the middle of its answer"
 
 
 @pytest.mark.parametrize(
@@ -629,7 +629,7 @@ def test_refused_connection_names_host_and_port() -> None:
 
     fault, port = play(answers(OK), act)
     assert fault.message == (
-        f"127.0.0.1:{port} could not be connected (connection refused); check network and address"
+        f"cannot connect to 127.0.0.1:{port} (connection refused); check network and address"
     )
     assert (fault.hop, fault.sent, fault.status) == ("tcp", False, 502)
 

@@ -534,7 +534,7 @@ def test_a_taken_port_says_who_to_blame(tmp_path: Path) -> None:
         process, _ = start(tmp_path, "--port", str(port))
         out, err = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert f"port {port} on 127.0.0.1 is taken by another program" in err
+    assert f"port {port} on 127.0.0.1 is used by another program" in err
     assert "--port" in err and "Traceback" not in err + out
 
 

@@ -69,5 +69,5 @@ def test_an_address_elsewhere_is_never_dialled() -> None:
 
 def test_loopback_is_dialled_without_the_proxy() -> None:
     fault = dial("http://127.0.0.1:1/v1")
-    assert "127.0.0.1:1 could not be connected (connection refused)" in fault.message
+    assert "cannot connect to 127.0.0.1:1 (connection refused)" in fault.message
     assert "proxy" not in fault.message

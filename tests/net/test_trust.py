@@ -78,8 +78,8 @@ def test_age_of_a_file_is_told(ca_file: str) -> None:
     ("content", "said"),
     [
         (None, "does not exist"),
-        (b"", "holds no usable PEM certificate"),
-        (b"x", "holds no usable PEM"),
+        (b"", "contains no usable PEM certificate"),
+        (b"x", "contains no usable PEM"),
     ],
 )
 def test_unusable_file_is_named_with_what_to_do(

@@ -607,7 +607,7 @@ def test_chat_takes_files_by_id(strict: Relay, backend: Any) -> None:
 @pytest.mark.parametrize(
     ("data", "name", "kind", "text"),
     [
-        (b"text", "a.txt", "input_image", "no PNG, JPEG, GIF or WebP image"),
+        (b"text", "a.txt", "input_image", "that of a PNG, JPEG, GIF or WebP image"),
         (PNG, "a.png", "input_file", "send it as input_image"),
         (b"\x00\xff\x00", "a.bin", "input_file", "file of type application/octet-stream"),
         (b"%PDF-1.7", "a.pdf", "input_text", "file of type application/pdf"),
@@ -631,7 +631,7 @@ def test_an_unknown_file_is_refused(relay: Relay) -> None:
         part = {"type": "input_file", "file_id": wanted}
         reply = ask(relay, [{"role": "user", "content": [part]}])
         assert reply.status == 400
-        assert "names no file that is stored here" in reply.error["message"]
+        assert "names a file that does not exist" in reply.error["message"]
 
 
 def test_files_of_one_request_are_bounded_together(tmp_path: Path) -> None:

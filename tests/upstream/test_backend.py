@@ -512,7 +512,7 @@ def test_usage_limit_keeps_the_upstreams_words_and_the_true_reset(folder: Path) 
         "usage_limit_reached",
     )
     assert (fault.retry_after_s, fault.should_retry, posts) == (3600.0, False, 1)
-    assert fault.message == "The usage limit has been reached; it is lifted in 1 h"
+    assert fault.message == "The usage limit has been reached; the limit ends in 1 h"
     assert fault.to_object()["plan_type"] == "plus" and fault.to_object()["resets_at"] == 1790003600
     assert fault.headers["x-codex-primary-used-percent"] == "100"
 
@@ -572,7 +572,7 @@ def test_cloudflare_is_recognised_and_no_html_is_passed_on(folder: Path) -> None
                 502,
                 "upstream_not_found",
                 None,
-                "ChatGPT has no such address (404: Not Found); check upstream.base_url",
+                "ChatGPT does not know this address (404: Not Found); check upstream.base_url",
             ),
         ),
         (
@@ -582,7 +582,7 @@ def test_cloudflare_is_recognised_and_no_html_is_passed_on(folder: Path) -> None
                 502,
                 "upstream_not_found",
                 None,
-                "ChatGPT has no such address (404); check upstream.base_url",
+                "ChatGPT does not know this address (404); check upstream.base_url",
             ),
         ),
         (
@@ -602,7 +602,7 @@ def test_cloudflare_is_recognised_and_no_html_is_passed_on(folder: Path) -> None
             {"error": {"message": "oops", "code": "server_error"}},
             (500, "server_error", None, "oops"),
         ),
-        (529, {}, (529, None, None, "ChatGPT answered with an error and no explanation (529)")),
+        (529, {}, (529, None, None, "ChatGPT answered with an error without an explanation (529)")),
     ],
 )
 def test_refusal_is_mapped(
@@ -621,7 +621,7 @@ def test_refusal_is_mapped(
 def test_html_and_garbage_never_reach_the_client(folder: Path, payload: bytes) -> None:
     fault, _ = fault_of(folder, queue(Reply(500, payload, {"content-type": "text/html"})))
     assert fault.status == 500
-    assert fault.message == "ChatGPT answered with an error and no explanation (500)"
+    assert fault.message == "ChatGPT answered with an error without an explanation (500)"
 
 
 @pytest.mark.parametrize(
@@ -651,7 +651,7 @@ def test_of_a_body_that_is_no_json_only_a_line_of_plain_text_is_shown(
     headers = {"content-type": kind} if kind else {}
     fault, _ = fault_of(folder, queue(Reply(503, payload, headers)))
     assert fault.status == 503
-    nothing = "ChatGPT answered with an error and no explanation (503)"
+    nothing = "ChatGPT answered with an error without an explanation (503)"
     assert fault.message == (nothing if shown is None else shown)
 
 
@@ -668,7 +668,9 @@ def test_a_404_that_is_no_answer_of_the_backend_means_a_wrong_address(
 ) -> None:
     fault, _ = fault_of(folder, queue(Reply(404, payload, {"content-type": kind})))
     assert (fault.status, fault.code) == (502, "upstream_not_found")
-    assert fault.message == f"ChatGPT has no such address (404{said}); check upstream.base_url"
+    assert (
+        fault.message == f"ChatGPT does not know this address (404{said}); check upstream.base_url"
+    )
 
 
 def test_a_credential_in_the_upstreams_words_is_cut_out(folder: Path) -> None:

@@ -68,7 +68,7 @@ def test_an_answer_can_be_as_long_as_the_setting_and_no_longer(
                 continue
             assert (reply.status, reply.error["code"]) == (502, "upstream_too_large")
             assert reply.error["message"] == (
-                "the upstream's answer is larger than 4,096 bytes, the most that is read here"
+                "the upstream's answer is larger than 4,096 bytes, which is the limit"
             )
 
 
@@ -99,8 +99,8 @@ def test_the_list_of_models_and_errors_have_the_same_bound(
 
 GOOD = b'{"choices":[{"index":0,"message":{"content":"\xc3\xa9"}}],"output":[],"n":%s}'
 NOT_JSON = {
-    "NaN": (GOOD % b"NaN", "it holds NaN, which is not JSON"),
-    "infinity": (GOOD % b"-Infinity", "it holds -Infinity, which is not JSON"),
+    "NaN": (GOOD % b"NaN", "it contains NaN, which is not JSON"),
+    "infinity": (GOOD % b"-Infinity", "it contains -Infinity, which is not JSON"),
     "Latin-1": (GOOD.replace(b"\xc3", b"") % b"1", "it is not UTF-8 (byte 45)"),
     "UTF-16": ((GOOD % b"1").decode().encode("utf-16"), "it is not UTF-8 (byte 0)"),
     "truncated": ((GOOD % b"1")[:-1], "it ends too early, after 69 bytes"),
@@ -141,9 +141,9 @@ def test_a_list_of_models_that_is_not_json_is_a_502_too(
     with relaying(tmp_path, server.url) as relay:
         reply = relay.get("/v1/models")
         assert (reply.status, reply.error["code"]) == (502, "upstream_malformed")
-        assert "it holds NaN" in reply.error["message"]
+        assert "it contains NaN" in reply.error["message"]
         problem = relay.get("/v1/relay/status").json()["upstreams"]["compatible"]["problem"]
-        assert "it holds NaN" in problem
+        assert "it contains NaN" in problem
 
 
 def test_an_answer_whose_connection_breaks_is_a_502(tmp_path: Path) -> None:

@@ -393,7 +393,7 @@ def test_a_server_that_misses_the_reasoning_is_explained(tmp_path: Path) -> None
         answer(server, "/chat/completions", {"error": {"message": said_there}}, 400)
         reply = ask(relay, "/responses")
         assert reply.status == 400 and reply.error["message"].startswith(said_there)
-        assert "begin a new conversation" in reply.error["message"]
+        assert "start a new conversation" in reply.error["message"]
 
 
 REFUSES = {

@@ -139,7 +139,7 @@ def test_wrong_state_does_not_end_the_wait_and_the_right_one_counts_once() -> No
         (b"error=access_denied&state=the-state", "declined in the browser"),
         (
             b"error=access_denied&error_description=missing_codex_entitlement&state=the-state",
-            "may not use Codex",
+            "is not allowed to use Codex",
         ),
         (b"error=%1b%5b31mserver_error&state=the-state", "(31mserver_error)"),
         (b"state=the-state", "no authorization code"),
@@ -209,7 +209,7 @@ def test_a_browser_that_never_comes_back_is_not_waited_for() -> None:
         client = Client([ISSUER])
         issuer = Issuer(client, ISSUER, "client", "airelays/test")
         shown: list[str] = []
-        with pytest.raises(ConfigError, match="nobody signed in within"):
+        with pytest.raises(ConfigError, match="no sign-in within"):
             async with asyncio.timeout(5):
                 await browser_login(issuer, show=shown.append, timeout_s=0.05, ports=(0,))
         assert shown[0].startswith(ISSUER)
@@ -431,7 +431,7 @@ def test_login_says_when_it_replaces_the_sign_in_of_another_account(
         ({"device_answer": "expired"}, "has expired"),
         ({"device_answer": "500"}, "refused the device code (500 odd)"),
         ({"device_off": True}, "no device sign-in"),
-        ({"device_pending": 10**6}, "nobody signed in within 1 s"),
+        ({"device_pending": 10**6}, "no sign-in within 1 s"),
     ],
 )
 def test_device_login_that_fails_changes_nothing(
@@ -486,7 +486,7 @@ def test_unreachable_issuer_is_one_sentence(home: Path, backend: FakeBackend) ->
     code, _, err = command(
         home, backend, "login", "--device", AIRELAYS_ISSUER_BASE_URL="http://127.0.0.1:1"
     )
-    assert code == 1 and "127.0.0.1:1 could not be connected (connection refused)" in err
+    assert code == 1 and "cannot connect to 127.0.0.1:1 (connection refused)" in err
     assert err.count("\n") == 1
 
 

@@ -312,7 +312,7 @@ def test_full_disk_keeps_the_new_token_in_memory_and_stores_it_later(folder: Pat
         issuer.pause["rotated"].set()
         fresh = await task
         assert fresh.refresh_token == issuer.refresh_token
-        assert "held in memory" in tokens.describe()["problem"]
+        assert "kept in memory" in tokens.describe()["problem"]
         (folder / "auth.json").rmdir()
         (folder / "old").rename(folder / "auth.json")
         await tokens.settle()

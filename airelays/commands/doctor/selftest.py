@@ -66,7 +66,7 @@ def _versions() -> Check:
 def _store() -> Check:
     trust = Trust()
     facts = trust.describe()
-    where = f"{facts['path']} ({facts['source']}), of {facts['date'] or 'unknown date'}"
+    where = f"{facts['path']} ({facts['source']}), dated {facts['date'] or 'unknown date'}"
     try:
         count = len(trust.context_now().get_ca_certs())
     except RelayError as error:

@@ -421,7 +421,7 @@ class ChatGPTUpstream(Upstream):
         models = [m for m in found if isinstance(m, dict)] if isinstance(found, list) else []
         if not models:
             raise UpstreamFault(
-                "ChatGPT sent a model catalogue without models",
+                "ChatGPT sent an empty model catalog",
                 code="upstream_malformed",
                 type="upstream_error",
             )

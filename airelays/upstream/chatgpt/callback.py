@@ -47,7 +47,10 @@ _DENIED = (
     "Not signed in",
     "The sign-in was not granted. You can close this page; the terminal says more.",
 )
-_REFUSED = ("Nothing to see here", "This address waits for one sign-in, and this was not it.")
+_REFUSED = (
+    "Nothing to see here",
+    "This address is only for one sign-in, and this was a different request.",
+)
 
 
 class CallbackServer:
@@ -136,7 +139,7 @@ def code_from_url(url: str, state: str, issuer: str) -> str:
     _, mark, query = url.strip().partition("?")
     if not mark:
         raise ConfigError(
-            "that is not the address of the page after sign-in; it begins with http://localhost and has a ?"
+            "that is not the address of the page after the sign-in, which starts with http://localhost and contains a ?"
         )
     return read_answer(query.partition("#")[0], state, issuer)
 
@@ -151,11 +154,11 @@ def read_answer(query: str, state: str, issuer: str) -> str:
     except ValueError:
         found = {}
     if any(len(values) > 1 for values in found.values()):
-        raise ConfigError("the address names a parameter twice; copy it as it is")
+        raise ConfigError("the address contains a parameter twice; copy it unchanged")
     given = found.get("state", [""])[0].removesuffix(_SUFFIX)
     if not hmac.compare_digest(given.encode("utf-8", "replace"), state.encode()):
         raise ConfigError(
-            "the address belongs to another sign-in attempt; use the one that was just opened"
+            "the address belongs to another sign-in attempt; use the one that was opened last"
         )
     if found.get("iss", [issuer])[0].rstrip("/") != issuer:
         raise ConfigError("the address comes from another issuer than upstream.issuer_base_url")
@@ -170,7 +173,7 @@ def read_answer(query: str, state: str, issuer: str) -> str:
 def _denial(found: dict[str, list[str]]) -> str:
     code, description = found["error"][0], found.get("error_description", [""])[0]
     if code == "access_denied" and "missing_codex_entitlement" in description:
-        return "this account or workspace may not use Codex; ask who administers it, or choose another one"
+        return "this account or workspace is not allowed to use Codex; ask its administrator, or choose another one"
     if code == "access_denied":
         return "the sign-in was declined in the browser"
     shown = "".join(c for c in code[:64] if c.isascii() and (c.isalnum() or c in "_-."))

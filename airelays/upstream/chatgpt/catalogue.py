@@ -42,7 +42,7 @@ _FALLBACK: Models = [
     {
         "slug": slug,
         "display_name": slug,
-        "description": "Known when this release was made; the upstream could not be asked.",
+        "description": "Known at the time of this release; the upstream could not be asked.",
         "default_reasoning_level": default,
         "supported_reasoning_levels": [{"effort": e, "description": e} for e in _LEVELS],
         "visibility": "list",

@@ -63,10 +63,13 @@ async def _network(upstream: ChatGPTUpstream) -> AsyncIterator[Check]:
 
 def _trust(upstream: ChatGPTUpstream, scheme: str) -> Check:
     facts = upstream.client.trust.describe()
-    text = f"certificates from {facts['path']} ({facts['source']}), of {facts['date'] or 'unknown date'}"
+    text = f"certificates from {facts['path']} ({facts['source']}), dated {facts['date'] or 'unknown date'}"
     if scheme == "https" and (facts["age_days"] or 0) > OLD_STORE_DAYS:
         return Check(
-            "trust", "warn", f"{text}: they are old; update the system's or certifi's", data=facts
+            "trust",
+            "warn",
+            f"{text}; they are old: update the system's certificates or certifi",
+            data=facts,
         )
     return Check("trust", "pass", text, data=facts)
 
@@ -113,12 +116,12 @@ async def _reach(upstream: ChatGPTUpstream, place: str, scheme: str) -> AsyncIte
         text = refusal.fault(now_s=time.time(), codex=False).message
         yield Check("tls", "fail", text, data={"hop": "challenge"})
     elif scheme == "https":
-        text = (
-            f"{place} is reached; its certificate was issued by {issuer or 'an unnamed authority'}"
-        )
+        text = f"connected to {place}; its certificate was issued by {issuer or 'an unnamed authority'}"
         yield Check("tls", "pass", text, data=_timings(response, issuer))
     else:
-        yield Check("tls", "warn", f"{place} is reached, without TLS", data=_timings(response, ""))
+        yield Check(
+            "tls", "warn", f"connected to {place}, without TLS", data=_timings(response, "")
+        )
     yield _clock(date)
 
 
@@ -132,14 +135,14 @@ def _clock(date: bytes | None) -> Check:
     try:
         there_s = parsedate_to_datetime((date or b"").decode("latin-1")).timestamp()
     except (TypeError, ValueError):
-        return Check("clock", "skip", "the upstream told no date")
+        return Check("clock", "skip", "the upstream sent no date")
     off_s = time.time() - there_s
     text = f"this machine's clock is {abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} the upstream's"
     data = {"offset_seconds": round(off_s, 1)}
     if abs(off_s) >= CLOCK_FAIL_S:
-        return Check("clock", "fail", f"{text}; set it: tokens expire by the clock", data=data)
+        return Check("clock", "fail", f"{text}; set the clock: tokens depend on it", data=data)
     if abs(off_s) >= CLOCK_WARN_S:
-        return Check("clock", "warn", f"{text}; set it soon", data=data)
+        return Check("clock", "warn", f"{text}; set the clock soon", data=data)
     return Check("clock", "pass", text, data=data)
 
 
@@ -153,7 +156,7 @@ async def _account(
         yield Check("openai_auth", "fail", text, (hint("login"),))
         lack = "the sign-in is not ready"
     elif not reached:
-        lack = "the upstream was not reached"
+        lack = "cannot reach the upstream"
         yield Check("openai_auth", "skip", lack)
     else:
         check = await _sign_in(upstream)
@@ -164,7 +167,7 @@ async def _account(
     else:
         check = await _models(upstream)
         model = check.data.get("selected_model", "")
-        lack = "" if model else "no model is known"
+        lack = "" if model else "there are no known models"
         yield check
     if skip_response or lack:
         yield Check("openai_response", "skip", "not asked for" if skip_response else lack)
@@ -217,7 +220,7 @@ async def _response(upstream: ChatGPTUpstream, model: str) -> Check:
         return Check(
             "openai_response",
             "fail",
-            f"no whole answer came within {PROBE_S * 2:g} s; try again later",
+            f"no complete answer within {PROBE_S * 2:g} s; try again later",
         )
     except UpstreamFault as fault:
         return Check(

@@ -141,10 +141,13 @@ class Refusal:
         if self.is_challenge:
             return self._challenge()
         if self.status < 300:
-            text = f"ChatGPT answered with status {self.status}, which is no answer to this request"
+            text = f"ChatGPT answered with status {self.status}, which is not an answer to this request"
             return UpstreamFault(text, code="upstream_malformed", type="upstream_error")
         if self.status < 400:
-            text = f"ChatGPT answered with a redirect ({self.status}), which is never followed; check upstream.base_url"
+            text = (
+                f"ChatGPT answered with a redirect ({self.status}), and redirects are not followed; check "
+                "upstream.base_url"
+            )
             return UpstreamFault(text, code="upstream_redirect", type="upstream_error")
         if self.status == 429:
             return self._limited(now_s, codex)
@@ -161,7 +164,7 @@ class Refusal:
             shown = f" (cf-ray {self._redactor.said(ray.decode())})"
         return UpstreamFault(
             f"Cloudflare stopped the request before it reached ChatGPT{shown}; this happens to some networks, VPNs"
-            " and data centres: try from another one, or later",
+            " and data centers: try another network, or try again later",
             hop="challenge",
             code="upstream_challenge",
             type="upstream_error",
@@ -173,9 +176,9 @@ class Refusal:
         kind = self.error.get("type")
         code = self.code or (_clean(kind) if isinstance(kind, str) else "") or "rate_limit_exceeded"
         used_up = code.startswith(("usage_", "insufficient_quota"))
-        message = self.message or "ChatGPT refuses requests for now (429)"
+        message = self.message or "ChatGPT refuses requests at the moment (429)"
         if wait_s is not None and used_up:
-            message = f"{message.rstrip('.')}; it is lifted in {_span(wait_s)}"
+            message = f"{message.rstrip('.')}; the limit ends in {_span(wait_s)}"
         return UpstreamFault(
             message,
             status=429,
@@ -211,7 +214,7 @@ class Refusal:
 
     def _failed(self) -> UpstreamFault:
         message = (
-            self.message or f"ChatGPT answered with an error and no explanation ({self.status})"
+            self.message or f"ChatGPT answered with an error without an explanation ({self.status})"
         )
         kind = self.error.get("type")
         return UpstreamFault(
@@ -226,7 +229,9 @@ class Refusal:
     def _refused(self) -> UpstreamFault:
         if self.is_no_address:
             said = f": {self.message}" if self.message else ""
-            text = f"ChatGPT has no such address ({self.status}{said}); check upstream.base_url"
+            text = (
+                f"ChatGPT does not know this address ({self.status}{said}); check upstream.base_url"
+            )
             return UpstreamFault(
                 text, code="upstream_not_found", type="upstream_error", should_retry=False
             )

@@ -119,16 +119,16 @@ def sign_in_from(tokens: dict[str, Any], *, now_s: float, workspace_id: str = ""
     try:
         sign_in = SignIn.from_tokens(tokens, now_s)
     except ValueError:
-        raise ConfigError("the issuer's answer lacks a token; try again") from None
+        raise ConfigError("the issuer's answer has no token; try again") from None
     if workspace_id and sign_in.account_id != workspace_id:
         raise ConfigError(
             f"the sign-in is for workspace {sign_in.account_id or '(none)'}, not {workspace_id}; choose that one"
-            " on the issuer's page, or leave --workspace-id away"
+            " on the issuer's page, or run the command without --workspace-id"
         )
     return sign_in
 
 
 def _nobody(timeout_s: float) -> ConfigError:
     return ConfigError(
-        f"nobody signed in within {timeout_s:g} s; nothing was changed; run the command again"
+        f"no sign-in within {timeout_s:g} s; nothing was changed; run the command again"
     )

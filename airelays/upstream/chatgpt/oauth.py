@@ -160,7 +160,7 @@ class Issuer:
             body.get("user_code") or body.get("usercode"),
         )
         if not isinstance(device_auth_id, str) or not isinstance(user_code, str):
-            raise TokenRefused("the issuer's answer holds no device code", status=status)
+            raise TokenRefused("the issuer's answer has no device code", status=status)
         page = f"{self.base_url}/codex/device"
         return DeviceCode(
             device_auth_id, _printable(user_code, 40), page, _interval_s(body.get("interval"))
@@ -190,7 +190,7 @@ class Issuer:
         grant, verifier = body.get("authorization_code"), body.get("code_verifier")
         if not isinstance(grant, str) or not isinstance(verifier, str):
             raise TokenRefused(
-                "the issuer's answer to the device code lacks its code", status=status
+                "the issuer's answer to the device code has no authorization code", status=status
             )
         return await self.exchange_code(grant, f"{self.base_url}/deviceauth/callback", verifier)
 
@@ -216,7 +216,7 @@ class Issuer:
         raw = await response.read(MAX_ANSWER_BYTES, within_s=within_s)
         if 300 <= response.status < 400:
             raise UpstreamFault(
-                f"the issuer answered with a redirect ({response.status}), which is never followed;"
+                f"the issuer answered with a redirect ({response.status}), and redirects are not followed;"
                 " check upstream.issuer_base_url",
                 hop="sign_in",
             )
@@ -237,7 +237,7 @@ def _tokens(status: int, body: dict[str, Any], what: str) -> dict[str, Any]:
     if status >= 300:
         raise _refusal(status, body, what)
     if not isinstance(body.get("access_token"), str):
-        raise TokenRefused(f"the issuer's answer to {what} holds no access token", status=status)
+        raise TokenRefused(f"the issuer's answer to {what} has no access token", status=status)
     return body
 
 

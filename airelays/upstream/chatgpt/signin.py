@@ -97,7 +97,7 @@ class SignIn(Record, hidden=("access_token", "refresh_token", "id_token", "docum
         """Return a new sign-in from the token endpoint's answer; ValueError unless all three are there."""
         names = ("id_token", "access_token", "refresh_token")
         if not all(_text(tokens.get(name)) for name in names):
-            raise ValueError("the issuer's answer lacks a token")
+            raise ValueError("the issuer's answer has no token")
         kept = {name: tokens[name] for name in names}
         account_id = _table(read_claims(kept["id_token"]).get(_NAMESPACE)).get("chatgpt_account_id")
         kept["account_id"] = _text(account_id) or None

@@ -95,7 +95,9 @@ class SignInStore:
             try:
                 self._keyring.write(secret)
                 if self._keyring.read() != secret:
-                    raise KeyringFailure("the keyring gave back something else than was stored")
+                    raise KeyringFailure(
+                        "the keyring returned something other than what was stored"
+                    )
             except KeyringFailure as error:
                 if self.mode == "keyring":
                     raise ConfigError(f"{error}; unlock it, or set auth.storage to file") from error

@@ -127,8 +127,8 @@ class Tokens:
         unsaved = self._unsaved
         if unsaved is not None:
             problem = (
-                f"the refreshed sign-in could not be stored ({unsaved.problem}); it is held in memory and"
-                " tried again: make room before the relay is stopped"
+                f"the refreshed sign-in could not be stored ({unsaved.problem}); it is kept in memory and "
+                "storing is tried again; free some space before you stop the relay"
             )
             return {**unsaved.sign_in.describe(), **self.store.describe(), "problem": problem}
         try:
@@ -182,11 +182,11 @@ class Tokens:
         if sign_in is None:
             raise sign_in_fault("missing", f"no ChatGPT sign-in is stored; run: {told('login')}")
         if not (sign_in.access_token or sign_in.refresh_token):
-            text = f"the stored sign-in holds no token; {_again()}"
-            local = f"the stored sign-in {self.store.path} holds no token; {_again()}"
+            text = f"the stored sign-in has no token; {_again()}"
+            local = f"the stored sign-in {self.store.path} has no token; {_again()}"
             raise sign_in_fault("incomplete", text, local=local)
         if sign_in.bound_account_id and not sign_in.account_bound:
-            text = f"the stored tokens belong to another account than the one that signed in; {_again()}"
+            text = f"the stored tokens belong to a different account than the sign-in; {_again()}"
             raise sign_in_fault("account_mismatch", text)
         return sign_in
 
@@ -251,7 +251,7 @@ class Tokens:
             stored = self.store.recover() or self.store.load()
             if stored is None:
                 raise sign_in_fault(
-                    "missing", f"the sign-in was removed meanwhile; run: {told('login')}"
+                    "missing", f"the sign-in was removed in the meantime; run: {told('login')}"
                 )
             if not stored.same_tokens(stale) and self._clock() < stored.due_s():
                 return stored
@@ -310,7 +310,7 @@ def _explain_passing(sign_in: SignIn, error: Exception) -> _Failure:
     said, local = unreadable(), str(error)
     if isinstance(error, RelayError):
         said, local = error.message, error.local
-    text = "the sign-in could not be refreshed now: "
+    text = "the sign-in cannot be refreshed at the moment: "
     return _Failure(sign_in, text + said, False, "refresh_failed", now_s, text + local)
 
 
@@ -320,4 +320,4 @@ def _again() -> str:
 
 def unreadable() -> str:
     """Return the sentence on a stored sign-in that cannot be read, for clients: no file is named."""
-    return f"the stored sign-in cannot be used; `{told('status')}` says why, and `{told('login')}` makes a new one"
+    return f"the stored sign-in cannot be used; `{told('status')}` says why, and `{told('login')}` creates a new one"

@@ -226,7 +226,7 @@ class Compatible(Upstream):
             yield Check(name, "fail", fault.local, (f"check {hint} of {self.name}",))
             return
         if not models:
-            text = f"{base_url} answers, and lists no model; name the model yourself"
+            text = f"{base_url} answers but lists no models; use a model's name directly"
             yield Check(name, "warn", text)
             return
         count = "1 model" if len(models) == 1 else f"{len(models)} models"
@@ -299,7 +299,7 @@ class Compatible(Upstream):
             for said in (refused.message,)
         ]
         hint = await self._better.hint()
-        text = f"the upstream {self.name} has no such address: {', '.join(answers)}{hint}"
+        text = f"the upstream {self.name} does not know the address: {', '.join(answers)}{hint}"
         fault.message, fault.status, fault.should_retry = text, 502, False
         fault.code, fault.type = "upstream_not_found", "upstream_error"
         return fault
@@ -384,8 +384,8 @@ class Compatible(Upstream):
 
     def _no_key(self, why: str, local: str = "") -> UpstreamFault:
         return UpstreamFault(
-            f"the key of the upstream {self.name} is not there: {why}",
-            local=f"the key of the upstream {self.name} is not there: {local or why}",
+            f"the key of the upstream {self.name} was not found: {why}",
+            local=f"the key of the upstream {self.name} was not found: {local or why}",
             hop="sign_in",
             status=503,
             code="upstream_auth_missing",

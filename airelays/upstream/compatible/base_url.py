@@ -47,15 +47,15 @@ def doubt(base_url: str) -> str:
     found = _ENDPOINT.search(written)
     if found is not None:
         better = candidates(base_url)[0]
-        return f'ends with {found[0]}, which the relay adds to it; try base_url = "{better}"'
+        return f'ends with {found[0]}, which the relay appends; try base_url = "{better}"'
     origin = _ORIGIN.match(written)
     rest = written[origin.end() :] if origin is not None else ""
     if re.search(r"(/v[0-9]+)\1", rest):
-        return f'names the version twice; try base_url = "{candidates(base_url)[0]}"'
+        return f'contains the version twice; try base_url = "{candidates(base_url)[0]}"'
     if not _VERSION.search(rest):
         return (
-            "has no version in its path, and most servers have their API below /v1; if requests are answered "
-            f'with 404, try base_url = "{written}/v1"'
+            "has no version in its path, and most servers have their API at /v1; if requests fail with "
+            f'404, try base_url = "{written}/v1"'
         )
     return ""
 

@@ -96,12 +96,10 @@ class Refused:
         if self.status == 200 and self.is_json:
             return classify({"type": "error", "error": self.error})
         if self.status < 300:
-            text = (
-                f"the upstream {name} answered with status {self.status}, which is no answer here"
-            )
+            text = f"the upstream {name} answered with status {self.status}, which is not an answer"
             return UpstreamFault(text, code="upstream_malformed", type="upstream_error")
         if self.status < 400:
-            text = f"the upstream {name} answered with a redirect ({self.status}), which is never followed"
+            text = f"the upstream {name} answered with a redirect ({self.status}), and redirects are not followed"
             return UpstreamFault(text, code="upstream_redirect", type="upstream_error")
         if self.status in (401, 403, 407):
             return self._denied(name)
@@ -141,8 +139,8 @@ def explained(fault: UpstreamFault) -> UpstreamFault:
     """Return `fault`; one that asks for the reasoning of a tool call also says why it was not sent."""
     if fault.status == 400 and "reasoning_content" in fault.message:
         fault.message += (
-            " (the relay sends it back if the client replays the reasoning items, or within an hour of the call; "
-            "begin a new conversation)"
+            " (the relay sends it back if the client replays the reasoning items, or within an hour of the "
+            "call; start a new conversation)"
         )
     return fault
 

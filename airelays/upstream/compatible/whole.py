@@ -50,8 +50,8 @@ def not_json(name: str, why: str) -> UpstreamFault:
 def too_large(name: str, limit_bytes: int) -> UpstreamFault:
     """Return the fault of an answer that is more than is read whole."""
     return UpstreamFault(
-        f"the answer of the upstream {name} is larger than {limit_bytes:,} bytes (max_answer_bytes), the most that "
-        "is read whole; ask for a stream",
+        f"the answer of the upstream {name} is larger than {limit_bytes:,} bytes (max_answer_bytes), the "
+        "limit for an answer that is not streamed; request a stream",
         code="upstream_too_large",
         type="upstream_error",
     )
