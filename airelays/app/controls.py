@@ -11,6 +11,7 @@ from airelays.app.operator import status_facts
 from airelays.app.resets import redeem_one, resets_of
 from airelays.errors import ClientFault, ConfigError
 from airelays.guard.network import limiter_key
+from airelays.settings.kinds import KINDS
 from airelays.upstream.base import Check
 
 if TYPE_CHECKING:
@@ -88,8 +89,14 @@ async def keys(control: Control, body: Body) -> Body:
 
 async def sign_in(control: Control, body: Body) -> Body:
     """POST /sign-in: a sign-in was just stored or removed; no later request uses the one before."""
-    for upstream in control.relay.desk.upstreams.every():
+    relay = control.relay
+    for upstream in relay.desk.upstreams.every():
         upstream.forget_sign_in()
+        if KINDS[upstream.kind].signs_in:
+            problem = upstream.problem()
+            relay.teller.sign_in_changed(
+                upstream.name, "signed_out" if problem else "signed_in", problem
+            )
     return {}
 
 
