@@ -89,11 +89,7 @@ class Relay:
         self.desk = OperatorDesk(
             settings,
             upstreams,
-            Store(
-                folder,
-                max_file_bytes=settings.max_upload_bytes,
-                max_total_bytes=settings.max_total_upload_bytes,
-            ),
+            _store_in(folder, settings),
             self.notes,
             gate=gate,
             token=token,
@@ -399,6 +395,14 @@ class Relay:
         self.notes.event("endpoint_unblocked", "operator", client_ip=client or "all", lifted=lifted)
         self.teller.block("lifted", client)
         return lifted
+
+
+def _store_in(folder: str, settings: Settings) -> Store:
+    return Store(
+        folder,
+        max_file_bytes=settings.max_upload_bytes,
+        max_total_bytes=settings.max_total_upload_bytes,
+    )
 
 
 def _check_method(method: str, route: Route) -> None:
