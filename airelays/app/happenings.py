@@ -74,7 +74,9 @@ class Happening(NamedTuple):
         """Return what is known as JSON data: times in ms rounded, nothing that is empty."""
         found = {name: value for name, value in self._asdict().items() if value not in ("", None)}
         if not self.status:
-            found.pop("status", None)
+            del found["status"]
+        if self.at_s != self.at_s:  # not a number: a record without its time
+            del found["at_s"]
         for name in ("at_s", "first_ms", "took_ms"):
             if name in found:
                 found[name] = round(found[name], 3)

@@ -62,6 +62,11 @@ class Teller:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(self.happenings.tell, notice)
 
+    def stopping(self, running: int) -> None:
+        """The relay begins to stop, while `running` requests are not answered yet."""
+        left = f"; {running} running request{'s' if running > 1 else ''} may end" if running else ""
+        self.happenings.tell(Happening(NOTICE, time.time(), "stopping", f"stopping{left}"))
+
     def ended(self, request: Request) -> None:
         """A request is over: once per trouble, say that the sign-in is what requests fail for."""
         if self.happenings.wanted:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 from collections.abc import Iterable
+from typing import Any
 
 from airelays import __version__
+from airelays.app.happenings import Happenings
 from airelays.commands.connect.facts import reveal, rotate
 from airelays.commands.weaktoken import check_strength, is_refused, weak_warning
 from airelays.credentials.keys import ensure_key
@@ -27,6 +30,7 @@ from airelays.settings.values import ListenSettings, Settings, client_base_url, 
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
+from airelays.terminal.reporter import Reporter
 
 IN_USE = 75  # EX_TEMPFAIL of sysexits.h
 # A relay that is being replaced needs a moment to go; whoever runs two on one folder need not wait long.
@@ -67,13 +71,22 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
     gc.disable()
     from airelays.host.process import run as run_relay
 
-    ready_file = args.get("--ready-file")
+    ready_file, settings = args.get("--ready-file"), context.settings
     written: list[str] = []
+    happenings = Happenings()
+    reporter = Reporter(console, quiet=settings.quiet, form=settings.log_format)
+    happenings.watch(reporter.take)
 
     def on_ready(doors: list[Door]) -> None:
         if ready_file:
-            written.append(write_outside(ready_file, _ready_json(context.settings, doors)))
-        _print_banner(console, context, doors)
+            written.append(write_outside(ready_file, _ready_json(settings, doors)))
+        if settings.log_format == "json":
+            console.line(json.dumps({"kind": "started", **_ready_facts(settings, doors)}))
+            console.out.flush()
+        else:
+            _print_banner(console, context, doors)
+        console.sink = reporter.note
+        reporter.start()
 
     def check(doors: Iterable[Door]) -> None:
         # The rules about addresses again, for what the names stood for.
@@ -91,8 +104,13 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
             config_path=context.config_path,
             check=check,
             read_again=lambda: _read_again(args, console),
+            happenings=happenings,
         )
     finally:
+        if console.sink is not None:
+            reporter.note("stopped")
+            console.sink = None
+            reporter.close()
         for path in written:
             _remove(path)
 
@@ -181,10 +199,12 @@ def _ensure_token(context: Context, console: Console) -> None:
 
 
 def _ready_json(settings: Settings, doors: list[Door]) -> bytes:
-    import json
+    return json.dumps(_ready_facts(settings, doors)).encode() + b"\n"
 
+
+def _ready_facts(settings: Settings, doors: list[Door]) -> dict[str, Any]:
     port = doors[0].port
-    facts = {
+    return {
         "pid": os.getpid(),
         "port": port,
         "url": client_base_url(settings.host, port),
@@ -192,7 +212,6 @@ def _ready_json(settings: Settings, doors: list[Door]) -> bytes:
             {"host": door.host, "port": door.port, "key": door.name or None} for door in doors
         ],
     }
-    return json.dumps(facts).encode() + b"\n"
 
 
 def _print_banner(console: Console, context: Context, doors: list[Door]) -> None:

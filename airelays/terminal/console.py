@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TextIO
 
 from airelays import __version__
@@ -35,6 +35,8 @@ class Console:
         self.out = out or sys.stdout
         self.err = err or sys.stderr
         self.env: Mapping[str, str] = env or {}
+        # Where notes go instead of `err`, while nothing may wait for a terminal.
+        self.sink: Callable[[str], None] | None = None
         self.terminal = self.out.isatty()
         self.colour = self.terminal and not (
             self.env.get("NO_COLOR")
@@ -79,11 +81,17 @@ class Console:
             shown = self.style("not set", "2")
         else:
             shown = escaped(str(value))
-        self.line(f"  {label + ':':<{LABEL_COLUMNS}} {shown}")
+        start = f"  {label + ':':<{LABEL_COLUMNS}} "
+        for line in self._fitted(shown, start, " " * (LABEL_COLUMNS + 3)):
+            self.line(line)
 
     def steps(self, steps: Iterable[str]) -> None:
         """Print the numbered list that ends a view; nothing when there are no steps."""
-        numbered = [f"  {n}. {escaped(step)}" for n, step in enumerate(steps, 1)]
+        numbered = [
+            line
+            for n, step in enumerate(steps, 1)
+            for line in self._fitted(escaped(step), f"  {n}. ", "     ")
+        ]
         if numbered:
             self.section("Next Steps")
             self.line("\n".join(numbered))
@@ -96,5 +104,22 @@ class Console:
 
     def note(self, text: str) -> None:
         """Say something on stderr, beside the result."""
-        self.err.write(f"airelays: {escaped(text)}\n")
+        if self.sink is not None:
+            self.sink(text)
+            return
+        start = "airelays: "
+        lines = [start + escaped(text)]
+        if self.err.isatty():
+            from airelays.terminal.layout import wrap
+
+            lines = wrap(escaped(text), self.columns, start, " " * len(start))
+        self.err.write("\n".join(lines) + "\n")
         self.err.flush()
+
+    def _fitted(self, text: str, first: str, rest: str) -> list[str]:
+        """Return `text` after `first`, on a terminal wrapped to its width, with `rest` before further lines."""
+        if not self.terminal or len(first) + len(text) <= self.columns:
+            return [first + text]
+        from airelays.terminal.layout import wrap
+
+        return wrap(text, self.columns, first, rest)

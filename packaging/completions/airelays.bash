@@ -6,13 +6,14 @@ _airelays() {
     if [[ $word == = ]]; then word=""; fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            --auth-storage|--bearer-token-file|--by|--ca-file|--callback-port|--concurrent|--config|--credit|--data-dir|--expires|--from|--from-config|--grace|--host|--kind|--lines|--listen|--logs-dir|--max-file-mb|--max-total-mb|--model|--models|--network-scope|--older-than|--port|--program|--ready-file|--request-id|--requests-per-minute|--retention-days|--routes|--session|--signers|--since|--tokens-per-day|--until|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
+            --auth-storage|--bearer-token-file|--by|--ca-file|--callback-port|--concurrent|--config|--credit|--data-dir|--expires|--from|--from-config|--grace|--host|--kind|--lines|--listen|--log-format|--logs-dir|--max-file-mb|--max-total-mb|--model|--models|--network-scope|--older-than|--port|--program|--ready-file|--request-id|--requests-per-minute|--retention-days|--routes|--session|--signers|--since|--tokens-per-day|--until|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
             -*) ;;
             *) path+=${path:+ }${COMP_WORDS[i]} ;;
         esac
     done
     case $before in
         --bearer-token-file|--ca-file|--config|--data-dir|--from|--from-config|--logs-dir|--program|--ready-file) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+        --log-format) next="text json" ;;
         --auth-storage) next="file keyring auto" ;;
         --network-scope) next="loopback private any" ;;
         --kind) next="systemd launchd windows" ;;
@@ -55,7 +56,7 @@ _airelays() {
                     "key list"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "service"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "connect"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --model --offline --undo --url --version --write" ;;
-                    "explain"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --session --version" ;;
+                    "explain"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --failed --help --json --logs-dir --offline --session --version" ;;
                     "unblock"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "storage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "migrate"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --dry-run --from --from-config --help --json --logs-dir --offline --version" ;;
@@ -68,11 +69,11 @@ _airelays() {
                     "doctor"*) next="--ask --auth-storage --bearer-token-file --ca-file --config --data-dir --egress --help --json --logs-dir --offline --self-test --skip-response --url --version" ;;
                     "reload"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "token"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --for-ollama --help --host --i-know-this-is-open --listen --logs-dir --network-scope --no-auth --offline --port --ready-file --upstream --upstream-key-env --version" ;;
+                    "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --for-ollama --help --host --i-know-this-is-open --listen --log-format --logs-dir --network-scope --no-auth --offline --port --quiet --ready-file --upstream --upstream-key-env --version" ;;
                     "login"*) next="--auth-storage --bearer-token-file --browser --ca-file --callback-port --config --data-dir --device --help --json --logs-dir --no-browser --offline --paste --version --workspace-id" ;;
                     "usage"*) next="--auth-storage --bearer-token-file --by --ca-file --config --csv --data-dir --help --json --logs-dir --offline --raw --rebuild --since --until --url --version" ;;
                     "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --find --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --offline --port --show-token --upstream --upstream-key-env --version" ;;
-                    "logs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --follow --help --json --lines --logs-dir --max-file-mb --max-total-mb --offline --reset --retention-days --version" ;;
+                    "logs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --failed --follow --help --json --lines --logs-dir --max-file-mb --max-total-mb --offline --reset --retention-days --version" ;;
                     "stop"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
                     "docs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "key"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;

@@ -20,7 +20,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'config' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'key' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'service' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
-        'serve' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--for-ollama', '--help', '--host', '--i-know-this-is-open', '--listen', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--ready-file', '--upstream', '--upstream-key-env', '--version')
+        'serve' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--for-ollama', '--help', '--host', '--i-know-this-is-open', '--listen', '--log-format', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--quiet', '--ready-file', '--upstream', '--upstream-key-env', '--version')
         'ask' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--help', '--logs-dir', '--model', '--offline', '--upstream', '--upstream-key-env', '--url', '--version')
         'init' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--find', '--force', '--help', '--host', '--i-know-this-is-open', '--json', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--show-token', '--upstream', '--upstream-key-env', '--version')
         'login' = @('--auth-storage', '--bearer-token-file', '--browser', '--ca-file', '--callback-port', '--config', '--data-dir', '--device', '--help', '--json', '--logs-dir', '--no-browser', '--offline', '--paste', '--version', '--workspace-id')
@@ -43,9 +43,9 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'key list' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'key rotate' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--grace', '--help', '--json', '--logs-dir', '--offline', '--version')
         'key revoke' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
-        'logs' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--follow', '--help', '--json', '--lines', '--logs-dir', '--max-file-mb', '--max-total-mb', '--offline', '--reset', '--retention-days', '--version')
+        'logs' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--failed', '--follow', '--help', '--json', '--lines', '--logs-dir', '--max-file-mb', '--max-total-mb', '--offline', '--reset', '--retention-days', '--version')
         'logs prune' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--dry-run', '--help', '--json', '--logs-dir', '--offline', '--version')
-        'explain' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--session', '--version')
+        'explain' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--failed', '--help', '--json', '--logs-dir', '--offline', '--session', '--version')
         'unblock' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'reload' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
         'stop' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--version')
@@ -63,11 +63,12 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'version' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--digests', '--help', '--json', '--logs-dir', '--offline', '--signers', '--verify', '--version')
     }
     $choices = @{
+        '--log-format' = @('text', 'json')
         '--auth-storage' = @('file', 'keyring', 'auto')
         '--network-scope' = @('loopback', 'private', 'any')
         '--kind' = @('systemd', 'launchd', 'windows')
     }
-    $valued = @('--auth-storage', '--bearer-token-file', '--by', '--ca-file', '--callback-port', '--concurrent', '--config', '--credit', '--data-dir', '--expires', '--from', '--from-config', '--grace', '--host', '--kind', '--lines', '--listen', '--logs-dir', '--max-file-mb', '--max-total-mb', '--model', '--models', '--network-scope', '--older-than', '--port', '--program', '--ready-file', '--request-id', '--requests-per-minute', '--retention-days', '--routes', '--session', '--signers', '--since', '--tokens-per-day', '--until', '--upstream', '--upstream-key-env', '--upstreams', '--url', '--verify', '--workspace-id', '-m', '-n')
+    $valued = @('--auth-storage', '--bearer-token-file', '--by', '--ca-file', '--callback-port', '--concurrent', '--config', '--credit', '--data-dir', '--expires', '--from', '--from-config', '--grace', '--host', '--kind', '--lines', '--listen', '--log-format', '--logs-dir', '--max-file-mb', '--max-total-mb', '--model', '--models', '--network-scope', '--older-than', '--port', '--program', '--ready-file', '--request-id', '--requests-per-minute', '--retention-days', '--routes', '--session', '--signers', '--since', '--tokens-per-day', '--until', '--upstream', '--upstream-key-env', '--upstreams', '--url', '--verify', '--workspace-id', '-m', '-n')
     $said = @($tree.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
     if ($word -ne '' -and $said.Count -gt 0) { $said = @($said | Select-Object -SkipLast 1) }
     $words = @()

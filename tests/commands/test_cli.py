@@ -219,7 +219,6 @@ def test_every_command_tells_the_version(user: User, words: list[str], flag: str
         (("explain",), "name a request: its id is in the answer's x-request-id header"),
         (("completion",), "name a shell: airelays completion bash|zsh|fish|powershell"),
         (("login", "--device", "--paste"), "--device and --paste are different ways to sign in"),
-        (("logs", "--lines", "3"), "--lines is how many to begin with and needs --follow"),
     ],
 )
 def test_a_command_line_that_is_wrong_in_itself_is_code_2(
