@@ -69,7 +69,11 @@ def _run(words: list[str]) -> int:
             console.line(f"airelays {__version__}")
             return 0
         if command is None or args.has("--help"):
-            console.out.write(help_for(args.command))
+            from airelays.terminal.layout import text_columns
+            from airelays.terminal.pager import show
+
+            text = help_for(args.command, text_columns(console.columns))
+            show(text, console, pager=not args.has("--no-pager"))
             return 0
         return command.load()(args, console)
     except UsageError as error:

@@ -64,8 +64,9 @@ class Teller:
 
     def stopping(self, running: int) -> None:
         """The relay begins to stop, while `running` requests are not answered yet."""
-        left = f"; {running} running request{'s' if running > 1 else ''} may end" if running else ""
-        self.happenings.tell(Happening(NOTICE, time.time(), "stopping", f"stopping{left}"))
+        count = "1 request is" if running == 1 else f"{running:,} requests are"
+        text = "the relay is stopping" + (f"; {count} still running" if running else "")
+        self.happenings.tell(Happening(NOTICE, time.time(), "stopping", text))
 
     def ended(self, request: Request) -> None:
         """A request is over: once per trouble, say that the sign-in is what requests fail for."""

@@ -74,9 +74,8 @@ def _line(console: Console, model: dict[str, Any]) -> None:
     modes = about.get("reasoning", {}).get("modes")
     if modes:
         facts.append(f"effort {', '.join(modes)}")
-    console.line(
-        f"  {escaped(model['id'])}" + (f"  ({escaped('; '.join(facts))})" if facts else "")
-    )
+    told = f"({escaped('; '.join(facts))})" if facts else ""
+    console.item(f"  {escaped(model['id'])}", told)
 
 
 async def _ask(context: Context, console: Console) -> dict[str, Any]:

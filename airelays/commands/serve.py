@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import json
 import os
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from airelays import __version__
-from airelays.app.happenings import Happenings
+from airelays.app.happenings import NOTICE, Happening, Happenings
 from airelays.commands.connect.facts import reveal, rotate
 from airelays.commands.weaktoken import check_strength, is_refused, weak_warning
 from airelays.credentials.keys import ensure_key
@@ -108,8 +109,8 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
         )
     finally:
         if console.sink is not None:
-            reporter.note("stopped")
             console.sink = None
+            reporter.take(Happening(NOTICE, time.time(), "stopped", "the relay has stopped"))
             reporter.close()
         for path in written:
             _remove(path)

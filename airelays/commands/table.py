@@ -9,8 +9,9 @@ from airelays.commands.programs import PROGRAMS
 from airelays.terminal.arguments import JSON, Command, Flag
 
 GLOBAL_FLAGS = (
-    Flag("--config", "Config file to read or write.", "PATH"),
+    Flag("--config", "Config file to read or write.", "PATH", env="AIRELAYS_CONFIG"),
     Flag("--help", "Show help and exit.", short="-h"),
+    Flag("--no-pager", "Show help and documentation without a pager, as AIRELAYS_PAGER=cat does."),
     Flag("--version", "Print the version and exit.", short="-V"),
 )
 SYSTEM = Flag("--system", "For the whole machine; needs an administrator.")

@@ -85,6 +85,11 @@ class Console:
         for line in self._fitted(shown, start, " " * (LABEL_COLUMNS + 3)):
             self.line(line)
 
+    def item(self, name: str, about: str) -> None:
+        """Print a name and what there is to say of it, which goes on below it where the terminal is narrow."""
+        for line in self._fitted(about, f"{name}  ", " " * 4) if about else [name]:
+            self.line(line)
+
     def steps(self, steps: Iterable[str]) -> None:
         """Print the numbered list that ends a view; nothing when there are no steps."""
         numbered = [

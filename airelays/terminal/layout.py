@@ -75,6 +75,9 @@ def wrap(
 
 
 def _pieces(word: str, columns: int) -> list[str]:
+    if "\x1b" in word:
+        codes = _STYLE.findall(word)
+        return [f"{codes[0]}{part}{codes[-1]}" for part in _pieces(_STYLE.sub("", word), columns)]
     pieces = []
     while width(word) > columns:
         at = columns
@@ -98,18 +101,19 @@ def table(
     indent: str = "",
     right: Collection[int] = (),
     head: Callable[[str], str] = str,
+    rule: bool = True,
 ) -> list[str]:
     """Return rows, the first of them the heads, as lines of at most `columns`.
 
     Cells are wrapped inside their columns; where those would be too narrow each row is a block of "head: cell".
-    `right` are the columns of numbers; `head` styles the heads.
+    `right` are the columns of numbers; `head` styles the heads; a `rule` stands below them.
     """
     widths = _fit(rows, columns - len(indent))
     if not widths:
         return _blocks(rows, columns, indent, head)
     lines = []
     for number, row in enumerate(rows):
-        cells = [wrap(cell, size) for cell, size in zip(row, widths, strict=True)]
+        cells = [wrap(cell, size, breaks=True) for cell, size in zip(row, widths, strict=True)]
         for at in range(max(map(len, cells))):
             parts = [
                 pad(cell[at] if at < len(cell) else "", size, right=column in right)
@@ -117,27 +121,35 @@ def table(
             ]
             line = (indent + GAP.join(parts)).rstrip()
             lines.append(head(line) if number == 0 else line)
-        if number == 0:
+        if number == 0 and rule:
             lines.append(indent + GAP.join("-" * size for size in widths))
     return lines
+
+
+def table_width(rows: Sequence[Sequence[str]], indent: str = "") -> int:
+    """Return how wide `table` is when no cell is wrapped."""
+    wanted = [max(map(width, cells)) for cells in zip(*rows, strict=True)]
+    return len(indent) + sum(wanted) + len(GAP) * (len(wanted) - 1)
 
 
 def _fit(rows: Sequence[Sequence[str]], columns: int) -> list[int]:
     """Return the widths of the columns, [] when they do not fit in `columns`."""
     by_column = list(zip(*rows, strict=True))
     wanted = [max(map(width, cells)) for cells in by_column]
-    least = [max(width(w) for cell in cells for w in cell.split() or [""]) for cells in by_column]
-    spare = columns - len(GAP) * (len(wanted) - 1) - sum(least)
-    if spare < 0:
-        return []
-    found = list(least)
-    while spare > 0 and found != wanted:
-        # The column that lacks most of what it wants gets the next one.
-        needy = max(range(len(found)), key=lambda at: (wanted[at] - found[at]) / found[at])
-        found[needy] += 1
-        spare -= 1
+    longest = [max(width(w) for cell in cells for w in cell.split() or [""]) for cells in by_column]
+    # The names in the first column stay whole; a long word elsewhere may be broken.
+    found = [longest[0], *(min(size, _READABLE) for size in longest[1:])]
+    spare = columns - len(GAP) * (len(wanted) - 1) - sum(found)
+    for goal in ([min(size, _READABLE) for size in wanted], wanted):
+        while spare > 0 and found != goal:
+            # The column that lacks most of what it wants gets the next one.
+            lack = [(want - got) / got for want, got in zip(goal, found, strict=True)]
+            if max(lack) <= 0:
+                break
+            found[lack.index(max(lack))] += 1
+            spare -= 1
     tight = any(got < min(want, _READABLE) for got, want in zip(found, wanted, strict=True))
-    return [] if tight else found
+    return [] if tight or spare < 0 else found
 
 
 def _blocks(

@@ -30,6 +30,7 @@ MAX_QUEUED = 1000
 TERMINAL_WINDOW_S, SERVICE_WINDOW_S = 10.0, 60.0
 # A terminal that takes nothing gets this long at the end.
 LAST_S = 1.0
+_STOPS = frozenset(("stopping", "stopped"))
 
 
 class Reporter:
@@ -132,7 +133,9 @@ class Reporter:
         if self._json:
             return [(1, json.dumps(one.facts(), separators=(",", ":")))]
         if not self._console.terminal:
-            return [(2, f"airelays: {escaped(sentence(one))}")]
+            text = escaped(sentence(one))
+            # The end goes where the line on the start went.
+            return [(1, text)] if one.state in _STOPS else [(2, f"airelays: {text}")]
         lines = [(1, text) for text in lines_of(one, self._console.columns, self._console.style)]
         if one.kind == REQUEST and not self._has_head:
             self._has_head = True
