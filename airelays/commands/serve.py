@@ -89,21 +89,13 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
         console.sink = reporter.note
         reporter.start()
 
-    def check(doors: Iterable[Door]) -> None:
-        # The rules about addresses again, for what the names stood for.
-        first, *others = doors
-        listeners = tuple(ListenSettings(door.host, door.port) for door in others)
-        bound = context.settings.replace(host=first.host, listeners=listeners)
-        check_listener(bound)
-        check_strength(context.replace(loaded=context.loaded.replace(settings=bound)))
-
     try:
         return run_relay(
             context.settings,
             context.token,
             on_ready=on_ready,
             config_path=context.config_path,
-            check=check,
+            check=lambda doors: _check_bound(context, doors),
             read_again=lambda: _read_again(args, console),
             happenings=happenings,
         )
@@ -114,6 +106,15 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
             reporter.close()
         for path in written:
             _remove(path)
+
+
+def _check_bound(context: Context, doors: Iterable[Door]) -> None:
+    """Apply the rules about addresses again, to what the names stood for. Raises ConfigError."""
+    first, *others = doors
+    listeners = tuple(ListenSettings(door.host, door.port) for door in others)
+    bound = context.settings.replace(host=first.host, listeners=listeners)
+    check_listener(bound)
+    check_strength(context.replace(loaded=context.loaded.replace(settings=bound)))
 
 
 def _read_again(args: Arguments, console: Console) -> Settings:

@@ -188,9 +188,10 @@ def _overview(group: str, columns: int) -> str:
     shown = [command for command in SHOWN if command.name.startswith(start)]
     lines += _pairs([(f"  {command.name}", command.summary) for command in shown], columns)
     if not group:
-        lines += ["", "Flags that every command takes:", *_flag_lines(common_flags(), columns), ""]
-        told = f"`{hint('COMMAND --help')}` tells more; `{hint('docs')}` lists the documentation."
-        lines += wrap(told, columns)
+        lines += ["", "Flags that every command takes:", *_flag_lines(common_flags(), columns)]
+        # Commands to paste, which stay whole.
+        lines += ["", f"`{hint('COMMAND --help')}` tells more."]
+        lines.append(f"`{hint('docs')}` lists the documentation.")
     return "\n".join(lines) + "\n"
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import shlex
-import subprocess
-
 from airelays.terminal.console import Console
 
 # What an empty LESS would not do: quit when the text fits, show styles, leave the text on the screen.
@@ -21,6 +17,9 @@ def show(text: str, console: Console, *, pager: bool = True) -> None:
 
 def _paged(text: str, console: Console) -> bool:
     """Whether a pager has shown `text`. One that is quit early has, too."""
+    import shlex
+    import subprocess
+
     chosen = next((console.env[name] for name in ENV if name in console.env), USUAL)
     try:
         words = shlex.split(chosen)
@@ -35,11 +34,12 @@ def _paged(text: str, console: Console) -> bool:
         process = subprocess.Popen(words, stdin=subprocess.PIPE)
     except OSError:
         return False
-    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
-        process.communicate(text.encode())
+    given: bytes | None = text.encode()
     while True:
         try:
-            # 127 is what a wrapper says that did not find its program.
-            return process.wait() != 127
+            process.communicate(given)
         except KeyboardInterrupt:  # for the pager, which has the terminal
+            given = None
             continue
+        # 127 is what a wrapper says that did not find its program.
+        return process.returncode != 127

@@ -113,7 +113,7 @@ class Reporter:
         lines = []
         for one, count in self._repeats.due(float("inf") if last else now_s):
             lines += self._repeated(one, count)
-        if self._failures_due_s is not None and (last or now_s >= self._failures_due_s):
+        if self._failures_due_s is not None and now_s >= self._failures_due_s:
             self._failures_due_s = None
             told = self._failures.take()
             if told is not None:

@@ -45,7 +45,7 @@ def test_a_page_is_laid_out() -> None:
     text = """# A `title`
 
 one two
-three **four** [five](https://x.example/) [six](other.md)
+three **four** [five](https://x.example/) [six](#other)
 
 - seven
   eight

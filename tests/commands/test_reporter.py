@@ -176,16 +176,26 @@ def printed(*happenings: Happening, **how: Any) -> list[str]:
     return pipes.read()
 
 
-def test_a_service_prints_no_requests_but_failures_that_repeat() -> None:
+def test_a_service_prints_no_requests_but_failures_that_repeat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SERVICE_WINDOW_S", 0.05)
+    pipes = Pipes()
+    reporter = Reporter(pipes.console, quiet=False, form="text")
     signed_out = Happening(SIGN_IN, 1e9, "failing", "requests fail: no sign-in\x1b[2J")
-    out, err = printed(OK, OK, BAD, signed_out, BAD, signed_out, REFUSAL, OK)
-    lines = err.splitlines()
-    assert out == "" and lines[0] == r"airelays: requests fail: no sign-in\x1b[2J"
-    assert lines[1] == r"airelays: 1 more like this in 60 s: requests fail: no sign-in\x1b[2J"
+    for one in (OK, OK, BAD, signed_out, BAD, signed_out, REFUSAL, OK):
+        reporter.take(one)
+    reporter.start()
+    with open(pipes.ends[1][0], closefd=False) as err:
+        lines = [err.readline() for _ in range(3)]
+    reporter.close()
+    assert pipes.read() == ["", ""]
+    assert lines[0] == "airelays: requests fail: no sign-in\\x1b[2J\n"
+    assert lines[1].startswith("airelays: 1 more like this in ")
     assert lines[2].startswith(
         "airelays: 3 requests failed in the last minute: 2 upstream_unreachable, 1 refused: auth_failed ("
     )
-    assert printed(OK, BAD, OK) == ["", ""]
+    assert printed(OK, BAD, BAD, OK) == ["", ""]
 
 
 def test_lines_as_json_are_one_object_each() -> None:
