@@ -14,6 +14,8 @@ from airelays.guard.network import limiter_key
 from airelays.settings.kinds import KINDS
 from airelays.upstream.base import Check
 
+SIGN_IN_STATES = ("signed_in", "signed_out")
+
 if TYPE_CHECKING:
     from airelays.app.control import Body, Control
 
@@ -88,15 +90,12 @@ async def keys(control: Control, body: Body) -> Body:
 
 
 async def sign_in(control: Control, body: Body) -> Body:
-    """POST /sign-in: a sign-in was just stored or removed; no later request uses the one before."""
-    relay = control.relay
+    """POST /sign-in {"state": "signed_in" or "signed_out"}: one was stored or removed; none before it is used."""
+    relay, state = control.relay, body.get("state")
     for upstream in relay.desk.upstreams.every():
         upstream.forget_sign_in()
-        if KINDS[upstream.kind].signs_in:
-            problem = upstream.problem()
-            relay.teller.sign_in_changed(
-                upstream.name, "signed_out" if problem else "signed_in", problem
-            )
+        if state in SIGN_IN_STATES and KINDS[upstream.kind].signs_in:
+            relay.teller.sign_in_changed(upstream.name, state)
     return {}
 
 

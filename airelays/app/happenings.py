@@ -87,52 +87,51 @@ _WELL = frozenset(("ok", "client_left"))
 Watcher = Callable[[Happening], None]
 
 
+class _Entry:
+    """A watcher and what it wants; compared by identity, for one may watch twice."""
+
+    __slots__ = ("good", "requests", "watcher")
+
+    def __init__(self, watcher: Watcher, requests: bool, good: bool) -> None:
+        self.watcher, self.requests, self.good = watcher, requests, good
+
+
 class Happenings:
     """Passes on what happens to those who watch. Used by the event loop.
 
-    `wanted` is whether somebody wants each request: whoever makes a happening of one asks that first.
+    `wanted` is whether somebody wants requests: whoever makes a happening of one asks that first, and `wants_good` for
+    one that did not fail.
     """
 
-    __slots__ = ("_all", "_rare", "wanted")
+    __slots__ = ("_entries", "wanted", "wants_good")
 
     def __init__(self) -> None:
-        self.wanted = False
-        self._all: tuple[Watcher, ...] = ()
-        self._rare: tuple[Watcher, ...] = ()
+        self.wanted = self.wants_good = False
+        self._entries: tuple[_Entry, ...] = ()
 
-    def watch(self, watcher: Watcher, *, requests: bool = True) -> Callable[[], None]:
+    def watch(
+        self, watcher: Watcher, *, requests: bool = True, good: bool = True
+    ) -> Callable[[], None]:
         """Call `watcher` for all that happens from now on; return what ends that, which may be called twice.
 
-        It must neither wait nor raise. Without `requests` it is not called for requests and refusals.
+        It must neither wait nor raise. Without `requests` it is not called for requests and refusals, without `good`
+        it need not be called for requests that did not fail.
         """
-        entry = watcher if requests else _unless_frequent(watcher)
-        if requests:
-            self._all += (entry,)
-        else:
-            self._rare += (entry,)
-        self.wanted = bool(self._all)
+        entry = _Entry(watcher, requests, requests and good)
+        self._set((*self._entries, entry))
+        return lambda: self._set(tuple(one for one in self._entries if one is not entry))
 
-        def stop() -> None:
-            self._all = tuple(one for one in self._all if one is not entry)
-            self._rare = tuple(one for one in self._rare if one is not entry)
-            self.wanted = bool(self._all)
-
-        return stop
+    def _set(self, entries: tuple[_Entry, ...]) -> None:
+        self._entries = entries
+        self.wanted = any(one.requests for one in entries)
+        self.wants_good = any(one.good for one in entries)
 
     def tell(self, happening: Happening) -> None:
         """Pass `happening` on, in the order in which the watchers came."""
-        for watcher in self._rare:
-            watcher(happening)
-        for watcher in self._all:
-            watcher(happening)
-
-
-def _unless_frequent(watcher: Watcher) -> Watcher:
-    def pick(happening: Happening) -> None:
-        if happening.kind not in _FREQUENT:
-            watcher(happening)
-
-    return pick
+        frequent = happening.kind in _FREQUENT
+        for entry in self._entries:
+            if entry.requests or not frequent:
+                entry.watcher(happening)
 
 
 def of_ended(request: Request, redactor: Redactor, wall_s: float, now_s: float) -> Happening | None:

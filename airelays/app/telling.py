@@ -70,7 +70,8 @@ class Teller:
 
     def ended(self, request: Request) -> None:
         """A request is over: once per trouble, say that the sign-in is what requests fail for."""
-        if self.happenings.wanted:
+        hub = self.happenings
+        if hub.wanted and (hub.wants_good or request.outcome.error is not None):
             found = of_ended(request, self._redactor(), time.time(), time.monotonic())
             if found is not None:
                 self.happenings.tell(found)

@@ -76,7 +76,7 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
     written: list[str] = []
     happenings = Happenings()
     reporter = Reporter(console, quiet=settings.quiet, form=settings.log_format)
-    happenings.watch(reporter.take)
+    happenings.watch(reporter.take, good=reporter.prints_each)
 
     def on_ready(doors: list[Door]) -> None:
         if ready_file:

@@ -34,18 +34,21 @@ _STOPS = frozenset(("stopping", "stopped"))
 
 
 class Reporter:
-    """Prints what it is told of, until it is closed. `take` may be called from any thread."""
+    """Prints what it is told of, until it is closed. `take` may be called from any thread.
+
+    `prints_each` says whether requests that did not fail are printed too.
+    """
 
     def __init__(self, console: Console, *, quiet: bool, form: str) -> None:
         """With `quiet`, or without a terminal, requests are not printed; `form` is "text" or "json"."""
         self.dropped = 0
         self._console = console
-        self._each = console.terminal and not quiet
+        self.prints_each = console.terminal and not quiet
         self._json = form == "json"
         self._queue: deque[Happening] = deque()
         self._awake = threading.Event()
         self._ended = self._gone = False
-        window_s = TERMINAL_WINDOW_S if self._each else SERVICE_WINDOW_S
+        window_s = TERMINAL_WINDOW_S if self.prints_each else SERVICE_WINDOW_S
         self._window_s = window_s
         self._repeats = Repeats(window_s)
         self._failures = Failures()
@@ -59,7 +62,9 @@ class Reporter:
 
     def take(self, happening: Happening) -> None:
         """Print `happening` soon, or never: it neither waits nor raises."""
-        if self._gone or (not self._each and happening.kind == REQUEST and not happening.failed):
+        if self._gone or (
+            not self.prints_each and happening.kind == REQUEST and not happening.failed
+        ):
             return
         if len(self._queue) >= MAX_QUEUED:
             self.dropped += 1
@@ -101,7 +106,7 @@ class Reporter:
         # A flood is written in parts, so that what is dropped meanwhile is told in its place.
         for _ in range(min(len(self._queue), 100)):
             one = self._queue.popleft()
-            if not self._each and one.failed:
+            if not self.prints_each and one.failed:
                 self._failures.add(one)
                 if self._failures_due_s is None:
                     self._failures_due_s = now_s + SERVICE_WINDOW_S
