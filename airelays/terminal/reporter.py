@@ -1,7 +1,8 @@
 """What `serve` prints while it serves: lines made and written in a thread of their own.
 
 The event loop only puts a happening into a queue. A terminal that takes nothing (Ctrl-S) holds up this thread alone:
-what the queue cannot hold is dropped and counted. A terminal that is gone ends the printing, not the relay.
+the oldest of what the queue cannot hold are dropped and counted. A terminal that is gone ends the printing, not the
+relay.
 Owns: what is printed where. Refuses to know: how a line looks. Layer: commands.
 """
 
@@ -45,7 +46,7 @@ class Reporter:
         self._console = console
         self.prints_each = console.terminal and not quiet
         self._json = form == "json"
-        self._queue: deque[Happening] = deque()
+        self._queue: deque[Happening] = deque(maxlen=MAX_QUEUED)
         self._awake = threading.Event()
         self._ended = self._gone = False
         window_s = TERMINAL_WINDOW_S if self.prints_each else SERVICE_WINDOW_S
@@ -66,9 +67,8 @@ class Reporter:
             not self.prints_each and happening.kind == REQUEST and not happening.failed
         ):
             return
-        if len(self._queue) >= MAX_QUEUED:
+        if len(self._queue) == MAX_QUEUED:
             self.dropped += 1
-            return
         self._queue.append(happening)
         self._awake.set()
 

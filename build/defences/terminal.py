@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from change import call, never
+from change import call
 from entry import Defence
 
 LINES = "airelays/terminal/happening.py"
@@ -75,8 +75,8 @@ TERMINAL = (
         "P3",
         "what waits for a terminal that takes nothing is bounded",
         "airelays/terminal/reporter.py",
-        "Reporter.take",
-        never("MAX_QUEUED"),
+        "Reporter.__init__",
+        call("deque", put="deque()"),
         (
             "tests/commands/test_reporter.py::test_a_terminal_that_takes_nothing_holds_nobody_up_and_is_told_what_it_missed",
         ),
