@@ -56,6 +56,7 @@ def _run(words: list[str]) -> int:
 
     from airelays.errors import ConfigError, FlagError
     from airelays.terminal.console import Console
+    from airelays.terminal.layout import text_columns
     from airelays.terminal.line import UsageError, help_for
 
     for stream in (sys.stdout, sys.stderr):
@@ -69,7 +70,6 @@ def _run(words: list[str]) -> int:
             console.line(f"airelays {__version__}")
             return 0
         if command is None or args.has("--help"):
-            from airelays.terminal.layout import text_columns
             from airelays.terminal.pager import show
 
             text = help_for(args.command, text_columns(console.columns))
@@ -78,7 +78,7 @@ def _run(words: list[str]) -> int:
         return command.load()(args, console)
     except UsageError as error:
         console.note(str(error))
-        console.err.write(error.usage)
+        console.err.write(error.usage(text_columns(console.columns)))
         return 2
     except ConfigError as error:
         if "--json" in words:

@@ -20,11 +20,16 @@ _HELP_COLUMN, _TWO_COLUMNS = 26, 64
 
 
 class UsageError(Exception):
-    """The command line is wrong. `usage` is what to print below the sentence."""
+    """The command line is wrong. `usage` is what to print below the sentence, or `topic` names the help to print."""
 
-    def __init__(self, message: str, usage: str = "") -> None:
+    def __init__(self, message: str, usage: str = "", *, topic: str | None = None) -> None:
         super().__init__(message)
-        self.usage = usage or "Type `airelays --help` for the commands.\n"
+        self._usage = usage or "Type `airelays --help` for the commands.\n"
+        self._topic = topic
+
+    def usage(self, columns: int) -> str:
+        """Return what to print below the sentence, help in lines of `columns`."""
+        return self._usage if self._topic is None else help_for(self._topic, columns)
 
 
 def parse(words: list[str]) -> tuple[Command | None, Arguments]:
@@ -154,7 +159,7 @@ def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
     if not plain:
         if help_asked:
             return "", []
-        raise UsageError("no command given", help_for(""))
+        raise UsageError("no command given", topic="")
     first = plain[0]
     if first in groups:
         name = " ".join(plain[:2])
@@ -169,7 +174,7 @@ def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
 
         near = did_you_mean(plain[1], members) if len(plain) > 1 else ""
         raise UsageError(
-            f"`airelays {first}` is followed by one of: {', '.join(members)}{near}", help_for(first)
+            f"`airelays {first}` is followed by one of: {', '.join(members)}{near}", topic=first
         )
     if first in MEANT:
         raise UsageError(f"there is no command {first!r}; type: {hint(MEANT[first])}")

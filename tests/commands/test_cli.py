@@ -181,7 +181,7 @@ def test_a_wrong_command_line_is_one_sentence_and_a_hint(words: list[str], sente
     with pytest.raises(UsageError) as caught:
         parse(words)
     assert str(caught.value) == sentence
-    assert caught.value.usage.endswith("\n")
+    assert caught.value.usage(80).endswith("\n")
 
 
 def test_usage_errors_go_to_stderr_with_code_2(user: User) -> None:
