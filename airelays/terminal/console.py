@@ -81,25 +81,14 @@ class Console:
             shown = self.style("not set", "2")
         else:
             shown = escaped(str(value))
-        start = f"  {label + ':':<{LABEL_COLUMNS}} "
-        for line in self._fitted(shown, start, " " * (LABEL_COLUMNS + 3)):
-            self.line(line)
-
-    def item(self, name: str, about: str) -> None:
-        """Print a name and what there is to say of it, which goes on below it where the terminal is narrow."""
-        for line in self._fitted(about, f"{name}  ", " " * 4) if about else [name]:
-            self.line(line)
+        self.fitted(f"  {label + ':':<{LABEL_COLUMNS}} ", shown, LABEL_COLUMNS + 3)
 
     def steps(self, steps: Iterable[str]) -> None:
         """Print the numbered list that ends a view; nothing when there are no steps."""
-        numbered = [
-            line
-            for n, step in enumerate(steps, 1)
-            for line in self._fitted(escaped(step), f"  {n}. ", "     ")
-        ]
-        if numbered:
-            self.section("Next Steps")
-            self.line("\n".join(numbered))
+        for n, step in enumerate(steps, 1):
+            if n == 1:
+                self.section("Next Steps")
+            self.fitted(f"  {n}. ", escaped(step), 5)
 
     def json(self, value: Any) -> None:
         """Print `value` as indented JSON."""
@@ -121,10 +110,11 @@ class Console:
         self.err.write("\n".join(lines) + "\n")
         self.err.flush()
 
-    def _fitted(self, text: str, first: str, rest: str) -> list[str]:
-        """Return `text` after `first`, on a terminal wrapped to its width, with `rest` before further lines."""
+    def fitted(self, first: str, text: str, indent: int) -> None:
+        """Print `text` after `first`; on a terminal wrapped to its width, further lines after `indent` spaces."""
         if not self.terminal or len(first) + len(text) <= self.columns:
-            return [first + text]
+            self.line(first + text)
+            return
         from airelays.terminal.layout import wrap
 
-        return wrap(text, self.columns, first, rest)
+        self.line("\n".join(wrap(text, self.columns, first, " " * indent)))
