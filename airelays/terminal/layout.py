@@ -108,7 +108,7 @@ def table(
     Cells are wrapped inside their columns; where those would be too narrow each row is a block of "head: cell".
     `right` are the columns of numbers; `head` styles the heads; a `rule` stands below them.
     """
-    widths = _fit(rows, columns - len(indent))
+    widths = _fit(rows, columns - len(indent), right)
     if not widths:
         return _blocks(rows, columns, indent, head)
     lines = []
@@ -132,13 +132,15 @@ def table_width(rows: Sequence[Sequence[str]], indent: str = "") -> int:
     return len(indent) + sum(wanted) + len(GAP) * (len(wanted) - 1)
 
 
-def _fit(rows: Sequence[Sequence[str]], columns: int) -> list[int]:
+def _fit(rows: Sequence[Sequence[str]], columns: int, right: Collection[int]) -> list[int]:
     """Return the widths of the columns, [] when they do not fit in `columns`."""
     by_column = list(zip(*rows, strict=True))
     wanted = [max(map(width, cells)) for cells in by_column]
     longest = [max(width(w) for cell in cells for w in cell.split() or [""]) for cells in by_column]
-    # The names in the first column stay whole; a long word elsewhere may be broken.
+    # Names in the first column and numbers stay whole; a long word elsewhere may be broken.
     found = [longest[0], *(min(size, _READABLE) for size in longest[1:])]
+    for at in right:
+        found[at] = max(found[at], *(width(cells) for cells in by_column[at][1:] or [""]))
     spare = columns - len(GAP) * (len(wanted) - 1) - sum(found)
     for goal in ([min(size, _READABLE) for size in wanted], wanted):
         while spare > 0 and found != goal:
@@ -148,7 +150,7 @@ def _fit(rows: Sequence[Sequence[str]], columns: int) -> list[int]:
                 break
             found[lack.index(max(lack))] += 1
             spare -= 1
-    tight = any(got < min(want, _READABLE) for got, want in zip(found, wanted, strict=True))
+    tight = any(got < _READABLE <= want for got, want in zip(found, wanted, strict=True))
     return [] if tight or spare < 0 else found
 
 
@@ -161,9 +163,9 @@ def _blocks(
         if lines:
             lines.append("")
         first = row[0] or heads[0]
-        lines += [head(line) for line in wrap(first, columns, indent, indent)]
+        lines += [head(line) for line in wrap(first, columns, indent, indent, breaks=True)]
         for name, cell in zip(heads[1:], row[1:], strict=True):
             if cell:
-                inner = indent + "  "
-                lines += wrap(f"{name}: {cell}" if name else cell, columns, inner, inner + "  ")
+                inner, text = indent + "  ", f"{name}: {cell}" if name else cell
+                lines += wrap(text, columns, inner, inner + "  ", breaks=True)
     return lines

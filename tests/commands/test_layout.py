@@ -92,6 +92,15 @@ def test_cells_are_wrapped_in_their_columns_and_numbers_stand_at_the_right() -> 
     ]
 
 
+def test_heads_of_numbers_are_wrapped_and_numbers_are_not() -> None:
+    rows = [["day", "first token"], ["2026-11-29", "1.25 s"]]
+    assert table(rows, 19, right={1}, rule=False) == [
+        "day           first",
+        "              token",
+        "2026-11-29   1.25 s",
+    ]
+
+
 def test_a_table_too_narrow_for_its_columns_becomes_blocks() -> None:
     rows = [
         ["option", "what it does", "default"],
