@@ -214,14 +214,15 @@ class Repeats:
 
 
 def _alike(one: Happening) -> tuple[str, ...]:
-    """Return what two happenings have in common that say the same; () for those that are always shown."""
+    """Return what two happenings have in common that say the same; () for those that are always shown.
+
+    A change of state always is, for the last one says how things stand; whoever tells of it does so seldom.
+    """
     if one.kind == REFUSED:
         return (one.kind, one.state, one.client, one.key)
-    if one.kind == UPSTREAM:
+    if one.kind == UPSTREAM and one.state == "fallback":
         return (one.kind, one.state, one.upstream, one.code)
-    if one.kind == NOTICE:
-        return (one.kind, one.text)
-    return (one.kind, one.state, one.upstream) if one.kind == SIGN_IN else ()
+    return ()
 
 
 def more_text(count: int, window_s: float) -> str:

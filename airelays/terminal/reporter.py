@@ -29,6 +29,7 @@ from airelays.terminal.happening import (
 
 MAX_QUEUED = 1000
 TERMINAL_WINDOW_S, SERVICE_WINDOW_S = 10.0, 60.0
+GATHER_S = 0.05
 # A terminal that takes nothing gets this long at the end.
 LAST_S = 1.0
 _STOPS = frozenset(("stopping", "stopped"))
@@ -48,7 +49,8 @@ class Reporter:
         self._json = form == "json"
         self._queue: deque[Happening] = deque(maxlen=MAX_QUEUED)
         self._awake = threading.Event()
-        self._ended = self._gone = False
+        self._end = threading.Event()
+        self._gone = False
         window_s = TERMINAL_WINDOW_S if self.prints_each else SERVICE_WINDOW_S
         self._window_s = window_s
         self._repeats = Repeats(window_s)
@@ -78,7 +80,7 @@ class Reporter:
 
     def close(self) -> None:
         """Print what is left; a terminal that takes nothing is not waited for."""
-        self._ended = True
+        self._end.set()
         self._awake.set()
         if self._thread.is_alive():
             self._thread.join(LAST_S)
@@ -87,7 +89,7 @@ class Reporter:
 
     def _run(self) -> None:
         while not self._gone:
-            ended = self._ended
+            ended = self._end.is_set()
             self._awake.clear()
             now_s = time.monotonic()
             lines = self._dropped() + self._queued(now_s) + self._due(now_s, last=ended)
@@ -96,6 +98,8 @@ class Reporter:
                 return
             if not self._queue:
                 self._awake.wait(self._pause_s(now_s))
+                # Under load one look for many, which costs the event loop less than one for each.
+                self._end.wait(GATHER_S)
 
     def _pause_s(self, now_s: float) -> float | None:
         due = [at_s for at_s in (self._repeats.next_s(), self._failures_due_s) if at_s is not None]

@@ -127,6 +127,8 @@ def test_what_repeats_is_shown_once_and_counted() -> None:
     assert repeats.is_new(DONE, 2.0) and repeats.is_new(DONE, 2.0)
     assert repeats.next_s() == 10.0 and repeats.due(9.9) == []
     assert repeats.due(10.0) == [(REFUSAL, 2)]
+    skipped = Happening(UPSTREAM, AT_S, "skipped", upstream="a")
+    assert repeats.is_new(skipped, 10.0) and repeats.is_new(skipped, 10.0)
     # It goes on: the next ones are counted too, until there was none for a whole window.
     assert not repeats.is_new(REFUSAL, 15.0)
     assert repeats.due(20.0) == [(REFUSAL, 1)]

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from airelays.app.happenings import NOTICE, REFUSED, REQUEST, SIGN_IN, Happening
+from airelays.app.happenings import REFUSED, REQUEST, UPSTREAM, Happening
 from airelays.terminal import reporter as module
 from airelays.terminal.console import Console
 from airelays.terminal.reporter import MAX_QUEUED, Reporter
@@ -200,15 +200,15 @@ def test_a_service_prints_no_requests_but_failures_that_repeat(
     monkeypatch.setattr(module, "SERVICE_WINDOW_S", 0.05)
     pipes = Pipes()
     reporter = Reporter(pipes.console, quiet=False, form="text")
-    signed_out = Happening(SIGN_IN, 1e9, "failing", "requests fail: no sign-in\x1b[2J")
-    for one in (OK, OK, BAD, signed_out, BAD, signed_out, REFUSAL, OK):
+    fallback = Happening(UPSTREAM, 1e9, "fallback", "it took over\x1b[2J")
+    for one in (OK, OK, BAD, fallback, BAD, fallback, REFUSAL, OK):
         reporter.take(one)
     reporter.start()
     with open(pipes.ends[1][0], closefd=False) as err:
         lines = [err.readline() for _ in range(3)]
     reporter.close()
     assert pipes.read() == ["", ""]
-    assert lines[0] == "airelays: requests fail: no sign-in\\x1b[2J\n"
+    assert lines[0] == "airelays: it took over\\x1b[2J\n"
     assert lines[1].startswith("airelays: 1 more like this in ")
     assert lines[2].startswith(
         "airelays: 3 requests failed in the last minute: 2 upstream_unreachable, 1 refused: auth_failed ("
@@ -217,11 +217,16 @@ def test_a_service_prints_no_requests_but_failures_that_repeat(
 
 
 def test_lines_as_json_are_one_object_each() -> None:
-    notice = Happening(NOTICE, 1e9, text="a\n\u202eb")
-    out, err = printed(notice, notice, OK, form="json")
+    fallback = Happening(UPSTREAM, 1e9, "fallback", "a\n\u202eb")
+    out, err = printed(fallback, fallback, OK, form="json")
     assert err == "" and out.isascii()
     lines = [json.loads(line) for line in out.splitlines()]
-    assert lines[0] == {"kind": "notice", "at_s": 1e9, "text": "a\n\u202eb"}
+    assert lines[0] == {
+        "kind": "upstream",
+        "at_s": 1e9,
+        "state": "fallback",
+        "text": "a\n\u202eb",
+    }
     assert lines[1] == {**lines[0], "repeated": 1, "within_s": 60.0}
 
 
