@@ -43,11 +43,13 @@ class Reporter:
 
     def __init__(self, console: Console, *, quiet: bool, form: str) -> None:
         """With `quiet`, or without a terminal, requests are not printed; `form` is "text" or "json"."""
-        self.dropped = 0
         self._console = console
         self.prints_each = console.terminal and not quiet
         self._json = form == "json"
+        # Held for the queue and the count of what was dropped from it, never while something is written.
+        self._lock = threading.Lock()
         self._queue: deque[Happening] = deque(maxlen=MAX_QUEUED)
+        self._dropped = 0
         self._awake = threading.Event()
         self._end = threading.Event()
         self._gone = False
@@ -69,9 +71,10 @@ class Reporter:
             not self.prints_each and happening.kind == REQUEST and not happening.failed
         ):
             return
-        if len(self._queue) == MAX_QUEUED:
-            self.dropped += 1
-        self._queue.append(happening)
+        with self._lock:
+            if len(self._queue) == MAX_QUEUED:
+                self._dropped += 1
+            self._queue.append(happening)
         self._awake.set()
 
     def note(self, text: str) -> None:
@@ -92,8 +95,9 @@ class Reporter:
             ended = self._end.is_set()
             self._awake.clear()
             now_s = time.monotonic()
-            lines = self._dropped() + self._queued(now_s) + self._due(now_s, last=ended)
-            self._write(lines)
+            dropped, taken = self._take_some()
+            lines = self._left_out(dropped) + self._shown(taken, now_s)
+            self._write(lines + self._due(now_s, last=ended))
             if ended and not self._queue:
                 return
             if not self._queue:
@@ -105,11 +109,18 @@ class Reporter:
         due = [at_s for at_s in (self._repeats.next_s(), self._failures_due_s) if at_s is not None]
         return max(0.0, min(due) - now_s) if due else None
 
-    def _queued(self, now_s: float) -> list[tuple[int, str]]:
+    def _take_some(self) -> tuple[int, list[Happening]]:
+        """Return how many were dropped before the first of the queue, and some of it; the rest is taken later.
+
+        So what is dropped meanwhile is told in its place.
+        """
+        with self._lock:
+            dropped, self._dropped = self._dropped, 0
+            return dropped, [self._queue.popleft() for _ in range(min(len(self._queue), 100))]
+
+    def _shown(self, taken: list[Happening], now_s: float) -> list[tuple[int, str]]:
         lines: list[tuple[int, str]] = []
-        # A flood is written in parts, so that what is dropped meanwhile is told in its place.
-        for _ in range(min(len(self._queue), 100)):
-            one = self._queue.popleft()
+        for one in taken:
             if not self.prints_each and one.failed:
                 self._failures.add(one)
                 if self._failures_due_s is None:
@@ -129,8 +140,7 @@ class Reporter:
                 lines += self._lines(told._replace(at_s=time.time()))
         return lines
 
-    def _dropped(self) -> list[tuple[int, str]]:
-        count, self.dropped = self.dropped, 0
+    def _left_out(self, count: int) -> list[tuple[int, str]]:
         if not count:
             return []
         text = f"{count:,} lines were left out: the terminal did not take them"
