@@ -92,8 +92,9 @@ class Reporter:
 
     def _run(self) -> None:
         while not self._gone:
-            ended = self._end.is_set()
+            # In this order: what is set after the look wakes the wait below.
             self._awake.clear()
+            ended = self._end.is_set()
             now_s = time.monotonic()
             dropped, taken = self._take_some()
             lines = self._left_out(dropped) + self._shown(taken, now_s)
