@@ -33,7 +33,7 @@ def run(args: Arguments, console: Console) -> int:
 
         return list_session(logs_dir(find_context(args, console)), session, args, console)
     if args.words and args.has("--failed"):
-        raise FlagError("--failed finds a request by itself; leave out the id, or the flag")
+        raise FlagError("--failed looks for a request, and an id names one; leave one of them out")
     folder = logs_dir(find_context(args, console))
     name = args.words[0] if args.words else last_request(folder, failed=args.has("--failed"))
     records = _find(folder, name)

@@ -302,7 +302,8 @@ def _of_fallback(record: dict[str, Any]) -> Happening:
 
 def _of_unblock(record: dict[str, Any]) -> Happening:
     client = _text(record.get("client_ip"))
-    text = f"{_text(record.get('lifted'))} block(s) lifted for {client}"
+    count = record.get("lifted")
+    text = f"{_text(count)} {'block' if count == 1 else 'blocks'} lifted for {client}"
     return _of_any(record, BLOCK)._replace(state="lifted", text=text)
 
 

@@ -195,7 +195,7 @@ def _overview(group: str, columns: int) -> str:
     if not group:
         lines += ["", "Flags that every command takes:", *_flag_lines(common_flags(), columns)]
         # Commands to paste, which stay whole.
-        lines += ["", f"`{hint('COMMAND --help')}` tells more."]
+        lines += ["", f"`{hint('COMMAND --help')}` describes a command."]
         lines.append(f"`{hint('docs')}` lists the documentation.")
     return "\n".join(lines) + "\n"
 

@@ -218,7 +218,10 @@ def test_every_command_tells_the_version(user: User, words: list[str], flag: str
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("explain", "--failed", "req_0a0a0a"), "--failed finds a request by itself"),
+        (
+            ("explain", "--failed", "req_0a0a0a"),
+            "--failed looks for a request, and an id names one",
+        ),
         (("completion",), "name a shell: airelays completion bash|zsh|fish|powershell"),
         (("login", "--device", "--paste"), "--device and --paste are different ways to sign in"),
     ],

@@ -317,7 +317,7 @@ def test_follow_shows_a_running_relay_live(tmp_path: Path) -> None:
             {"phase": "endpoint_auth_failed", "blocked": True, "block_seconds": 900},
             "401 refused: auth_failed",
         ),
-        ({"phase": "endpoint_unblocked", "lifted": 2, "client_ip": "all"}, "2 block(s) lifted"),
+        ({"phase": "endpoint_unblocked", "lifted": 2, "client_ip": "all"}, "2 blocks lifted"),
         (
             {
                 "phase": "upstream_fallback",
