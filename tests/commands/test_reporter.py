@@ -163,7 +163,10 @@ def test_one_that_never_takes_anything_does_not_keep_the_relay_from_ending(
     reporter.start()
     for _ in range(MAX_QUEUED):
         reporter.take(OK)
+    reporter.note("stopped")
     reporter.close()  # returns
+    # Its thread must not go on into a descriptor of another test.
+    Reader(screen).end("stopped")
 
 
 class Pipes:
