@@ -20,16 +20,20 @@ TOKEN = "t" * 40
 WRONG = "wrong-and-long-enough-to-be-a-secret"
 
 
-def told(visits: Callable[[Relay], Awaitable[None]], home: Path) -> list[Happening]:
-    """Return what a watcher is told while `visits` runs against a relay of the demo upstream."""
-    return asyncio.run(_told(visits, home))
+def told(
+    visits: Callable[[Relay], Awaitable[None]], home: Path, kind: str = "demo"
+) -> list[Happening]:
+    """Return what a watcher is told while `visits` runs against a relay with an upstream of `kind`."""
+    return asyncio.run(_told(visits, home, kind))
 
 
-async def _told(visits: Callable[[Relay], Awaitable[None]], home: Path) -> list[Happening]:
+async def _told(
+    visits: Callable[[Relay], Awaitable[None]], home: Path, kind: str
+) -> list[Happening]:
     settings = Settings(
         data_dir=str(home),
         logs_dir="",
-        upstream_kind="demo",
+        upstream_kind=kind,
         demo_pace_ms=0,
         failed_auth_max_attempts=2,
         queue_seconds=0.0,
@@ -152,6 +156,20 @@ def test_what_a_request_presents_as_its_secret_is_in_none_of_its_texts(tmp_path:
     assert [one.status for one in found] == [200, 401, 404, 401]
     assert [(one.fault, one.code) for one in found][2] == ("client", "unknown_route")
     assert TOKEN not in repr(found) and WRONG not in repr(found)
+
+
+def test_a_sign_in_that_requests_fail_for_is_told_once(tmp_path: Path) -> None:
+    async def visits(relay: Relay) -> None:
+        for _ in range(2):
+            await send(relay, post(chat("gpt-5.5")))
+
+    found = told(visits, tmp_path, "chatgpt")
+    assert [(one.kind, one.state, one.code) for one in found] == [
+        ("request", "failed_upstream", "upstream_auth_missing"),
+        ("sign_in", "failing", "upstream_auth_missing"),
+        ("request", "failed_upstream", "upstream_auth_missing"),
+    ]
+    assert found[0].fault == "upstream" and found[1].text.startswith("requests fail: ")
 
 
 def test_who_wants_no_requests_is_told_of_the_rest(tmp_path: Path) -> None:
