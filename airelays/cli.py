@@ -56,6 +56,7 @@ def _run(words: list[str]) -> int:
 
     from airelays.errors import ConfigError, FlagError
     from airelays.terminal.console import Console
+    from airelays.terminal.layout import text_columns
     from airelays.terminal.line import UsageError, help_for
 
     for stream in (sys.stdout, sys.stderr):
@@ -69,12 +70,15 @@ def _run(words: list[str]) -> int:
             console.line(f"airelays {__version__}")
             return 0
         if command is None or args.has("--help"):
-            console.out.write(help_for(args.command))
+            from airelays.terminal.pager import show
+
+            text = help_for(args.command, text_columns(console.columns))
+            show(text, console, pager=not args.has("--no-pager"))
             return 0
         return command.load()(args, console)
     except UsageError as error:
         console.note(str(error))
-        console.err.write(error.usage)
+        console.err.write(error.usage(text_columns(console.columns)))
         return 2
     except ConfigError as error:
         if "--json" in words:

@@ -47,6 +47,7 @@ from limits import LIMITS  # noqa: E402
 from process import PROCESS  # noqa: E402
 from secretfiles import SECRET_FILES  # noqa: E402
 from signin import SIGN_IN  # noqa: E402
+from terminal import TERMINAL  # noqa: E402
 from upstream import UPSTREAM  # noqa: E402
 from wire import WIRE  # noqa: E402
 
@@ -65,6 +66,7 @@ DEFENCES: tuple[Defence, ...] = (
     *SIGN_IN,
     *SECRET_FILES,
     *PROCESS,
+    *TERMINAL,
 )
 TIMEOUT_S = 120.0
 BASELINE_TIMEOUT_S = 1800.0

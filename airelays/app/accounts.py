@@ -10,16 +10,14 @@ import json
 import os
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from time import monotonic
 
 from airelays.app.desk import OperatorDesk
 from airelays.errors import RelayError
-from airelays.journal.book import Book, line_of, numbers_in, program_of, read_new
+from airelays.journal.book import Book, line_of, numbers_in, program_in, read_new
 from airelays.journal.ended import interrupted_in
 from airelays.journal.files import list_files
 from airelays.journal.notes import how_ended
-from airelays.model import Fields
 from airelays.net.request import Request
 
 FOLD_S = 1.0
@@ -92,7 +90,7 @@ class Accounts:
     def _write(self, request: Request, ended: str) -> None:
         self._desk.keys.spend(request)
         outcome, redactor = request.outcome, self._desk.notes.redactor()
-        program = redactor.short(_program(request.head.fields))
+        program = redactor.short(program_in(request.head.fields))
         tokens = outcome.usage.total_tokens if outcome.usage is not None else 0
         self._desk.notes.metrics.note_program(program, tokens)
         leased = self._desk.keys.leases.get(request.caller.owner)
@@ -160,8 +158,3 @@ def _interrupted(
         for one in found
         if one["id"] not in known
     ]
-
-
-@lru_cache(maxsize=256)
-def _program(fields: Fields) -> str:
-    return program_of(next((value for name, value in fields if name == b"user-agent"), None))

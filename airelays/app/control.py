@@ -95,11 +95,13 @@ class Control:
             return
         if not knows(head, self._secret):
             note_control_refused(self.relay.notes, request)
-            raise ClientFault(
+            wrong = ClientFault(
                 "the secret of this relay's process is wrong",
                 status=401,
                 code="control_secret_wrong",
             )
+            self.relay.teller.not_a_request(request, wrong, "control_secret_wrong")
+            raise wrong
         named = _HANDLERS.get((head.method, head.path))
         if named is None:
             raise ClientFault(

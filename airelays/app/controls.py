@@ -11,7 +11,10 @@ from airelays.app.operator import status_facts
 from airelays.app.resets import redeem_one, resets_of
 from airelays.errors import ClientFault, ConfigError
 from airelays.guard.network import limiter_key
+from airelays.settings.kinds import KINDS
 from airelays.upstream.base import Check
+
+SIGN_IN_STATES = ("signed_in", "signed_out")
 
 if TYPE_CHECKING:
     from airelays.app.control import Body, Control
@@ -87,9 +90,12 @@ async def keys(control: Control, body: Body) -> Body:
 
 
 async def sign_in(control: Control, body: Body) -> Body:
-    """POST /sign-in: a sign-in was just stored or removed; no later request uses the one before."""
-    for upstream in control.relay.desk.upstreams.every():
+    """POST /sign-in {"state": "signed_in" or "signed_out"}: one was stored or removed; none before it is used."""
+    relay, state = control.relay, body.get("state")
+    for upstream in relay.desk.upstreams.every():
         upstream.forget_sign_in()
+        if state in SIGN_IN_STATES and KINDS[upstream.kind].signs_in:
+            relay.teller.sign_in_changed(upstream.name, state)
     return {}
 
 

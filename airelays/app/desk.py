@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from airelays.app.happenings import Happenings
 from airelays.credentials.token import TokenSource
 from airelays.errors import ConfigError
 from airelays.guard.gate import Gate
@@ -28,12 +29,18 @@ class Desk:
     """What every endpoint may use. `settings` is replaced as a whole when they are read again."""
 
     def __init__(
-        self, settings: Settings, upstreams: Upstreams, store: Store, notes: Recorder
+        self,
+        settings: Settings,
+        upstreams: Upstreams,
+        store: Store,
+        notes: Recorder,
+        happenings: Happenings | None = None,
     ) -> None:
         self.settings = settings
         self.upstreams = upstreams
         self.store = store
         self.notes = notes
+        self.happenings = happenings or Happenings()
         self.streams_open = 0
         # Whether a load balancer is told to send no more, while requests are still served.
         self.leaving = False
@@ -104,8 +111,9 @@ class OperatorDesk(Desk):
         gate: Gate,
         token: TokenSource,
         keys: Keys,
+        happenings: Happenings | None = None,
     ) -> None:
-        super().__init__(settings, upstreams, store, notes)
+        super().__init__(settings, upstreams, store, notes, happenings)
         self.gate = gate
         self.token = token
         self.keys = keys

@@ -1,15 +1,15 @@
 """The documentation as plain pages: GET /docs and /docs/TOPIC, behind the token like everything else.
 
-Turns the part of Markdown that our own pages use into HTML: headings, paragraphs, lists, tables, fences, links.
-The text is ours and still escaped throughout; there are no scripts, and the policy forbids any. Layer: app.
+Turns the blocks of our own pages into HTML. The text is ours and still escaped throughout; there are no scripts, and
+the policy forbids any. Layer: app.
 """
 
 from __future__ import annotations
 
-import re
 from html import escape
 from typing import TYPE_CHECKING
 
+from airelays.app.markdown import INLINE, Block, blocks
 from airelays.app.page import PAGE_FIELDS, STYLE
 from airelays.app.pages import MOVED, PAGES, page_text, page_title
 from airelays.errors import ClientFault, ConfigError, RelayError
@@ -27,8 +27,6 @@ th, td { border-bottom: 1px solid var(--line); padding: .3rem .8rem .3rem 0; tex
 ul { padding-left: 1.2rem; } li { margin: .3rem 0; } a { color: inherit; }
 h3 { font-size: 1rem; margin: 1.5rem 0 .4rem; }
 """
-_INLINE = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\(([^)\s]+)\)")
-_ITEM = re.compile(r"- +|[0-9]+\. +")
 
 
 async def docs(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
@@ -101,82 +99,34 @@ def _page(title: str, body: str) -> bytes:
 
 def render_markdown(text: str) -> str:
     """Return the HTML of one of our pages."""
-    out: list[str] = []
-    lines = re.sub(r"<!--.*?-->\n*", "", text, flags=re.DOTALL).split("\n")
-    at = 0
-    while at < len(lines):
-        line = lines[at]
-        if not line.strip():
-            at += 1
-        elif line.startswith("```"):
-            at = _fence(lines, at, out)
-        elif line.startswith("#"):
-            level = min(len(line) - len(line.lstrip("#")), 6)
-            out.append(f"<h{level}>{_inline(line.lstrip('#').strip())}</h{level}>\n")
-            at += 1
-        elif line.startswith("|"):
-            at = _table(lines, at, out)
-        elif _ITEM.match(line):
-            at = _list(lines, at, out)
-        else:
-            end = at + 1
-            while end < len(lines) and not _begins_block(lines[end]):
-                end += 1
-            out.append(f"<p>{_inline(' '.join(lines[at:end]))}</p>\n")
-            at = end
-    return "".join(out)
+    return "".join(map(_html_of, blocks(text)))
 
 
-def _begins_block(line: str) -> bool:
-    return not line.strip() or line.startswith(("```", "#", "|")) or _ITEM.match(line) is not None
+def _html_of(block: Block) -> str:
+    if block.kind == "heading":
+        return f"<h{block.level}>{_inline(block.text)}</h{block.level}>\n"
+    if block.kind == "code":
+        return f"<pre><code>{escape(block.text, quote=False)}</code></pre>\n"
+    if block.kind == "table":
+        return _table(block)
+    if block.kind == "paragraph":
+        return f"<p>{_inline(block.text)}</p>\n"
+    tag = "ul" if block.kind == "bullets" else "ol"
+    items = "".join(f"<li>{_inline(item)}</li>\n" for item in block.items)
+    return f"<{tag}>\n{items}</{tag}>\n"
 
 
-def _fence(lines: list[str], at: int, out: list[str]) -> int:
-    end = at + 1
-    while end < len(lines) and not lines[end].startswith("```"):
-        end += 1
-    code = escape("\n".join(lines[at + 1 : end]), quote=False)
-    out.append(f"<pre><code>{code}</code></pre>\n")
-    return end + 1
-
-
-def _table(lines: list[str], at: int, out: list[str]) -> int:
-    """Rows of `| a | b |`; a bar inside a cell is written `\\|`."""
+def _table(block: Block) -> str:
     rows = []
-    while at < len(lines) and lines[at].startswith("|"):
-        cells = re.split(r"(?<!\\)\|", lines[at].strip().strip("|"))
-        rows.append([cell.strip().replace("\\|", "|") for cell in cells])
-        at += 1
-    out.append("<table>\n")
-    for number, row in enumerate(rows):
-        if number == 1 and all(set(cell) <= set("-: ") for cell in row):
-            continue
+    for number, row in enumerate(block.rows):
         tag = "th" if number == 0 else "td"
-        out.append("<tr>" + "".join(f"<{tag}>{_inline(c)}</{tag}>" for c in row) + "</tr>\n")
-    out.append("</table>\n")
-    return at
-
-
-def _list(lines: list[str], at: int, out: list[str]) -> int:
-    """Items of one level; a line that is indented goes on with its item."""
-    items: list[str] = []
-    tag = "ul" if lines[at].startswith("-") else "ol"
-    while at < len(lines):
-        mark = _ITEM.match(lines[at])
-        if mark is not None:
-            items.append(lines[at][mark.end() :])
-        elif lines[at].startswith(" ") and lines[at].strip():
-            items[-1] += " " + lines[at].strip()
-        else:
-            break
-        at += 1
-    out.append(f"<{tag}>\n" + "".join(f"<li>{_inline(i)}</li>\n" for i in items) + f"</{tag}>\n")
-    return at
+        rows.append("<tr>" + "".join(f"<{tag}>{_inline(c)}</{tag}>" for c in row) + "</tr>\n")
+    return f"<table>\n{''.join(rows)}</table>\n"
 
 
 def _inline(text: str) -> str:
     parts, at = [], 0
-    for match in _INLINE.finditer(text):
+    for match in INLINE.finditer(text):
         parts.append(escape(text[at : match.start()], quote=False))
         code, bold, label, target = match.groups()
         if code is not None:

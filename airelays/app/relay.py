@@ -14,6 +14,7 @@ from functools import partial
 from airelays.app.accounts import Accounts
 from airelays.app.desk import OperatorDesk
 from airelays.app.generations import Generations
+from airelays.app.happenings import Happenings
 from airelays.app.keys import Keys
 from airelays.app.preflight import answer_preflight, grant_origin
 from airelays.app.queue import Queue
@@ -27,8 +28,9 @@ from airelays.app.routes import (
     routes_of,
     speaks_anthropic,
 )
+from airelays.app.telling import Teller
 from airelays.credentials.token import TokenSource
-from airelays.errors import ClientFault, ConfigError, RelayError, UpstreamFault
+from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate
 from airelays.guard.limits import Lease
 from airelays.guard.refused import Refused, check_length
@@ -68,8 +70,16 @@ class Relay:
         *,
         complain: Callable[[str], None],
         own_dir: str = "",
+        happenings: Happenings | None = None,
     ) -> None:
-        """`own_dir` is for files, conversations and answers of a relay inside a command; its book is with the data."""
+        """`complain` says a sentence to the operator; `happenings` are for those who want more than that.
+
+        `own_dir` is for files, conversations and answers of a relay inside a command; its book is with the data.
+        """
+        self.teller = Teller(
+            complain, happenings or Happenings(), redactor=lambda: self.notes.redactor()
+        )
+        self.complain = complain = self.teller.complain
         know_listener(near=all(map(is_loopback, settings.hosts)))
         folder = own_dir or settings.data_dir
         upstreams = Upstreams(settings, complain, redactor=lambda: self.notes.redactor())
@@ -79,22 +89,18 @@ class Relay:
         self.desk = OperatorDesk(
             settings,
             upstreams,
-            Store(
-                folder,
-                max_file_bytes=settings.max_upload_bytes,
-                max_total_bytes=settings.max_total_upload_bytes,
-            ),
+            _store_in(folder, settings),
             self.notes,
             gate=gate,
             token=token,
             keys=Keys(folder, gate.spent, complain),
+            happenings=self.teller.happenings,
         )
+        upstreams.care.tell = self.teller.upstream_changed
         self.desk.keys.sessions = self._sessions
         self.accounts = Accounts(self.desk, complain, settings.data_dir, folds=not own_dir)
-        self.complain = complain
         self.stopping = False
         self.reload_problem = ""
-        self._sign_in_problem = ""
         self._queue = Queue(self.desk.gate)
         self._routes = Routes(routes_of(settings))
         self._handlers: dict[str, Handler] = {}
@@ -103,6 +109,7 @@ class Relay:
 
     def start(self) -> None:
         """Begin to write the journal, with a record of how the relay is guarded."""
+        self.teller.start()
         self.notes.start()
         desk = self.desk
         desk.keys.start()
@@ -175,7 +182,7 @@ class Relay:
             self.handle,
             limits,
             heads=self._heads,
-            on_refused=partial(note_bad_head, self.notes),
+            on_refused=self._bad_head,
             on_done=self._done,
             on_bug=self.note_bug,
         )
@@ -186,13 +193,11 @@ class Relay:
             request.before_end = None
             self.accounts.note_broken(request)  # what is known of one that broke off
         self.notes.finish(request)
-        error = request.outcome.error
-        if isinstance(error, UpstreamFault) and error.hop == "sign_in":
-            if error.code != self._sign_in_problem:
-                self.complain(f"requests fail: {error.local}")
-            self._sign_in_problem = error.code or ""
-        elif self._sign_in_problem and request.outcome.usage is not None:
-            self._sign_in_problem = ""
+        self.teller.ended(request)
+
+    def _bad_head(self, request: Request, error: RelayError) -> None:
+        note_bad_head(self.notes, request, error)
+        self.teller.not_a_request(request, error, "malformed_request")
 
     def _keep_alive_s(self) -> float:
         """Seconds that an idle connection is kept: fewer when clients may need its place."""
@@ -361,8 +366,11 @@ class Relay:
 
     def _refused(self, request: Request, refused: Refused) -> None:
         client = self.desk.gate.client_of(request.head, request.peer)
+        request.outcome.client = client
         block_seconds = self.desk.settings.failed_auth_block_seconds
         note_refused(self.notes, request, refused, client, block_seconds)
+        if refused.blocked:
+            self.teller.block("blocked", client, request.id, float(block_seconds))
 
     def note_bug(self, request_id: str, bug: BaseException) -> None:
         """A defect: the log has it, and the terminal its place."""
@@ -385,7 +393,16 @@ class Relay:
         """Lift the block of `key`, or of everybody (None); return how many blocks or counts of failures that were."""
         lifted = self.desk.gate.blocklist.lift(key)
         self.notes.event("endpoint_unblocked", "operator", client_ip=client or "all", lifted=lifted)
+        self.teller.block("lifted", client)
         return lifted
+
+
+def _store_in(folder: str, settings: Settings) -> Store:
+    return Store(
+        folder,
+        max_file_bytes=settings.max_upload_bytes,
+        max_total_bytes=settings.max_total_upload_bytes,
+    )
 
 
 def _check_method(method: str, route: Route) -> None:

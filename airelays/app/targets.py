@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+from airelays.app.happenings import UPSTREAM, Happening
 from airelays.dialects.parameters import model_of
 from airelays.dialects.rules import apply_rules, rules_for
 from airelays.errors import UpstreamFault, forget_frames
@@ -154,4 +155,15 @@ def _disclose_fallback(
         to_upstream=name,
         reason=skipped or cause,
         **({"skipped": True} if skipped else {}),
+    )
+    desk.happenings.tell(
+        Happening(
+            UPSTREAM,
+            time(),
+            "fallback",
+            id=request.id,
+            upstream=failed.upstream.name,
+            model=name,
+            code=skipped or cause,
+        )
     )

@@ -16,6 +16,7 @@ from airelays.state.usage import read_usage
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context
+from airelays.terminal.layout import bar, table, table_width
 
 FLAGS = ("--by", "--since", "--until")
 OWNER = "(relay token)"
@@ -75,16 +76,18 @@ def print_book(console: Console, found: dict[str, Any]) -> None:
     lines = [heads + (["cost"] if priced else [])]
     lines += [_names(found["by"], row) + _numbers(row, priced) for row in rows]
     lines.append(["all"] + [""] * (len(found["by"]) - 1) + _numbers(total, priced))
-    widths = [max(len(line[at]) for line in lines) for at in range(len(heads) + priced)]
-    for number, line in enumerate(lines):
-        bar = ""
-        if console.terminal and 0 < number <= len(rows) and most:
-            bar = "  " + "#" * round(rows[number - 1]["total_tokens"] / most * BAR_COLUMNS)
-        cells = [
-            cell.ljust(width) if at < len(found["by"]) else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        console.line(f"  {'  '.join(cells)}{bar}".rstrip())
+    columns, right = (
+        console.columns if console.terminal else 1000,
+        range(len(found["by"]), len(lines[0])),
+    )
+    if console.terminal and most:
+        shares = [row["total_tokens"] / most for row in rows]
+        bars = ["", *(bar(share, BAR_COLUMNS).rstrip("-") for share in shares), ""]
+        drawn = [[*line, part] for line, part in zip(lines, bars, strict=True)]
+        if table_width(drawn, "  ") <= columns:
+            lines = drawn
+    for line in table(lines, columns, indent="  ", right=right, rule=False):
+        console.line(line)
     if total.get("tokens_without_price"):
         console.line(
             f"  {total['tokens_without_price']:,} tokens are of models without a price in [prices]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airelays.app.pages import PAGES
+from airelays.app.pages import PAGES, page_title
 from airelays.commands.connect.snippets import CLIENTS
 from airelays.commands.service.files import KINDS
 from airelays.commands.table import SHOWN
@@ -129,21 +129,99 @@ def _bash() -> str:
     )
 
 
+_ZSH = """\
+#compdef airelays
+# zsh completion for airelays: source <(airelays completion zsh)
+(( $+functions[compdef] )) || { autoload -U compinit && compinit -i; }
+_airelays_describe() {
+    local -a found
+    found=("${(@f)1}")
+    (( $# )) && [[ -n $1 ]] && _describe -t "$2" "$2" found
+}
+_airelays() {
+    local at said="" expects="" flag before=${words[CURRENT-1]}
+    typeset -A next flags choices
+@NEXT@
+@FLAGS@
+@CHOICES@
+    for (( at = 2; at < CURRENT; at++ )); do
+        if [[ -n $expects ]]; then expects=""; continue; fi
+        case ${words[at]} in
+            (@VALUED@) expects=${words[at]} ;;
+            (-*) ;;
+            (*) said+=${said:+ }${words[at]} ;;
+        esac
+    done
+    if [[ -z $expects && ${words[CURRENT]} == --*=* ]]; then
+        expects=${words[CURRENT]%%=*}
+        compset -P '*='
+    fi
+    case $expects in
+        ("") ;;
+        (@PATHS@) _files; return ;;
+        (*) [[ -n ${choices[$expects]} ]] && compadd -- ${=choices[$expects]}; return ;;
+    esac
+    if [[ ${words[CURRENT]} == -* ]]; then
+        while [[ -n $said && -z ${flags[$said]} ]]; do
+            [[ $said == *' '* ]] && said=${said% *} || said=""
+        done
+        _airelays_describe "${flags[${said:-(none)}]}" flag
+    else
+        _airelays_describe "${next[${said:-(none)}]}" command
+    fi
+}
+# The file of a folder of fpath is itself the function that is called first.
+if [[ ${funcstack[1]} == _airelays ]]; then _airelays "$@"; else compdef _airelays airelays; fi
+"""
+
+
 def _zsh() -> str:
-    """Bash's, through zsh's own bridge: one list of words to keep right."""
-    return (
-        "#compdef airelays\n# zsh completion for airelays: source <(airelays completion zsh)\n"
-        "autoload -U +X compinit && compinit -i\nautoload -U +X bashcompinit && bashcompinit\n"
-        + _bash()
-        .replace(
-            'mapfile -t COMPREPLY < <(compgen -f -- "$word")',
-            'COMPREPLY=("${(@f)$(compgen -f -- "$word")}")',
-        )
-        .replace(
-            'mapfile -t COMPREPLY < <(compgen -W "$next" -- "$word")',
-            'COMPREPLY=("${(@f)$(compgen -W "$next" -- "$word")}")',
-        )
+    summaries = {path: f"One of: {', '.join(words)}." for path, words in _offers().items() if path}
+    summaries |= {command.name: command.summary for command in SHOWN}
+    by_path = {c.name: {flag.name: flag.help for flag in flags_of(c)} for c in SHOWN}
+    every = {flag.name: flag.help for flag in common_flags()}
+    titles = {name: page_title(name) for name in PAGES}
+
+    def told(path: str, word: str) -> str:
+        about = titles.get(word) if path == "docs" else summaries.get(f"{path} {word}".strip())
+        return _zsh_entry(word, about or "")
+
+    nexts = {path: [told(path, word) for word in words] for path, words in _offers().items()}
+    flags = {
+        path: [_zsh_entry(name, by_path.get(path, every)[name]) for name in names]
+        for path, names in _flags_by_path().items()
+    }
+    choices = {flag: [" ".join(words)] for flag, words in _choices().items()}
+    parts = {
+        "@NEXT@": _zsh_table("next", nexts),
+        "@FLAGS@": _zsh_table("flags", flags),
+        "@CHOICES@": _zsh_table("choices", choices),
+        "@VALUED@": "|".join(sorted(_valued())),
+        "@PATHS@": "|".join(_path_flags()),
+    }
+    text = _ZSH
+    for mark, part in parts.items():
+        text = text.replace(mark, part)
+    return text
+
+
+def _zsh_entry(word: str, about: str) -> str:
+    """Return a word as `_describe` takes it: a colon ends it, and its explanation follows."""
+    escaped = word.replace(":", "\\:")
+    return f"{escaped}:{about}" if about else escaped
+
+
+def _zsh_table(name: str, table: dict[str, list[str]]) -> str:
+    """Return the assignment of an associative array: path and, a line per entry, what is offered after it."""
+    pairs = (
+        f"        {_zsh_quoted(path or '(none)')} {_zsh_quoted(chr(10).join(entries))}"
+        for path, entries in table.items()
     )
+    return "\n".join([f"    {name}=(", *pairs, "    )"])
+
+
+def _zsh_quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
 _FISH = """\

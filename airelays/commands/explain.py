@@ -1,18 +1,20 @@
-"""`explain REQUEST_ID`: one request as a timeline, hop by hop, and where and why it ended. Layer: commands."""
+"""`explain [REQUEST_ID]`: one request as a timeline, hop by hop, and where and why it ended. Layer: commands."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
+from airelays.app.happenings import REFUSED, REQUEST
 from airelays.commands.logs import seconds_text, tokens_a_second, when
 from airelays.credentials.as_owner import denied
 from airelays.errors import ConfigError, FlagError
 from airelays.hints import hint
-from airelays.journal.files import check_folders, list_files, parse_line, read_lines
+from airelays.journal.files import Tail, check_folders, list_files, parse_line, read_lines
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
+from airelays.terminal.happening import from_record
 from airelays.terminal.running import logs_dir
 
 MIN_DIGITS = 6
@@ -30,9 +32,11 @@ def run(args: Arguments, console: Console) -> int:
         from airelays.commands.session import list_session
 
         return list_session(logs_dir(find_context(args, console)), session, args, console)
-    if not args.words:
-        raise FlagError("name a request: its id is in the answer's x-request-id header")
-    records = _find(logs_dir(find_context(args, console)), args.words[0])
+    if args.words and args.has("--failed"):
+        raise FlagError("--failed looks for a request, and an id names one; leave one of them out")
+    folder = logs_dir(find_context(args, console))
+    name = args.words[0] if args.words else last_request(folder, failed=args.has("--failed"))
+    records = _find(folder, name)
     steps, (ended, why) = timeline(records), verdict(records)
     if args.has("--json"):
         told = [{"at_ms": round(at_ms, 3), "what": what} for at_ms, what in steps]
@@ -80,12 +84,28 @@ def _print(
     console.field("Why", why)
 
 
+def last_request(logs_dir: str, *, failed: bool) -> str:
+    """Return the id of the last request that has ended, or of the last that has `failed`. Raises ConfigError."""
+    check_folders(logs_dir)
+    for line in Tail(logs_dir).back():
+        record = parse_line(line)
+        told = None if record is None else from_record(record, None)
+        if told is None or told.kind not in (REQUEST, REFUSED) or _ID.fullmatch(told.id) is None:
+            continue
+        if told.failed or not failed:
+            return told.id
+    kind = "failed request" if failed else "request"
+    raise ConfigError(
+        f"{logs_dir} has no {kind}; it may be older than what is kept ({hint('logs')})"
+    )
+
+
 def _find(logs_dir: str, name: str) -> list[dict[str, Any]]:
     """Return the records of one request, the oldest first. A beginning of the id will do when it is unique."""
     match = _ID.fullmatch(name.strip())
     if match is None or len(match[1]) < MIN_DIGITS:
         raise FlagError(
-            f"{name[:80]!r} is no request id; expected req_ and 32 hexadecimal digits, "
+            f"{name[:80]!r} is not a request id; expected req_ and 32 hexadecimal digits, "
             f"or at least the first {MIN_DIGITS} of them"
         )
     needle = b'"request_id":"req_' + match[1].encode()
@@ -107,7 +127,7 @@ def _find(logs_dir: str, name: str) -> list[dict[str, Any]]:
         raise ConfigError(f"req_{match[1]} was not found, but not every file was read: {unread}")
     if not ids:
         raise ConfigError(
-            f"{logs_dir} has no record of req_{match[1]} in its {len(files)} files; "
+            f"{logs_dir} has no record of req_{match[1]} in its {len(files)} file{'s' if len(files) != 1 else ''}; "
             f"it may be older than what is kept ({hint('logs')}), or of another relay"
         )
     if len(ids) > 1:

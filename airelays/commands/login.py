@@ -64,7 +64,7 @@ def run(args: Arguments, console: Console) -> int:
         said = error.local if isinstance(error, UpstreamFault) else error.message
         raise ConfigError(f"{said}; nothing was changed") from error
     replaced = _store(store, sign_in)
-    tell_sign_in(context)
+    tell_sign_in(context, "signed_in")
     if replaced:
         console.note(f"the sign-in of {replaced} was stored here and is replaced")
     _report(console, context, store, sign_in, as_json=args.has("--json"))

@@ -30,7 +30,7 @@ def run(args: Arguments, console: Console) -> int:
         raise ConfigError(
             f"another process keeps {store.path}.lock; end it, or wait for its refresh to end"
         ) from error
-    tell_sign_in(context)
+    tell_sign_in(context, "signed_out")
     revoked = sign_in is not None and not problem
     if problem:
         console.note(f"removed here, but not revoked at the issuer: {problem}")

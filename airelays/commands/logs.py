@@ -1,11 +1,13 @@
-"""`logs`, `logs prune`: where the traffic log is, how much there is, what is kept; a live view. Layer: commands."""
+"""`logs`, `logs prune`: the last requests, also live; where the traffic log is and what is kept. Layer: commands."""
 
 from __future__ import annotations
 
 import json
 import time
+from itertools import islice
 from typing import Any
 
+from airelays.app.happenings import Happening
 from airelays.errors import FlagError
 from airelays.hints import hint
 from airelays.journal.files import Tail, check_folders, list_files, parse_line
@@ -24,8 +26,9 @@ from airelays.journal.retention import (
 )
 from airelays.settings.values import Settings
 from airelays.terminal.arguments import Arguments
-from airelays.terminal.console import Console, escaped
+from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
+from airelays.terminal.happening import SOFT, day_text, from_record, heads, lines_of
 from airelays.terminal.running import logs_dir
 
 POLICY_FLAGS = {
@@ -36,12 +39,12 @@ POLICY_FLAGS = {
 DEFAULT_LINES = 10
 MAX_LINES = 100_000
 LOOK_SECONDS = 0.2
+# Where there is no terminal: wide enough for whole ids.
+PIPED_COLUMNS = 160
 
 
 def run(args: Arguments, console: Console) -> int:
-    """Show the log's place, size and policy; with policy flags save one; with --follow show it live."""
-    if args.has("--lines") and not args.has("--follow"):
-        raise FlagError(f"--lines is how many to begin with and needs --follow: {hint('logs -f')}")
+    """Show the log's place, size and policy, and the last requests; with policy flags save one."""
     context = find_context(args, console)
     settings = context.settings.replace(logs_dir=logs_dir(context))
     configured = Policy.of(settings)
@@ -53,17 +56,39 @@ def run(args: Arguments, console: Console) -> int:
     elif args.has("--reset"):
         _reset(console, settings.logs_dir)
     check_folders(settings.logs_dir)
+    view = View(args, console, settings.logs_dir)
     if args.has("--follow"):
-        return _follow(args, console, settings.logs_dir)
-    facts = log_facts(settings.logs_dir, configured)
+        return _follow(view, console, settings.logs_dir)
     if args.has("--json"):
-        console.json({**facts, "enabled": settings.log_enabled})
+        facts = log_facts(settings.logs_dir, configured)
+        console.json({**facts, "enabled": settings.log_enabled, "requests": view.facts()})
         return 0
-    _print(console, settings, facts)
+    if args.has("--lines") or args.has("--failed"):
+        last = view.last()
+        view.show(last)
+        if not last:
+            console.note(_nothing(args, settings))
+        return 0
+    steps = _print(console, settings, log_facts(settings.logs_dir, configured))
+    if not changes and not args.has("--reset"):
+        console.section("Last Requests")
+        last = view.last()
+        view.show(last)
+        if not last:
+            console.line("  none" if settings.log_enabled else "  none: the log is off")
+    console.steps(steps)
     return 0
 
 
-def _print(console: Console, settings: Settings, facts: dict[str, Any]) -> None:
+def _nothing(args: Arguments, settings: Settings) -> str:
+    """Return why there is no line."""
+    kind = "failed request" if args.has("--failed") else "request"
+    off = "" if settings.log_enabled else "; the traffic log is off (logging.enabled)"
+    return f"no {kind} is shown of {settings.logs_dir}{off}"
+
+
+def _print(console: Console, settings: Settings, facts: dict[str, Any]) -> list[str]:
+    """Print where the log is and what is kept of it; return the next steps."""
     policy = facts["policy"]
     console.title("Logs")
     console.section("Traffic Log")
@@ -79,14 +104,14 @@ def _print(console: Console, settings: Settings, facts: dict[str, Any]) -> None:
     console.field("One file", f"{policy['max_file_mb']:,} MiB")
     saved = facts["policy_source"] == "saved"
     console.field("Policy from", facts["policy_path"] if saved else "config")
-    steps = [hint("logs -f"), hint("explain REQUEST_ID")]
+    steps = [hint("logs -f"), hint("explain"), hint("explain --failed")]
     if saved:
         configured = Policy.of(settings)
         beaten = overridden(settings.logs_dir, configured)
         said = (f"{name} = {configured.facts()[name]}" for name in beaten)
         console.field("Not in effect", ", ".join(said) or "nothing: the config says the same")
         steps.append(hint("logs --reset"))
-    console.steps(steps)
+    return steps
 
 
 def run_prune(args: Arguments, console: Console) -> int:
@@ -149,128 +174,77 @@ def _number(args: Arguments, flag: str) -> int:
     return int(text)
 
 
-def _follow(args: Arguments, console: Console, logs_dir: str) -> int:
+class View:
+    """What `logs` shows of the log: each happening as its line, or the records themselves."""
+
+    def __init__(self, args: Arguments, console: Console, logs_dir: str) -> None:
+        self._console = console
+        self._failed, self._raw = args.has("--failed"), args.has("--json")
+        self._count = _number(args, "--lines") if args.has("--lines") else DEFAULT_LINES
+        self._tail = Tail(logs_dir)
+        self._day = time.strftime("%Y-%m-%d")
+        self._has_head = False
+
+    def last(self) -> list[dict[str, Any]]:
+        """Return the last records that are shown, the oldest first."""
+        return self._last(told=not self._raw)
+
+    def _last(self, *, told: bool) -> list[dict[str, Any]]:
+        found = (record for line in self._tail.back() if (record := self._pick(line, told)))
+        return list(islice(found, min(self._count, MAX_LINES)))[::-1]
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Return what is known of the last requests, for --json."""
+        told = (from_record(record, when(record)) for record in self._last(told=True))
+        return [one.facts() for one in told if one is not None]
+
+    def more(self) -> list[dict[str, Any]]:
+        """Return the records that have come since."""
+        told, lines = not self._raw, self._tail.more()
+        return [record for line in lines if (record := self._pick(line, told)) is not None]
+
+    def _pick(self, line: bytes, told: bool) -> dict[str, Any] | None:
+        """Return the record of a line if it is shown; with `told` only one that there is a line on."""
+        record = parse_line(line)
+        if record is None or not (told or self._failed):
+            return record
+        one = from_record(record, None)
+        return record if one is not None and (one.failed or not self._failed) else None
+
+    def show(self, records: list[dict[str, Any]]) -> None:
+        """Print the lines of records."""
+        for record in records:
+            if self._raw:
+                self._console.line(json.dumps(record, separators=(",", ":")))
+                continue
+            told = from_record(record, when(record))
+            if told is not None:
+                self._show(told)
+        self._console.out.flush()
+
+    def _show(self, told: Happening) -> None:
+        console = self._console
+        columns = console.columns if console.terminal else PIPED_COLUMNS
+        day = day_text(told.at_s)
+        if console.terminal and not self._has_head:
+            self._has_head = True
+            console.line(console.style(heads(columns), SOFT))
+        if console.terminal and day not in ("", self._day):
+            self._day = day
+            console.line(console.style(day, SOFT))
+        for line in lines_of(told, columns, console.style):
+            console.line(line)
+
+
+def _follow(view: View, console: Console, logs_dir: str) -> int:
     """Print what is there last, then what comes, until Ctrl-C."""
-    count = _number(args, "--lines") if args.has("--lines") else DEFAULT_LINES
-    tail = Tail(logs_dir)
-    view = None if args.has("--json") else View(console)
-    # A view's line needs two records of the log and more.
-    backlog = tail.last(min(count, MAX_LINES) * (1 if view is None else 4))
-    shown = [text for line in backlog if (text := _shown(line, view)) is not None]
-    for text in shown[-count:] if count else []:
-        console.line(text)
+    shown = view.last()
+    view.show(shown)
     if not shown and console.terminal:
         console.note(f"nothing in {logs_dir} yet; waiting for requests, Ctrl-C ends")
-    console.out.flush()
     while True:
         time.sleep(LOOK_SECONDS)
-        for line in tail.more():
-            text = _shown(line, view)
-            if text is not None:
-                console.line(text)
-        console.out.flush()
-
-
-def _shown(line: bytes, view: View | None) -> str | None:
-    record = parse_line(line)
-    if record is None:
-        return None
-    return json.dumps(record, separators=(",", ":")) if view is None else view.line(record)
-
-
-# So many requests are remembered to tell their client when they end.
-MAX_OPEN = 2000
-_GOOD, _BAD, _WARN, _SOFT = "32", "31", "33", "2"
-
-
-class View:
-    """Turns records into lines: time, client, model, status, tokens a second, duration."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._agents: dict[str, str] = {}
-
-    def line(self, record: dict[str, Any]) -> str | None:
-        """Return the line of one record; None for one that another tells better."""
-        phase = str(record.get("phase"))
-        if phase == "inbound_request":
-            self._remember(record)
-            return None
-        if phase == "outbound_response":
-            return self._ended(record)
-        if phase in ("endpoint_auth_failed", "endpoint_rejected"):
-            return self._refused(record)
-        told = _TOLD.get(phase)
-        if told is None:
-            return None
-        text = told.format_map(_Missing({k: _text(v) for k, v in record.items()}))
-        return f"{self._time(record)}  {self._console.style(escaped(text), _WARN)}"
-
-    def _remember(self, record: dict[str, Any]) -> None:
-        if len(self._agents) >= MAX_OPEN:
-            self._agents.clear()
-        headers = record.get("headers")
-        agent = headers.get("user-agent", "") if isinstance(headers, dict) else ""
-        self._agents[str(record.get("request_id"))] = _text(agent).partition(" ")[0]
-
-    def _ended(self, record: dict[str, Any]) -> str:
-        style = self._console.style
-        outcome = _text(record.get("outcome"))
-        agent = self._agents.pop(str(record.get("request_id")), "")
-        status = _text(record.get("status_code")) or "-"
-        colour = _GOOD if outcome == "ok" else _WARN if outcome == "client_left" else _BAD
-        total_ms = _as_number(_times(record).get("total"))
-        usage = record.get("usage")
-        tokens = _as_number(usage.get("output_tokens")) if isinstance(usage, dict) else 0
-        rate = tokens_a_second(record)
-        parts = [
-            self._time(record),
-            f"{escaped(_text(record.get('client_ip')))[:24]:<15}",
-            f"{escaped(_text(record.get('key')) or agent)[:18]:<18}",
-            f"{escaped(_text(record.get('model')) or _text(record.get('route')))[:20]:<20}",
-            style(f"{status:>3} {outcome:<15}", colour),
-            f"{f'{tokens:,.0f} tok' if tokens else '':>10}",
-            f"{f'{rate:,.1f}/s' if rate else '':>9}",
-            f"{seconds_text(total_ms / 1000):>8}",
-            style(_text(record.get("request_id")), _SOFT),
-        ]
-        return "  ".join(parts).rstrip()
-
-    def _refused(self, record: dict[str, Any]) -> str:
-        reason = _text(record.get("reason")) or "auth_failed"
-        status = _text(record.get("status_code")) or "401"
-        what = f"{_text(record.get('method'))} {_text(record.get('path'))}".strip()
-        parts = [
-            self._time(record),
-            f"{escaped(_text(record.get('client_ip')))[:24]:<15}",
-            f"{escaped(what)[:40]:<40}",
-            self._console.style(f"{status:>3} refused: {escaped(reason)}", _WARN),
-        ]
-        if record.get("key"):
-            parts.append(f"key {escaped(_text(record.get('key')))}")
-        if record.get("blocked") is True:
-            parts.append(f"now blocked for {_text(record.get('block_seconds'))} s")
-        return "  ".join(parts)
-
-    def _time(self, record: dict[str, Any]) -> str:
-        at_s = when(record)
-        if at_s is None:
-            return "--:--:--"
-        return time.strftime("%H:%M:%S", time.localtime(at_s))
-
-
-class _Missing(dict[str, str]):
-    def __missing__(self, name: str) -> str:
-        return "?"
-
-
-_TOLD = {
-    "endpoint_security_ready": "the relay began to serve (token required: {require_bearer_auth})",
-    "endpoint_unblocked": "{lifted} block(s) lifted for {client_ip}",
-    "upstream_fallback": "{request_id}: {from_upstream} failed ({reason}), {to_upstream} took over",
-    "relay_bug": "{request_id}: defect of the relay, {error} at {place}",
-    "log_record_withheld": "a record was withheld: {reason}",
-}
+        view.show(view.more())
 
 
 def when(record: dict[str, Any]) -> float | None:

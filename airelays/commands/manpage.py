@@ -79,7 +79,8 @@ def _flags(flags: list[Flag]) -> list[str]:
     for flag in flags:
         name = f"{flag.short}, {flag.name}" if flag.short else flag.name
         value = f" \\fI{_text(flag.value)}\\fR" if flag.value else ""
-        lines += [".TP", f"\\fB{_text(name)}\\fR{value}", _text(flag.help)]
+        env = f" [{flag.env}]" if flag.env else ""
+        lines += [".TP", f"\\fB{_text(name)}\\fR{value}", _text(flag.help + env)]
     return lines
 
 

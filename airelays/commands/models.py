@@ -74,9 +74,11 @@ def _line(console: Console, model: dict[str, Any]) -> None:
     modes = about.get("reasoning", {}).get("modes")
     if modes:
         facts.append(f"effort {', '.join(modes)}")
-    console.line(
-        f"  {escaped(model['id'])}" + (f"  ({escaped('; '.join(facts))})" if facts else "")
-    )
+    name = f"  {escaped(model['id'])}"
+    if facts:
+        console.fitted(f"{name}  ", f"({escaped('; '.join(facts))})", 4)
+    else:
+        console.line(name)
 
 
 async def _ask(context: Context, console: Console) -> dict[str, Any]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
+import time
 from collections.abc import Iterable
+from typing import Any
 
 from airelays import __version__
+from airelays.app.happenings import NOTICE, Happening, Happenings
 from airelays.commands.connect.facts import reveal, rotate
 from airelays.commands.weaktoken import check_strength, is_refused, weak_warning
 from airelays.credentials.keys import ensure_key
@@ -27,6 +31,7 @@ from airelays.settings.values import ListenSettings, Settings, client_base_url, 
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
+from airelays.terminal.reporter import Reporter
 
 IN_USE = 75  # EX_TEMPFAIL of sysexits.h
 # A relay that is being replaced needs a moment to go; whoever runs two on one folder need not wait long.
@@ -67,21 +72,22 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
     gc.disable()
     from airelays.host.process import run as run_relay
 
-    ready_file = args.get("--ready-file")
+    ready_file, settings = args.get("--ready-file"), context.settings
     written: list[str] = []
+    happenings = Happenings()
+    reporter = Reporter(console, quiet=settings.quiet, form=settings.log_format)
+    happenings.watch(reporter.take, good=reporter.prints_each)
 
     def on_ready(doors: list[Door]) -> None:
         if ready_file:
-            written.append(write_outside(ready_file, _ready_json(context.settings, doors)))
-        _print_banner(console, context, doors)
-
-    def check(doors: Iterable[Door]) -> None:
-        # The rules about addresses again, for what the names stood for.
-        first, *others = doors
-        listeners = tuple(ListenSettings(door.host, door.port) for door in others)
-        bound = context.settings.replace(host=first.host, listeners=listeners)
-        check_listener(bound)
-        check_strength(context.replace(loaded=context.loaded.replace(settings=bound)))
+            written.append(write_outside(ready_file, _ready_json(settings, doors)))
+        if settings.log_format == "json":
+            console.line(json.dumps({"kind": "started", **_ready_facts(settings, doors)}))
+            console.out.flush()
+        else:
+            _print_banner(console, context, doors)
+        console.sink = reporter.note
+        reporter.start()
 
     try:
         return run_relay(
@@ -89,12 +95,26 @@ def _serve(context: Context, console: Console, args: Arguments) -> int:
             context.token,
             on_ready=on_ready,
             config_path=context.config_path,
-            check=check,
+            check=lambda doors: _check_bound(context, doors),
             read_again=lambda: _read_again(args, console),
+            happenings=happenings,
         )
     finally:
+        if console.sink is not None:
+            console.sink = None
+            reporter.take(Happening(NOTICE, time.time(), "stopped", "the relay has stopped"))
+            reporter.close()
         for path in written:
             _remove(path)
+
+
+def _check_bound(context: Context, doors: Iterable[Door]) -> None:
+    """Apply the rules about addresses again, to what the names stood for. Raises ConfigError."""
+    first, *others = doors
+    listeners = tuple(ListenSettings(door.host, door.port) for door in others)
+    bound = context.settings.replace(host=first.host, listeners=listeners)
+    check_listener(bound)
+    check_strength(context.replace(loaded=context.loaded.replace(settings=bound)))
 
 
 def _read_again(args: Arguments, console: Console) -> Settings:
@@ -181,10 +201,12 @@ def _ensure_token(context: Context, console: Console) -> None:
 
 
 def _ready_json(settings: Settings, doors: list[Door]) -> bytes:
-    import json
+    return json.dumps(_ready_facts(settings, doors)).encode() + b"\n"
 
+
+def _ready_facts(settings: Settings, doors: list[Door]) -> dict[str, Any]:
     port = doors[0].port
-    facts = {
+    return {
         "pid": os.getpid(),
         "port": port,
         "url": client_base_url(settings.host, port),
@@ -192,7 +214,6 @@ def _ready_json(settings: Settings, doors: list[Door]) -> bytes:
             {"host": door.host, "port": door.port, "key": door.name or None} for door in doors
         ],
     }
-    return json.dumps(facts).encode() + b"\n"
 
 
 def _print_banner(console: Console, context: Context, doors: list[Door]) -> None:

@@ -6,12 +6,13 @@ import re
 from collections import deque
 from typing import Any
 
-from airelays.commands.logs import seconds_text
+from airelays.commands.logs import PIPED_COLUMNS, seconds_text
 from airelays.errors import ConfigError
 from airelays.guard.sessions import session_of
 from airelays.journal.files import check_folders, list_files, parse_line, read_lines
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
+from airelays.terminal.layout import table
 
 MAX_REQUESTS = 1000
 _HASH = re.compile(r"[0-9a-f]{16}")
@@ -31,6 +32,7 @@ def list_session(logs_dir: str, name: str, args: Arguments, console: Console) ->
         return 0
     console.title("Explain")
     console.section(f"Session {wanted}")
+    rows = [["time (UTC)", "request", "model", "outcome", "took", "tokens"]]
     for record in found:
         times = record.get("timings_ms")
         spent_ms = times.get("total") if isinstance(times, dict) else None
@@ -41,9 +43,12 @@ def list_session(logs_dir: str, name: str, args: Arguments, console: Console) ->
             str(record.get("model", "")),
             str(record.get("outcome", "")),
             took,
-            f"{_usage(record, 'total_tokens'):,} tokens",
+            f"{_usage(record, 'total_tokens'):,}",
         )
-        console.line("  " + escaped("  ".join(told)))
+        rows.append([escaped(cell) for cell in told])
+    columns = console.columns if console.terminal else PIPED_COLUMNS
+    for line in table(rows, columns, indent="  ", right={4, 5}, rule=False):
+        console.line(line)
     console.field("Requests", f"{len(found):,}, {total:,} tokens")
     return 0
 

@@ -9,8 +9,9 @@ from airelays.commands.programs import PROGRAMS
 from airelays.terminal.arguments import JSON, Command, Flag
 
 GLOBAL_FLAGS = (
-    Flag("--config", "Config file to read or write.", "PATH"),
+    Flag("--config", "Config file to read or write.", "PATH", env="AIRELAYS_CONFIG"),
     Flag("--help", "Show help and exit.", short="-h"),
+    Flag("--no-pager", "Show help and documentation without a pager, as AIRELAYS_PAGER=cat does."),
     Flag("--version", "Print the version and exit.", short="-V"),
 )
 SYSTEM = Flag("--system", "For the whole machine; needs an administrator.")
@@ -235,17 +236,20 @@ COMMANDS = (
     *PROGRAMS,
     Command(
         "logs",
-        "Show where the traffic log is and what is kept of it; -f shows requests live.",
+        "List the last requests, and where the traffic log is; -f shows requests live.",
         "logs:run",
-        "A retention given here is saved beside the log and wins over the config file, also for a relay that "
-        "runs. With --follow --json the records themselves are printed, one a line.",
+        "Times are local. A retention given here is saved beside the log and wins over the config file, also for a "
+        "relay that runs. With --follow --json the records themselves are printed, one per line.",
         (
             JSON,
             Flag("--follow", "Show requests as they end, until Ctrl-C.", short="-f"),
-            Flag("--lines", "With --follow: begin with so many.", "NUMBER", "-n"),
-            Flag("--retention-days", "Save: keep files for so many days; 0: any age.", "NUMBER"),
-            Flag("--max-total-mb", "Save: keep at most so many MiB.", "NUMBER"),
-            Flag("--max-file-mb", "Save: begin a new file after so many MiB.", "NUMBER"),
+            Flag("--lines", "Requests to list, or to begin with. Default 10.", "NUMBER", "-n"),
+            Flag("--failed", "Only requests that were refused or failed."),
+            Flag(
+                "--retention-days", "Save: days to keep files; 0 keeps them at any age.", "NUMBER"
+            ),
+            Flag("--max-total-mb", "Save: MiB to keep in all.", "NUMBER"),
+            Flag("--max-file-mb", "Save: MiB after which a new file begins.", "NUMBER"),
             Flag("--reset", "Forget the saved policy; the config counts again."),
         ),
     ),
@@ -259,16 +263,18 @@ COMMANDS = (
         "explain",
         "Show one request as a timeline, and where and why it ended.",
         "explain:run",
-        "The id is in the x-request-id header of every answer; the first six digits will do.",
+        "Without an id, the last request that has ended. The id is in the x-request-id header of every answer, also "
+        "of one that refuses a request; its first six digits are enough.",
         (
             JSON,
+            Flag("--failed", "Explain the last request that was refused or failed."),
             Flag(
                 "--session",
                 "List the requests of a session instead: of the hash that the log has, or of a client's own id.",
                 "ID",
             ),
         ),
-        "REQUEST_ID",
+        "[REQUEST_ID]",
         1,
     ),
     Command(

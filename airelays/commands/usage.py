@@ -16,6 +16,7 @@ from airelays.host.contact import Contact, NotOffered
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
+from airelays.terminal.layout import bar
 from airelays.terminal.running import find_relay
 
 WAIT_S = 60.0
@@ -88,6 +89,7 @@ def _print_all(
 
 
 BAR_COLUMNS = 24
+_ONE_LINE_COLUMNS = 94
 NEARLY_USED_PERCENT = 80.0
 
 
@@ -127,12 +129,15 @@ def _print_row(console: Console, name: str, window: dict[str, Any]) -> None:
     if used is None:
         shown, text = "?" * BAR_COLUMNS, "unknown"
     else:
-        filled = round(min(max(used, 0.0), 100.0) / 100 * BAR_COLUMNS)
-        shown = "#" * filled + "-" * (BAR_COLUMNS - filled)
+        shown = bar(used / 100, BAR_COLUMNS)
         text = f"{used:5.1f} % used"
     colour = "32" if used is None or used < NEARLY_USED_PERCENT else "31" if used >= 100 else "33"
-    label = escaped(name + ":")
-    console.line(f"  {label:<26} [{console.style(shown, colour)}] {text}{_reset(window)}")
+    label, shown = escaped(name + ":"), f"[{console.style(shown, colour)}]"
+    narrow = console.terminal and console.columns < _ONE_LINE_COLUMNS
+    console.line(f"  {label}" if narrow else f"  {label:<26} {shown} {text}{_reset(window)}")
+    if narrow:
+        console.line(f"    {shown}")
+        console.line(f"    {text}{_reset(window)}")
 
 
 def _reset(window: dict[str, Any]) -> str:

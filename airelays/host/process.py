@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from airelays.app.control import MAX_CONNECTIONS as CONTROL_CONNECTIONS
 from airelays.app.doors import open_doors
+from airelays.app.happenings import Happenings
 from airelays.app.pages import keep_code
 from airelays.app.relay import Relay
 from airelays.credentials.token import TokenSource
@@ -41,14 +42,13 @@ def run(
     config_path: str = "",
     read_again: Callable[[], Settings] | None = None,
     check: Callable[[Iterable[Door]], None] = lambda doors: None,
-    complain: Callable[[str], None] = lambda text: print(
-        f"airelays: {text}", file=sys.stderr, flush=True
-    ),
+    happenings: Happenings,
 ) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code.
 
     `on_ready` is given the listeners. `check` may refuse them before anything is accepted. `read_again` reads the
-    settings anew, for SIGHUP and `airelays reload`; `config_path` is the file that they come from.
+    settings anew, for SIGHUP and `airelays reload`; `config_path` is the file that they come from. All that is to be
+    told is told to those who watch `happenings`.
     Raises ConfigError when none of the addresses can be listened on.
     """
     doors = open_doors(settings)
@@ -59,7 +59,9 @@ def run(
             listening.close()
         raise
     _raise_descriptor_limit(settings.max_connections + CONTROL_CONNECTIONS)
-    return asyncio.run(_serve(settings, token, doors, on_ready, config_path, read_again, complain))
+    return asyncio.run(
+        _serve(settings, token, doors, on_ready, config_path, read_again, happenings)
+    )
 
 
 async def _serve(
@@ -69,7 +71,7 @@ async def _serve(
     on_ready: Callable[[list[Door]], None],
     config_path: str,
     read_again: Callable[[], Settings] | None,
-    complain: Callable[[str], None],
+    happenings: Happenings,
 ) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -78,7 +80,7 @@ async def _serve(
     def stop_or_force() -> None:
         (force if stop.is_set() else stop).set()
 
-    relay = Relay(settings, token, complain=complain)
+    relay = Relay(settings, token, complain=lambda text: None, happenings=happenings)
     _catch_signals(loop, stop_or_force, lambda: _reload(relay, read_again))
     listener = listen(relay, doors)
     relay.start()
@@ -90,7 +92,7 @@ async def _serve(
     tell_manager("READY=1")
     await _settle(relay)
     loader_pid = follow_loader()
-    lag = LagWatch(complain)
+    lag = LagWatch(relay.complain)
     await stop.wait()
     lag.close()
     await _end(relay, listener, control, force)
@@ -104,6 +106,7 @@ async def _end(
     """Take no further client, let running answers end, close what is open; the commands can ask until last."""
     tell_manager("STOPPING=1")
     relay.desk.leaving = True
+    relay.teller.stopping(relay.notes.open_requests)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(relay.desk.settings.announce_seconds):
             await force.wait()

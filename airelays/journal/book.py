@@ -20,7 +20,7 @@ from typing import Any
 from airelays.credentials.lock import claim
 from airelays.disk.regular import open_regular
 from airelays.journal.files import open_own
-from airelays.model import Outcome
+from airelays.model import Fields, Outcome
 
 MAX_FILE_BYTES = 1024 * 1024
 # Files that cannot be folded, because the database is damaged or read-only, fill the disk up to here.
@@ -147,6 +147,12 @@ def program_of(agent: bytes | None) -> str:
     """Return the name at the beginning of a User-Agent, without its version; "" when it says nothing."""
     found = _PROGRAM.match(agent or b"")
     return found[0].partition(b"/")[0].decode() if found is not None else ""
+
+
+@lru_cache(maxsize=256)
+def program_in(fields: Fields) -> str:
+    """Return `program_of` the User-Agent among the fields of a request."""
+    return program_of(next((value for name, value in fields if name == b"user-agent"), None))
 
 
 def read_new(folder: str, number: int, offset: int) -> tuple[list[dict[str, Any]], int]:

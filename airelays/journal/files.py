@@ -185,49 +185,45 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
 
 
 class Tail:
-    """Follows the log from a point on: over the ends of hours, and past files that are removed meanwhile."""
+    """Follows the log: over the ends of hours, a clock that is set back, and files that are removed meanwhile."""
 
     def __init__(self, logs_dir: str) -> None:
+        """Follow from behind what is there now."""
         self.logs_dir = logs_dir
-        self._at = (-1, 0)
-        self._offset = 0
-        self._rest = b""
+        # By path: how far a file was read, and the beginning of a line after that.
+        self._read: dict[str, tuple[int, bytes]] = {
+            file.path: (file.size, b"") for file in list_files(logs_dir)
+        }
 
-    def last(self, count: int) -> list[bytes]:
-        """Return the last `count` lines that are there, and follow from behind them."""
-        lines: list[bytes] = []
+    def back(self) -> Iterator[bytes]:
+        """Yield the lines that are there, the last one first, and follow from behind them."""
         for file in reversed(list_files(self.logs_dir)):
-            if self._at == (-1, 0):
-                self._at, self._offset = (file.hour, file.part), file.size
-            try:
-                lines = [*list(read_lines(file.path))[-count:], *lines]
-            except OSError:
-                continue
-            if len(lines) >= count:
-                break
-        return lines[-count:] if count else []
+            lines, offset, rest = _read_on(file.path, 0, b"")
+            self._read[file.path] = (offset, rest)
+            yield from reversed(lines)
 
     def more(self) -> list[bytes]:
         """Return the lines that have come since."""
         lines: list[bytes] = []
+        before, self._read = self._read, {}
         for file in list_files(self.logs_dir):
-            if (file.hour, file.part) < self._at:
-                continue
-            if (file.hour, file.part) > self._at:
-                self._at, self._offset, self._rest = (file.hour, file.part), 0, b""
-            lines += self._read(file)
+            offset, rest = before.get(file.path, (0, b""))
+            if file.size < offset:
+                offset, rest = 0, b""  # another file of that name
+            if file.size > offset:
+                found, offset, rest = _read_on(file.path, offset, rest)
+                lines += found
+            self._read[file.path] = (offset, rest)
         return lines
 
-    def _read(self, file: LogFile) -> list[bytes]:
-        if file.size <= self._offset:
-            return []
-        try:
-            with open(open_regular(file.path, follow=False), "rb") as source:
-                source.seek(self._offset)
-                data = source.read()
-        except OSError:
-            return []
-        self._offset += len(data)
-        found = (self._rest + data).split(b"\n")
-        self._rest = found.pop()[-MAX_LINE_BYTES:]
-        return found
+
+def _read_on(path: str, offset: int, rest: bytes) -> tuple[list[bytes], int, bytes]:
+    """Return the whole lines from `offset` on, where that ends, and what is left after them."""
+    try:
+        with open(open_regular(path, follow=False), "rb") as source:
+            source.seek(offset)
+            data = source.read()
+    except OSError:
+        return [], offset, rest
+    found = (rest + data).split(b"\n")
+    return found, offset + len(data), found.pop()[-MAX_LINE_BYTES:]

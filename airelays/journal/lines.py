@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airelays.errors import RelayError, UpstreamFault
+from airelays.journal.book import program_in
 from airelays.model import Fields, Outcome, RequestHead, Usage
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class Encoder:
             f"{self._start('outbound_response', request_id, at_s)},"
             f'"status_code":{outcome.status},"outcome":"{ended}","method":{to.literal(head.method)},'
             f'"route":"{outcome.route}"{_key(outcome.key)}{_session(outcome.session)},"client_ip":{to.literal(client)},'
+            f'"program":{to.literal(program_in(head.fields))},'
             f'"model":{to.literal(outcome.model)},"upstream":{to.literal(outcome.upstream)},'
             f'"stream":{"true" if outcome.events else "false"},"events":{outcome.events},'
             f'"bytes_in":{outcome.bytes_in},"bytes_out":{outcome.bytes_out}{usage},'

@@ -164,6 +164,8 @@ class Settings(Record):
     max_conversation_bytes: int = 16 * MIB
     # [logging]
     log_enabled: bool = True
+    quiet: bool = False
+    log_format: str = "text"
     log_bodies: str = "off"
     log_stream_lines: bool = False
     log_retention_days: int = 7

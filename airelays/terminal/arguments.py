@@ -18,7 +18,8 @@ Run = Callable[["Arguments", "Console"], int]
 class Flag(NamedTuple):
     """A flag of one command that does not set an option. `value` names its argument, "" for none.
 
-    One that `repeats` can be given several times; `Arguments.all` returns all of them.
+    One that `repeats` can be given several times; `Arguments.all` returns all of them. `env` is the variable that does
+    the same.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Flag(NamedTuple):
     value: str = ""
     short: str = ""
     repeats: bool = False
+    env: str = ""
 
 
 JSON = Flag("--json", "Print JSON.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TextIO
 
 from airelays import __version__
@@ -35,6 +35,8 @@ class Console:
         self.out = out or sys.stdout
         self.err = err or sys.stderr
         self.env: Mapping[str, str] = env or {}
+        # Where notes go instead of `err`, while nothing may wait for a terminal.
+        self.sink: Callable[[str], None] | None = None
         self.terminal = self.out.isatty()
         self.colour = self.terminal and not (
             self.env.get("NO_COLOR")
@@ -79,14 +81,14 @@ class Console:
             shown = self.style("not set", "2")
         else:
             shown = escaped(str(value))
-        self.line(f"  {label + ':':<{LABEL_COLUMNS}} {shown}")
+        self.fitted(f"  {label + ':':<{LABEL_COLUMNS}} ", shown, LABEL_COLUMNS + 3)
 
     def steps(self, steps: Iterable[str]) -> None:
         """Print the numbered list that ends a view; nothing when there are no steps."""
-        numbered = [f"  {n}. {escaped(step)}" for n, step in enumerate(steps, 1)]
-        if numbered:
-            self.section("Next Steps")
-            self.line("\n".join(numbered))
+        for n, step in enumerate(steps, 1):
+            if n == 1:
+                self.section("Next Steps")
+            self.fitted(f"  {n}. ", escaped(step), 5)
 
     def json(self, value: Any) -> None:
         """Print `value` as indented JSON."""
@@ -96,5 +98,23 @@ class Console:
 
     def note(self, text: str) -> None:
         """Say something on stderr, beside the result."""
-        self.err.write(f"airelays: {escaped(text)}\n")
+        if self.sink is not None:
+            self.sink(text)
+            return
+        start = "airelays: "
+        lines = [start + escaped(text)]
+        if self.err.isatty():
+            from airelays.terminal.layout import wrap
+
+            lines = wrap(escaped(text), self.columns, start, " " * len(start))
+        self.err.write("\n".join(lines) + "\n")
         self.err.flush()
+
+    def fitted(self, first: str, text: str, indent: int) -> None:
+        """Print `text` after `first`; on a terminal wrapped to its width, further lines after `indent` spaces."""
+        if not self.terminal or len(first) + len(text) <= self.columns:
+            self.line(first + text)
+            return
+        from airelays.terminal.layout import wrap
+
+        self.line("\n".join(wrap(text, self.columns, first, " " * indent)))

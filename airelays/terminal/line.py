@@ -6,22 +6,30 @@ the command, as `--flag value` or `--flag=value`; `--` ends them. Names are neve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from airelays.commands.table import ALIASES, COMMANDS, GLOBAL_FLAGS, MEANT, SHOWN
 from airelays.hints import hint
-from airelays.settings.table import OPTIONS, Option
+from airelays.settings.table import OPTIONS, PREFIXES, Option
 from airelays.terminal.arguments import REPEATED, Arguments, Command, Flag
+from airelays.terminal.layout import wrap
 
-_HELP_COLUMN = 26
+# Where there is no terminal; the column of explanations, and from which width on they stand beside the names.
+HELP_COLUMNS = 80
+_HELP_COLUMN, _TWO_COLUMNS = 26, 64
 
 
 class UsageError(Exception):
-    """The command line is wrong. `usage` is what to print below the sentence."""
+    """The command line is wrong. `usage` is what to print below the sentence, or `topic` names the help to print."""
 
-    def __init__(self, message: str, usage: str = "") -> None:
+    def __init__(self, message: str, usage: str = "", *, topic: str | None = None) -> None:
         super().__init__(message)
-        self.usage = usage or "Type `airelays --help` for the commands.\n"
+        self._usage = usage or "Type `airelays --help` for the commands.\n"
+        self._topic = topic
+
+    def usage(self, columns: int) -> str:
+        """Return what to print below the sentence, help in lines of `columns`."""
+        return self._usage if self._topic is None else help_for(self._topic, columns)
 
 
 def parse(words: list[str]) -> tuple[Command | None, Arguments]:
@@ -60,7 +68,9 @@ def flags_of(command: Command) -> list[Flag]:
     found = [*command.flags, *GLOBAL_FLAGS]
     for option in OPTIONS:
         if option.flag and (not option.commands or command.name in option.commands):
-            found.append(Flag(option.flag, _option_help(option), _value_name(option)))
+            env = PREFIXES[0] + option.env[0]
+            env += f"={option.flag_value}" if option.flag_value else ""
+            found.append(Flag(option.flag, _option_help(option), _value_name(option), env=env))
     return found
 
 
@@ -69,18 +79,20 @@ def common_flags() -> set[Flag]:
     return set.intersection(*(set(flags_of(command)) for command in COMMANDS))
 
 
-def help_for(name: str) -> str:
-    """Return the help text of a command, of a group such as "token", or of the program ("")."""
+def help_for(name: str, columns: int = HELP_COLUMNS) -> str:
+    """Return the help of a command, of a group such as "token", or of the program (""), in lines of `columns`."""
     command = next((c for c in COMMANDS if c.name == name), None)
     if command is None:
-        return _overview(name)
-    lines = [f"Usage: {usage_of(command)}", "", command.summary]
+        return _overview(name, columns)
+    lines = wrap(usage_of(command), columns, "Usage: ", " " * 9)
+    lines += ["", *wrap(command.summary, columns)]
     if command.text:
-        lines += ["", *_wrapped(command.text, 0)]
-    lines += ["", "Flags:"]
-    for flag in sorted(flags_of(command)):
-        left = f"  {flag.short + ', ' if flag.short else ''}{flag.name}{' ' + flag.value if flag.value else ''}"
-        lines += _two_columns(left, flag.help)
+        lines += ["", *wrap(command.text, columns)]
+    common = common_flags()
+    own = [flag for flag in flags_of(command) if flag not in common]
+    if own:
+        lines += ["", "Flags:", *_flag_lines(own, columns)]
+    lines += ["", "Flags that every command takes:", *_flag_lines(common, columns)]
     return "\n".join(lines) + "\n"
 
 
@@ -147,7 +159,7 @@ def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
     if not plain:
         if help_asked:
             return "", []
-        raise UsageError("no command given", help_for(""))
+        raise UsageError("no command given", topic="")
     first = plain[0]
     if first in groups:
         name = " ".join(plain[:2])
@@ -162,7 +174,7 @@ def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
 
         near = did_you_mean(plain[1], members) if len(plain) > 1 else ""
         raise UsageError(
-            f"`airelays {first}` is followed by one of: {', '.join(members)}{near}", help_for(first)
+            f"`airelays {first}` is followed by one of: {', '.join(members)}{near}", topic=first
         )
     if first in MEANT:
         raise UsageError(f"there is no command {first!r}; type: {hint(MEANT[first])}")
@@ -175,23 +187,39 @@ def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
     return first, plain[1:]
 
 
-def _overview(group: str) -> str:
+def _overview(group: str, columns: int) -> str:
     start = group + " " if group else ""
     lines = [f"Usage: airelays {start}COMMAND [FLAGS]", "", "Commands:"]
-    for command in SHOWN:
-        if command.name.startswith(start):
-            lines += _two_columns(f"  {command.name}", command.summary)
+    shown = [command for command in SHOWN if command.name.startswith(start)]
+    lines += _pairs([(f"  {command.name}", command.summary) for command in shown], columns)
     if not group:
-        lines += ["", "Flags that every command takes:"]
-        for flag in sorted(common_flags()):
-            lines += _two_columns(
-                f"  {flag.name}{' ' + flag.value if flag.value else ''}", flag.help
-            )
-        lines += [
-            "",
-            f"`{hint('COMMAND --help')}` tells more; `{hint('docs')}` lists the documentation.",
-        ]
+        lines += ["", "Flags that every command takes:", *_flag_lines(common_flags(), columns)]
+        # Commands to paste, which stay whole.
+        lines += ["", f"`{hint('COMMAND --help')}` describes a command."]
+        lines.append(f"`{hint('docs')}` lists the documentation.")
     return "\n".join(lines) + "\n"
+
+
+def _flag_lines(flags: Iterable[Flag], columns: int) -> list[str]:
+    """Return flags in their alphabetical order, each with what it does and the variable that does the same."""
+    pairs = []
+    for flag in sorted(flags):
+        names = f"{flag.short}, {flag.name}" if flag.short else flag.name
+        env = f" [{flag.env}]" if flag.env else ""
+        pairs.append((f"  {names} {flag.value}".rstrip(), flag.help + env))
+    return _pairs(pairs, columns)
+
+
+def _pairs(pairs: Sequence[tuple[str, str]], columns: int) -> list[str]:
+    """Return names and what they mean in two columns; below each other where that is too narrow."""
+    at = _HELP_COLUMN if columns >= _TWO_COLUMNS else 6
+    lines = []
+    for left, right in pairs:
+        if len(left) > at - 2:
+            lines += [left, *wrap(right, columns, " " * at, " " * at)]
+        else:
+            lines += wrap(right, columns, left.ljust(at), " " * at)
+    return lines
 
 
 def _option_help(option: Option) -> str:
@@ -213,20 +241,3 @@ def _value_name(option: Option) -> str:
         "url": "URL",
         "env_name": "NAME",
     }.get(option.kind, option.flag.lstrip("-").rpartition("-")[2].upper())
-
-
-def _two_columns(left: str, right: str) -> list[str]:
-    wrapped = _wrapped(right, _HELP_COLUMN)
-    if len(left) > _HELP_COLUMN - 2:
-        return [left, *wrapped]
-    return [left + wrapped[0][len(left) :], *wrapped[1:]]
-
-
-def _wrapped(text: str, indent: int) -> list[str]:
-    lines, line = [], " " * indent
-    for word in text.split():
-        if len(line) + 1 + len(word) > 98 and line.strip():
-            lines.append(line)
-            line = " " * indent
-        line += (" " if line.strip() else "") + word
-    return [*lines, line]

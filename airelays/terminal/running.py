@@ -66,12 +66,12 @@ def access(
     )
 
 
-def tell_sign_in(context: Context) -> None:
-    """Have the relay that runs use the stored sign-in from now on, which was just changed or removed."""
+def tell_sign_in(context: Context, state: str) -> None:
+    """Have the relay that runs use the stored sign-in from now on: it is new ("signed_in") or gone ("signed_out")."""
     with contextlib.suppress(ConfigError):
         contact = find(context.settings.data_dir)
         if contact is not None:
-            contact.ask("POST", "/sign-in", {})
+            contact.ask("POST", "/sign-in", {"state": state})
 
 
 def logs_dir(context: Context) -> str:

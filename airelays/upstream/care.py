@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from airelays.upstream.target import Target
 
 PROBE_S = 5.0
+# Upstream, "skipped" or "back", a sentence, for how many seconds.
+Tell = Callable[[str, str, str, float | None], None]
 
 
 class Care:
@@ -29,7 +31,7 @@ class Care:
     ) -> None:
         self.cache_keys = CacheKeys()
         self.clock = clock
-        self._complain = complain
+        self.tell: Tell = lambda name, state, text, seconds: complain(text)
         self._known: dict[Upstream, Health] = {}
         self._timers: dict[Upstream, asyncio.TimerHandle] = {}
         self._probes: dict[Upstream, asyncio.Task[None]] = {}
@@ -63,15 +65,15 @@ class Care:
         if health is None or not health.succeeded(model):
             return
         self._stop_timer(upstream)
-        self._complain(f"the upstream {upstream.name} is answering again and back in use")
+        text = f"the upstream {upstream.name} is answering again and back in use"
+        self.tell(upstream.name, "back", text, None)
 
     def pause(self, upstream: Upstream, health: Health, why: str) -> None:
         """Tell of the pause that has begun, and look at its end whether the upstream is back."""
         seconds = health.until_s - self.clock()
         if health.begins_an_outage:
-            self._complain(
-                f"the upstream {upstream.name} is skipped for {seconds:.0f} s, then tried again: {why}"
-            )
+            text = f"the upstream {upstream.name} is skipped for {seconds:.0f} s, then tried again: {why}"
+            self.tell(upstream.name, "skipped", text, seconds)
         self._stop_timer(upstream)
         if health.silent:
             loop = asyncio.get_running_loop()

@@ -6,13 +6,14 @@ _airelays() {
     if [[ $word == = ]]; then word=""; fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            --auth-storage|--bearer-token-file|--by|--ca-file|--callback-port|--concurrent|--config|--credit|--data-dir|--expires|--from|--from-config|--grace|--host|--kind|--lines|--listen|--logs-dir|--max-file-mb|--max-total-mb|--model|--models|--network-scope|--older-than|--port|--program|--ready-file|--request-id|--requests-per-minute|--retention-days|--routes|--session|--signers|--since|--tokens-per-day|--until|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
+            --auth-storage|--bearer-token-file|--by|--ca-file|--callback-port|--concurrent|--config|--credit|--data-dir|--expires|--from|--from-config|--grace|--host|--kind|--lines|--listen|--log-format|--logs-dir|--max-file-mb|--max-total-mb|--model|--models|--network-scope|--older-than|--port|--program|--ready-file|--request-id|--requests-per-minute|--retention-days|--routes|--session|--signers|--since|--tokens-per-day|--until|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) if [[ ${COMP_WORDS[i+1]} == = ]]; then ((i += 2)); else ((i += 1)); fi ;;
             -*) ;;
             *) path+=${path:+ }${COMP_WORDS[i]} ;;
         esac
     done
     case $before in
         --bearer-token-file|--ca-file|--config|--data-dir|--from|--from-config|--logs-dir|--program|--ready-file) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+        --log-format) next="text json" ;;
         --auth-storage) next="file keyring auto" ;;
         --network-scope) next="loopback private any" ;;
         --kind) next="systemd launchd windows" ;;
@@ -33,52 +34,52 @@ _airelays() {
             esac
             if [[ $word == -* ]]; then
                 case $path in
-                    "service uninstall"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --system --version" ;;
-                    "service install"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-start --offline --program --system --version" ;;
-                    "service status"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --system --version" ;;
-                    "storage check"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "storage prune"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --older-than --version" ;;
-                    "service print"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --kind --logs-dir --offline --program --system --version" ;;
-                    "token rotate"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "config check"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "usage reset"*) next="--auth-storage --bearer-token-file --ca-file --config --credit --data-dir --help --json --logs-dir --offline --request-id --url --version --yes" ;;
-                    "config show"*) next="--all --auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --origin --version" ;;
-                    "config edit"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "config path"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "token show"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "config set"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "key create"*) next="--auth-storage --bearer-token-file --ca-file --concurrent --config --data-dir --expires --help --json --logs-dir --models --no-tools --offline --requests-per-minute --routes --tokens-per-day --upstreams --version" ;;
-                    "key rotate"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --grace --help --json --logs-dir --offline --version" ;;
-                    "key revoke"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "logs prune"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --dry-run --help --json --logs-dir --offline --version" ;;
-                    "completion"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "key list"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "service"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "connect"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --model --offline --undo --url --version --write" ;;
-                    "explain"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --session --version" ;;
-                    "unblock"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "storage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "migrate"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --dry-run --from --from-config --help --json --logs-dir --offline --version" ;;
-                    "manpage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "version"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --digests --help --json --logs-dir --offline --signers --verify --version" ;;
-                    "config"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "logout"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "status"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --url --version" ;;
-                    "models"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --url --version" ;;
-                    "doctor"*) next="--ask --auth-storage --bearer-token-file --ca-file --config --data-dir --egress --help --json --logs-dir --offline --self-test --skip-response --url --version" ;;
-                    "reload"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "token"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --for-ollama --help --host --i-know-this-is-open --listen --logs-dir --network-scope --no-auth --offline --port --ready-file --upstream --upstream-key-env --version" ;;
-                    "login"*) next="--auth-storage --bearer-token-file --browser --ca-file --callback-port --config --data-dir --device --help --json --logs-dir --no-browser --offline --paste --version --workspace-id" ;;
-                    "usage"*) next="--auth-storage --bearer-token-file --by --ca-file --config --csv --data-dir --help --json --logs-dir --offline --raw --rebuild --since --until --url --version" ;;
-                    "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --find --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --offline --port --show-token --upstream --upstream-key-env --version" ;;
-                    "logs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --follow --help --json --lines --logs-dir --max-file-mb --max-total-mb --offline --reset --retention-days --version" ;;
-                    "stop"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --version" ;;
-                    "docs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "key"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
-                    "ask"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --logs-dir --model --offline --upstream --upstream-key-env --url --version" ;;
-                    "run"*) next="--auth-storage --bearer-token-file --ca-file --concurrent --config --data-dir --demo --help --logs-dir --models --no-tools --offline --requests-per-minute --routes --tokens-per-day --upstream --upstream-key-env --upstreams --version" ;;
-                    *) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
+                    "service uninstall"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --system --version" ;;
+                    "service install"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --no-start --offline --program --system --version" ;;
+                    "service status"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --system --version" ;;
+                    "storage check"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --version" ;;
+                    "storage prune"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --older-than --version" ;;
+                    "service print"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --kind --logs-dir --no-pager --offline --program --system --version" ;;
+                    "token rotate"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --version" ;;
+                    "config check"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --version" ;;
+                    "usage reset"*) next="--auth-storage --bearer-token-file --ca-file --config --credit --data-dir --help --json --logs-dir --no-pager --offline --request-id --url --version --yes" ;;
+                    "config show"*) next="--all --auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --origin --version" ;;
+                    "config edit"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --version" ;;
+                    "config path"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --version" ;;
+                    "token show"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --version" ;;
+                    "config set"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --version" ;;
+                    "key create"*) next="--auth-storage --bearer-token-file --ca-file --concurrent --config --data-dir --expires --help --json --logs-dir --models --no-pager --no-tools --offline --requests-per-minute --routes --tokens-per-day --upstreams --version" ;;
+                    "key rotate"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --grace --help --json --logs-dir --no-pager --offline --version" ;;
+                    "key revoke"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --version" ;;
+                    "logs prune"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --dry-run --help --json --logs-dir --no-pager --offline --version" ;;
+                    "completion"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --version" ;;
+                    "key list"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --version" ;;
+                    "service"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --version" ;;
+                    "connect"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --model --no-pager --offline --undo --url --version --write" ;;
+                    "explain"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --failed --help --json --logs-dir --no-pager --offline --session --version" ;;
+                    "unblock"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --version" ;;
+                    "storage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --version" ;;
+                    "migrate"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --dry-run --from --from-config --help --json --logs-dir --no-pager --offline --version" ;;
+                    "manpage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --version" ;;
+                    "version"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --digests --help --json --logs-dir --no-pager --offline --signers --verify --version" ;;
+                    "config"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --version" ;;
+                    "logout"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --version" ;;
+                    "status"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --url --version" ;;
+                    "models"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --url --version" ;;
+                    "doctor"*) next="--ask --auth-storage --bearer-token-file --ca-file --config --data-dir --egress --help --json --logs-dir --no-pager --offline --self-test --skip-response --url --version" ;;
+                    "reload"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --version" ;;
+                    "token"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --version" ;;
+                    "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --for-ollama --help --host --i-know-this-is-open --listen --log-format --logs-dir --network-scope --no-auth --no-pager --offline --port --quiet --ready-file --upstream --upstream-key-env --version" ;;
+                    "login"*) next="--auth-storage --bearer-token-file --browser --ca-file --callback-port --config --data-dir --device --help --json --logs-dir --no-browser --no-pager --offline --paste --version --workspace-id" ;;
+                    "usage"*) next="--auth-storage --bearer-token-file --by --ca-file --config --csv --data-dir --help --json --logs-dir --no-pager --offline --raw --rebuild --since --until --url --version" ;;
+                    "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --find --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --no-pager --offline --port --show-token --upstream --upstream-key-env --version" ;;
+                    "logs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --failed --follow --help --json --lines --logs-dir --max-file-mb --max-total-mb --no-pager --offline --reset --retention-days --version" ;;
+                    "stop"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --version" ;;
+                    "docs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --version" ;;
+                    "key"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --version" ;;
+                    "ask"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --demo --help --logs-dir --model --no-pager --offline --upstream --upstream-key-env --url --version" ;;
+                    "run"*) next="--auth-storage --bearer-token-file --ca-file --concurrent --config --data-dir --demo --help --logs-dir --models --no-pager --no-tools --offline --requests-per-minute --routes --tokens-per-day --upstream --upstream-key-env --upstreams --version" ;;
+                    *) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --version" ;;
                 esac
             fi ;;
     esac

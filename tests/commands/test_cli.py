@@ -20,6 +20,7 @@ from airelays.app.pages import PAGES, page_text, page_title
 from airelays.cli import main
 from airelays.commands.migrate.retired import retire
 from airelays.commands.table import COMMANDS
+from airelays.settings.table import OPTIONS
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.line import UsageError, flags_of, help_for, parse
 from tests.live import TOKEN, plain
@@ -137,7 +138,8 @@ def test_a_command_loads_only_its_own_modules(user: User) -> None:
         [sys.executable, "-c", script], env=user.env(), capture_output=True, text=True, check=True
     )
     shared = [
-        f"airelays.terminal.{name}" for name in ("arguments", "console", "context", "line", "start")
+        f"airelays.terminal.{name}"
+        for name in ("arguments", "console", "context", "layout", "line", "start")
     ]
     expected = [
         *(f"airelays.commands.{name}" for name in ("config", "programs", "table")),
@@ -179,7 +181,7 @@ def test_a_wrong_command_line_is_one_sentence_and_a_hint(words: list[str], sente
     with pytest.raises(UsageError) as caught:
         parse(words)
     assert str(caught.value) == sentence
-    assert caught.value.usage.endswith("\n")
+    assert caught.value.usage(80).endswith("\n")
 
 
 def test_usage_errors_go_to_stderr_with_code_2(user: User) -> None:
@@ -216,10 +218,12 @@ def test_every_command_tells_the_version(user: User, words: list[str], flag: str
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("explain",), "name a request: its id is in the answer's x-request-id header"),
+        (
+            ("explain", "--failed", "req_0a0a0a"),
+            "--failed looks for a request, and an id names one",
+        ),
         (("completion",), "name a shell: airelays completion bash|zsh|fish|powershell"),
         (("login", "--device", "--paste"), "--device and --paste are different ways to sign in"),
-        (("logs", "--lines", "3"), "--lines is how many to begin with and needs --follow"),
     ],
 )
 def test_a_command_line_that_is_wrong_in_itself_is_code_2(
@@ -308,8 +312,22 @@ def test_every_command_can_be_loaded_and_has_help(command) -> None:  # type: ign
     assert callable(command.load())
     text = help_for(command.name)
     assert text.startswith(f"Usage: airelays {command.name}")
-    assert command.summary in text
-    assert all(len(line) <= 98 for line in text.splitlines())
+    assert command.summary in " ".join(text.split())
+    for columns in (40, 60, 80, 100):
+        lines = help_for(command.name, columns).splitlines()
+        assert all(len(line) <= columns or len(line.split()) == 1 for line in lines)
+        own, _, shared = "\n".join(lines).partition("\nFlags that every command takes:\n")
+        assert "--config PATH" in shared and "--config PATH" not in own
+
+
+def test_help_names_the_variable_of_every_flag_that_sets_an_option() -> None:
+    for option in OPTIONS:
+        if option.flag:
+            command = (option.commands or ("serve",))[0]
+            variable = f"AIRELAYS_{option.env[0]}" + (
+                f"={option.flag_value}" if option.flag_value else ""
+            )
+            assert f"[{variable}]" in help_for(command), option.flag
 
 
 def test_help_is_printed_and_nothing_is_done(user: User) -> None:

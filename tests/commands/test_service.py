@@ -365,7 +365,7 @@ def bash_offers(tmp_path: Path, line: str) -> list[str]:
             "airelays -",
             [
                 *("--auth-storage", "--bearer-token-file", "--ca-file", "--config", "--data-dir"),
-                *("--help", "--logs-dir", "--offline", "--version"),
+                *("--help", "--logs-dir", "--no-pager", "--offline", "--version"),
             ],
         ),
         ("airelays serve --network-scope ", ["loopback", "private", "any"]),

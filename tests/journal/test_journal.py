@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -612,7 +613,7 @@ def test_a_tail_follows_over_parts_and_hours_and_torn_lines(tmp_path: Path) -> N
     add(NOW_HOUR - 1, 0, b"1\n2\n")
     add(NOW_HOUR, 0, b"3\n4\n5\n")
     tail = Tail(str(tmp_path))
-    assert tail.last(4) == [b"2", b"3", b"4", b"5"]
+    assert list(islice(tail.back(), 4)) == [b"5", b"4", b"3", b"2"]
     assert tail.more() == []
     add(NOW_HOUR, 0, b"6\n7")
     assert tail.more() == [b"6"]
@@ -623,4 +624,25 @@ def test_a_tail_follows_over_parts_and_hours_and_torn_lines(tmp_path: Path) -> N
     os.unlink(hour_path(str(tmp_path), NOW_HOUR + 1))
     assert tail.more() == []
     fresh = Tail(str(tmp_path / "nothing"))
-    assert fresh.last(5) == [] and fresh.more() == []
+    assert list(fresh.back()) == [] and fresh.more() == []
+
+
+def test_a_tail_follows_when_the_clock_is_set_back_and_when_a_file_is_replaced(
+    tmp_path: Path,
+) -> None:
+    def add(hour: int, data: bytes) -> str:
+        path = hour_path(str(tmp_path), hour)
+        fd, _ = open_log(str(tmp_path), path)
+        os.write(fd, data)
+        os.close(fd)
+        return path
+
+    path = add(NOW_HOUR, b"1\n2\n3")
+    tail = Tail(str(tmp_path))
+    assert list(tail.back()) == [b"2", b"1"]
+    add(NOW_HOUR, b"3\n")
+    add(NOW_HOUR - 5, b"4\n")
+    assert tail.more() == [b"4", b"33"]
+    os.unlink(path)
+    add(NOW_HOUR, b"5\n")
+    assert tail.more() == [b"5"]

@@ -92,7 +92,6 @@ async def _all(
 
 def _print(console: Console, check: Check) -> None:
     word, colour = _MARKS[check.status]
-    console.line(
-        f"  {console.style(f'{word:<5}', colour)} {check.name:<16} {escaped(check.message)}"
-    )
+    start = f"  {console.style(f'{word:<5}', colour)} {check.name:<16} "
+    console.fitted(start, escaped(check.message), 25 if console.columns >= 72 else 8)
     console.out.flush()
