@@ -757,8 +757,8 @@ def test_tls_round_trip_reuses_its_connection_and_shows_the_issuer(authority: Au
 @pytest.mark.parametrize(
     ("names", "common_name", "days", "said"),
     [
-        (("example.test",), "127.0.0.1", (-1, 30), "something else answers under this name"),
-        ((), "127.0.0.1", (-1, 30), "something else answers under this name"),
+        (("example.test",), "127.0.0.1", (-1, 30), "something else answers at this name"),
+        ((), "127.0.0.1", (-1, 30), "something else answers at this name"),
         (("127.0.0.1",), "x", (-9, -3), "check this machine's clock"),
     ],
     ids=["other-name", "common-name-only", "expired"],
@@ -922,7 +922,7 @@ def test_http_goes_to_the_proxy_in_absolute_form(authority: Authority) -> None:
 @pytest.mark.parametrize(
     ("proxy", "said"),
     [
-        (FakeProxy(user="me", password="other"), "wants other credentials (407)"),
+        (FakeProxy(user="me", password="other"), "requires other credentials (407)"),
         (FakeProxy(refuse=403), "refused CONNECT far.test:"),
         (FakeProxy(mute=True), "did not answer CONNECT far.test:"),
     ],
