@@ -17,7 +17,8 @@ from airelays.disk.folder import make_private_dir
 from airelays.disk.outside import write_outside
 from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError
-from airelays.hints import hint, quoted
+from airelays.hints import hint, know_system, quoted
+from airelays.host.account import DATA_DIR as SYSTEM_DATA_DIR
 from airelays.model import Door
 from airelays.settings.hosts import is_loopback
 from airelays.settings.kinds import KINDS
@@ -37,6 +38,10 @@ def run(args: Arguments, console: Console) -> int:
     """Run the relay until it is stopped; return its exit code, or 75 when the data folder is in use."""
     context = find_context(args, console)
     settings = context.settings
+    if settings.data_dir == SYSTEM_DATA_DIR:
+        from airelays.commands.table import ACT_FOR_SYSTEM
+
+        know_system(ACT_FOR_SYSTEM)
     for note in context.loaded.notes:
         console.note(note)
     check_listener(settings)

@@ -14,12 +14,30 @@ GLOBAL_FLAGS = (
     Flag("--version", "Print the version and exit.", short="-V"),
 )
 SYSTEM = Flag("--system", "For the whole machine; needs an administrator.")
+LISTEN = Flag(
+    "--listen",
+    "Listen there too; with key=NAME open to every program on this machine, within what that key may do. "
+    "Can be given several times.",
+    "HOST:PORT[,key=NAME]",
+    repeats=True,
+)
+SOCKET = Flag(
+    "--socket",
+    "Have systemd open the addresses, so that no client is refused while the relay restarts.",
+)
+FOR_SYSTEM = Flag("--system", "Act for the machine-wide relay, as its user; needs root.")
+# The commands that take FOR_SYSTEM. `config set` is not among them: root writes that file itself.
+ACT_FOR_SYSTEM = frozenset({
+    *("login", "logout", "status", "models", "usage", "doctor", "token show", "token rotate"),
+    *("key create", "key list", "key rotate", "key revoke", "config show", "config check"),
+    *("logs", "logs prune", "explain", "unblock", "reload", "stop"),
+    *("storage", "storage check", "storage prune"),
+})  # fmt: skip
 URL = Flag("--url", "Ask the relay at this base URL instead, with the relay token.", "URL")
 KIND = Flag("--kind", "systemd, launchd or windows; without it, what this system has.", "KIND")
 PROGRAM = Flag("--program", "Path of the program to name instead of this one.", "PATH")
 
-
-COMMANDS = (
+_ALL = (
     Command(
         "serve",
         "Run the relay.",
@@ -32,13 +50,7 @@ COMMANDS = (
                 "Write pid, port and url there as JSON once the relay listens.",
                 "PATH",
             ),
-            Flag(
-                "--listen",
-                "Listen there too; with key=NAME open to every program on this machine, within what that key may do. "
-                "Can be given several times.",
-                "HOST:PORT[,key=NAME]",
-                repeats=True,
-            ),
+            LISTEN,
         ),
     ),
     Command(
@@ -334,9 +346,9 @@ COMMANDS = (
         "service install",
         "Run the relay in the background whenever you are logged in.",
         "service.command:run_install",
-        "Writes the file that `service print` shows, and starts the service. Flags that every command takes go into "
-        "the file; what the environment says does not.",
-        (SYSTEM, PROGRAM, Flag("--no-start", "Only write the file.")),
+        "Writes the file that `service print` shows and starts or restarts the service. The flags of `serve` go into "
+        "the file; what the environment says does not. Done when the relay of the service has answered.",
+        (SYSTEM, PROGRAM, LISTEN, SOCKET, Flag("--no-start", "Only write the file.")),
     ),
     Command(
         "service uninstall",
@@ -355,7 +367,7 @@ COMMANDS = (
         "service print",
         "Print the file that `service install` would write.",
         "service.command:run_print",
-        flags=(SYSTEM, KIND, PROGRAM),
+        flags=(SYSTEM, KIND, PROGRAM, LISTEN, SOCKET),
     ),
     Command(
         "migrate",
@@ -404,6 +416,12 @@ COMMANDS = (
             ),
         ),
     ),
+)
+COMMANDS = tuple(
+    command._replace(flags=(*command.flags, FOR_SYSTEM))
+    if command.name in ACT_FOR_SYSTEM
+    else command
+    for command in _ALL
 )
 SHOWN = tuple(command for command in COMMANDS if not command.hidden)
 # Names of earlier releases, which are not listed: the first word, and what it stands for.

@@ -169,7 +169,7 @@ def test_no_command_is_usage(user: User) -> None:
         (["serve", "now"], "`airelays serve` does not take the argument 'now'"),
         (
             ["token", "show", "--port", "1"],
-            "`airelays token show` does not take --port; it belongs to serve, init",
+            "`airelays token show` does not take --port; it belongs to serve, init, service install, service print",
         ),
         (["docs", "a", "b"], "`airelays docs` does not take the argument 'b'"),
         (["serve", "--", "--port"], "`airelays serve` does not take the argument '--port'"),
