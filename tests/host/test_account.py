@@ -34,7 +34,7 @@ BECOME = """
 import os, sys
 from airelays.host.account import Account, environment, run_as
 os.setgroups([0, 4, 27])
-fd = os.open("/etc/shadow", os.O_RDONLY); os.set_inheritable(fd, True)
+os.dup2(os.open("/etc/shadow", os.O_RDONLY), 50)
 sys.exit(run_as(Account(65533, 65533), ["/usr/bin/python3", "-S", "-c", sys.argv[1]], environment(os.environ)))
 """
 
@@ -89,6 +89,7 @@ def test_a_folder_of_that_user_is_fine(tmp_path: Path) -> None:
         (lambda path: path.touch(), "is not a folder; move it away"),
         (lambda path: None, "cannot be used .* install -d -o airelays -g airelays -m 700"),
     ],
+    ids=["root", "link", "file", "nothing"],
 )
 def test_a_folder_that_is_not_that_users_is_refused(
     tmp_path: Path, make: object, sentence: str

@@ -112,8 +112,13 @@ def test_no_client_is_refused_while_the_relay_restarts(
         wait_ready(relay, tmp_path / "ready.json")
         assert "200 OK" in ask(socket.create_connection(where))
         # Connected and not asked yet when the relay is told to stop: answered by it, not reset.
-        early = socket.create_connection(where)
-        relay.terminate()
+        early, served = socket.create_connection(where), socket.create_connection(where)
+        with served:
+            served.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert served.recv(65536)
+            relay.terminate()
+            with contextlib.suppress(ConnectionResetError):  # it was idle: this is the stop
+                assert served.recv(65536) == b""
         assert ask(early)[:16] in ('"HTTP/1.1 503 Se', '"HTTP/1.1 200 OK')
         relay.communicate(timeout=DEADLINE_S)
         assert relay.returncode == 0
@@ -123,9 +128,10 @@ def test_no_client_is_refused_while_the_relay_restarts(
 
 
 @needs_posix
-def test_something_else_than_a_listening_socket_is_refused(tmp_path: Path) -> None:
-    left, right = socket.socketpair()
-    with left, right, started(tmp_path, left, 0) as process:
+@pytest.mark.parametrize("kind", ["local", "quiet"])
+def test_something_else_than_a_listening_socket_is_refused(tmp_path: Path, kind: str) -> None:
+    other = socket.socket(socket.AF_UNIX if kind == "local" else socket.AF_INET)
+    with other, started(tmp_path, other, 0) as process:
         _, said = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 1
     assert said == (

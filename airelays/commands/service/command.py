@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from airelays.commands.service import ahead
 from airelays.commands.service.files import KINDS, service_text, socket_text
-from airelays.commands.service.live import print_last_words, wait_for_relay
 from airelays.commands.service.place import (
     SOCKET,
     UNIT,
@@ -30,11 +28,13 @@ from airelays.disk.regular import kind_of, read_regular
 from airelays.errors import ConfigError, FlagError
 from airelays.hints import hint, program
 from airelays.host.account import DATA_DIR, NAME, find_account, make_account
-from airelays.host.contact import Contact
 from airelays.host.form import program_argv, program_files
 from airelays.settings.values import Settings
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
+
+if TYPE_CHECKING:
+    from airelays.host.contact import Contact
 
 MAX_FILE_BYTES = 1024 * 1024
 # `systemctl restart` returns when the old relay has ended and the new one is ready.
@@ -58,6 +58,8 @@ def run_print(args: Arguments, console: Console) -> int:
     if args.has("--socket"):
         if kind != "systemd":
             raise FlagError("--socket is for systemd; leave it out, or --kind")
+        from airelays.commands.service import ahead
+
         settings = ahead.future_context(args, console).settings
         console.out.write(socket_text(ahead.wanted_ports(settings), system=args.has("--system")))
     else:
@@ -86,6 +88,8 @@ def run_install(args: Arguments, console: Console) -> int:
 
 def _planned(args: Arguments, console: Console) -> Plan:
     """Look at everything that would only fail in the background. Raises ConfigError, and nothing is written."""
+    from airelays.commands.service import ahead
+
     system = args.has("--system")
     place = find_place(args, console.env)
     if system and not is_root():
@@ -136,6 +140,8 @@ def _load(plan: Plan, before: list[tuple[str, bytes | None]]) -> None:
 
 def _started(plan: Plan, args: Arguments, console: Console) -> int:
     """Start what the files say; return 0 once its relay has answered. The files are kept when it has not."""
+    from airelays.commands.service.live import print_last_words, wait_for_relay
+
     place, settings = plan.place, plan.settings
     before = None if plan.running is None else plan.running.running
     problem = ""

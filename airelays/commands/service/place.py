@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -126,6 +125,8 @@ def _windows(path: str) -> Place:
 
 def told(command: Words, within_s: float = _RUN_S) -> tuple[int, str]:
     """Run a program of the system; return its exit code and what it said."""
+    import subprocess
+
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=within_s
