@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from airelays import __version__
 from airelays.commands.connect.facts import reveal, rotate
@@ -42,7 +42,7 @@ def run(args: Arguments, console: Console) -> int:
         from airelays.commands.table import ACT_FOR_SYSTEM
 
         know_system(ACT_FOR_SYSTEM)
-    for note in context.loaded.notes:
+    for note in _start_notes(context):
         console.note(note)
     check_listener(settings)
     make_private_dir(settings.data_dir)
@@ -65,6 +65,18 @@ def run(args: Arguments, console: Console) -> int:
     finally:
         _remove(pid_file)
         lock.release()
+
+
+def _start_notes(context: Context) -> Iterator[str]:
+    """Give what each start repeats: keys of an earlier AIRelays are one line, `config check` names them."""
+    unused = context.loaded.unused
+    if unused:
+        keys = "1 key" if len(unused) == 1 else f"{len(unused)} keys"
+        yield (
+            f"{context.config_path} has {keys} of an earlier AIRelays without an effect here; "
+            f"take out: {hint('migrate --clean')}"
+        )
+    yield from context.loaded.notes[len(unused) :]
 
 
 def _serve(context: Context, console: Console, args: Arguments) -> int:

@@ -379,6 +379,10 @@ _ALL = (
             JSON,
             Flag("--from", "Data folder of the earlier program.", "PATH"),
             Flag("--from-config", "Config file of the earlier program.", "PATH"),
+            Flag(
+                "--clean",
+                "Only take keys that have no effect here out of the config file; the previous one is kept.",
+            ),
             Flag("--dry-run", "Only say what would be done."),
         ),
     ),
