@@ -41,6 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         _drop_output()
         what = "output cannot be written" if error.filename is None else f"{error.filename!r}"
+        if error.filename is None and "temporary directory" in str(error.strerror):
+            what = "name a folder that can be written in TMPDIR"  # of module tempfile
         sys.stderr.write(f"airelays: {what}: {error.strerror}\n")
         return 1
     except ModuleNotFoundError as error:

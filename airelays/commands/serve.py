@@ -45,10 +45,19 @@ def run(args: Arguments, console: Console) -> int:
     for note in _start_notes(context):
         console.note(note)
     check_listener(settings)
-    make_private_dir(settings.data_dir)
     lock = FileLock(os.path.join(settings.data_dir, "relay.lock"))
     pid_file = os.path.join(settings.data_dir, "relay.pid")
-    if not _take(lock, console):
+    try:
+        make_private_dir(settings.data_dir)
+        taken = _take(lock, console)
+    except ConfigError as error:
+        if not _needs_no_disk(context):
+            raise
+        console.note(
+            f"{error}; the demo runs without: nothing is logged, stored or counted, and there are no named keys"
+        )
+        return _serve(_without_disk(context), console, args)
+    if not taken:
         console.note(
             f"another relay uses {settings.data_dir}{_holder(pid_file)}; "
             "stop it, or give this one a folder of its own with --data-dir"
@@ -65,6 +74,18 @@ def run(args: Arguments, console: Console) -> int:
     finally:
         _remove(pid_file)
         lock.release()
+
+
+def _needs_no_disk(context: Context) -> bool:
+    """Whether the relay has its token from the environment, or needs none, and an upstream that keeps nothing."""
+    has_token = context.token.source == "env" or not context.settings.require_bearer_auth
+    return context.settings.upstream_kind == "demo" and has_token
+
+
+def _without_disk(context: Context) -> Context:
+    settings = context.settings.replace(log_enabled=False, store_responses=False)
+    check_strength(context)
+    return context.replace(loaded=context.loaded.replace(settings=settings))
 
 
 def _start_notes(context: Context) -> Iterator[str]:

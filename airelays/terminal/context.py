@@ -111,3 +111,13 @@ def read_config(path: str) -> str | None:
         raise ConfigError(
             f"config file {path} is not UTF-8 at byte {error.start:,}; save it as UTF-8 text"
         ) from error
+
+
+def write_config(path: str, text: str, home: str) -> None:
+    """Write the config file, whole. Raises ConfigError that names the way out, with nothing changed."""
+    from airelays.disk.outside import write_outside
+
+    try:
+        write_outside(path, text.encode(), home=home)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; or name another config file with --config") from error

@@ -58,7 +58,7 @@ _airelays() {
                     "explain"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --session --system --version" ;;
                     "unblock"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --system --version" ;;
                     "storage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --system --version" ;;
-                    "migrate"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --dry-run --from --from-config --help --json --logs-dir --offline --version" ;;
+                    "migrate"*) next="--auth-storage --bearer-token-file --ca-file --clean --config --data-dir --dry-run --from --from-config --help --json --logs-dir --offline --version" ;;
                     "manpage"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "version"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --digests --help --json --logs-dir --offline --signers --verify --version" ;;
                     "config"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;

@@ -671,6 +671,7 @@ complete -c airelays -n '__airelays_in service print' -l version -d 'Print the v
 complete -c airelays -n '__airelays_in migrate' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
 complete -c airelays -n '__airelays_in migrate' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
 complete -c airelays -n '__airelays_in migrate' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'
+complete -c airelays -n '__airelays_in migrate' -l clean -d 'Only take keys that have no effect here out of the config file; the previous one is kept.'
 complete -c airelays -n '__airelays_in migrate' -l config -r -F -d 'Config file to read or write.'
 complete -c airelays -n '__airelays_in migrate' -l data-dir -r -F -d 'Folder for the relay\'s own files; `~/.airelays` if unset.'
 complete -c airelays -n '__airelays_in migrate' -l dry-run -d 'Only say what would be done.'

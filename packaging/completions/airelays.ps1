@@ -57,7 +57,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'service uninstall' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--system', '--version')
         'service status' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--system', '--version')
         'service print' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--for-ollama', '--help', '--host', '--i-know-this-is-open', '--kind', '--listen', '--logs-dir', '--network-scope', '--no-auth', '--offline', '--port', '--program', '--socket', '--system', '--upstream', '--upstream-key-env', '--version')
-        'migrate' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--dry-run', '--from', '--from-config', '--help', '--json', '--logs-dir', '--offline', '--version')
+        'migrate' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--clean', '--config', '--data-dir', '--dry-run', '--from', '--from-config', '--help', '--json', '--logs-dir', '--offline', '--version')
         'completion' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'manpage' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--offline', '--version')
         'version' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--digests', '--help', '--json', '--logs-dir', '--offline', '--signers', '--verify', '--version')

@@ -15,7 +15,7 @@ from airelays.errors import ConfigError
 from airelays.settings.load import load
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
-from airelays.terminal.context import find_config, find_places, read_config
+from airelays.terminal.context import find_config, find_places, read_config, write_config
 from airelays.terminal.question import agrees
 
 
@@ -67,7 +67,7 @@ def _write(path: str, text: str, unused: Collection[str], console: Console) -> N
     home = find_places(console.env).home
     target = find_target(path, home)
     write_outside(f"{target}.bak", text.encode(), most=0o600)
-    write_outside(target, new.encode(), home=home)
+    write_config(target, new, home)
     console.line(
         escaped(f"{path}: {count_of(unused)} taken out; the previous file is {target}.bak")
     )
