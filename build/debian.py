@@ -58,6 +58,15 @@ STEPS = (
     Step(f"{SYSTEM} stop airelays && dpkg -i {HERE}/three.deb"),
     Step(f"{SYSTEM} is-active airelays", 3, "inactive"),
     Step(f"{SYSTEM} start airelays && {ask(8080)}", 0, "200"),
+    # systemd opens the address, and the first client starts the relay.
+    Step(
+        f"{SYSTEM} stop airelays && {SYSTEM} enable --now airelays.socket && {SYSTEM} is-active airelays",
+        3,
+    ),
+    Step(ask(8080), 0, "200"),
+    Step(f"{SYSTEM} is-active airelays airelays.socket", 0, "active\nactive"),
+    Step(restarted(SYSTEM, "two").replace("dpkg -i", "dpkg -i --force-downgrade")),
+    Step(ask(8080), 0, "200"),
     Step("dpkg -r airelays"),
     Step(ask(8080), 0, "refused"),
     Step("ls -d /var/lib/airelays", 0),

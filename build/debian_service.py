@@ -129,6 +129,8 @@ SERVICE_STEPS = (
     Step("airelays usage --system", 0, "(?i)usage"),
     Step("airelays doctor --system", 0, "Failed: +0"),
     Step(f"one=$({PID}) && systemctl reload airelays && two=$({PID}) && test $one = $two"),
+    Step("airelays logout --system", 0, "Upstream auth: +deleted"),
+    Step(f"ls {STATE}", 0, "!auth.json$"),
     # Again, with another flag; then so that it fails.
     Step(
         f"one=$({PID}) && {INSTALL} --port 8081 && two=$({PID}) && test $one != $two",

@@ -6,8 +6,10 @@ are put in their place and the manager is told. Only programs of the system are 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from airelays.commands.service.files import KINDS, service_text, socket_text
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 1024 * 1024
 # `systemctl restart` returns when the old relay has ended and the new one is ready.
 START_S = 120.0
+LOOK_S = 0.1
 
 
 class Plan(NamedTuple):
@@ -117,10 +120,7 @@ def _planned(args: Arguments, console: Console) -> Plan:
 def _load(plan: Plan, before: list[tuple[str, bytes | None]]) -> None:
     """Have the manager take the files. Raises ConfigError when it refuses; then they are as they were."""
     place = plan.place
-    if place.kind == "windows" and plan.running is not None:
-        plan.running.ask("POST", "/stop", {})  # its /End would cut the answers that run
-    for command in place.clear:
-        told(command)
+    _clear(plan)
     try:
         for command in place.load:
             must(command)
@@ -136,6 +136,24 @@ def _load(plan: Plan, before: list[tuple[str, bytes | None]]) -> None:
                 remove_outside(path)
         told(place.load[0])
         raise
+
+
+def _clear(plan: Plan) -> None:
+    """Where the manager cannot replace a service that runs: end it, and let its answers end."""
+    place, settings = plan.place, plan.settings
+    within_s = START_S + settings.announce_seconds + settings.drain_seconds
+    if place.kind == "windows" and plan.running is not None:
+        from airelays.commands.control import wait_for_end
+
+        with contextlib.suppress(ConfigError):  # schtasks ends what is left, at once
+            plan.running.ask("POST", "/stop", {})
+            wait_for_end(settings.data_dir, plan.running, within_s)
+    for command in place.clear:
+        told(command)
+    end_s = time.monotonic() + within_s
+    # launchctl returns before the service has ended, and takes no other of that name until then.
+    while place.kind == "launchd" and told(place.ask)[0] == 0 and time.monotonic() < end_s:
+        time.sleep(LOOK_S)
 
 
 def _started(plan: Plan, args: Arguments, console: Console) -> int:
