@@ -79,7 +79,7 @@ def run(args: Arguments, console: Console) -> int:
 def _needs_no_disk(context: Context) -> bool:
     """Whether the relay has its token from the environment, or needs none, and an upstream that keeps nothing."""
     has_token = context.token.source == "env" or not context.settings.require_bearer_auth
-    return context.settings.upstream_kind == "demo" and has_token
+    return KINDS[context.settings.upstream_kind].embedded and has_token
 
 
 def _without_disk(context: Context) -> Context:

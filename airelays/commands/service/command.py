@@ -106,6 +106,9 @@ def _planned(args: Arguments, console: Console) -> Plan:
         files.append((place.socket, socket_text(ahead.wanted_ports(settings), system=system)))
     for path, _ in files:
         _refuse_masked(place, path)
+        _read(
+            path
+        )  # what is not a file, or is a link, is refused before the manager is asked anything
     if system:
         given, account = args.get("--program"), find_account()
         ahead.check_program([given] if given else program_files(), account)
