@@ -6,6 +6,7 @@ A new command is one module with `run(args, console) -> exit code` and one `Comm
 from __future__ import annotations
 
 from airelays.commands.programs import PROGRAMS
+from airelays.commands.services import LISTEN, SERVICES
 from airelays.terminal.arguments import JSON, Command, Flag
 
 GLOBAL_FLAGS = (
@@ -13,29 +14,16 @@ GLOBAL_FLAGS = (
     Flag("--help", "Show help and exit.", short="-h"),
     Flag("--version", "Print the version and exit.", short="-V"),
 )
-SYSTEM = Flag("--system", "For the whole machine; needs an administrator.")
-LISTEN = Flag(
-    "--listen",
-    "Listen there too; with key=NAME open to every program on this machine, within what that key may do. "
-    "Can be given several times.",
-    "HOST:PORT[,key=NAME]",
-    repeats=True,
-)
-SOCKET = Flag(
-    "--socket",
-    "Have systemd open the addresses, so that no client is refused while the relay restarts.",
-)
 FOR_SYSTEM = Flag("--system", "Act for the machine-wide relay, as its user; needs root.")
 # The commands that take FOR_SYSTEM. `config set` is not among them: root writes that file itself.
 ACT_FOR_SYSTEM = frozenset({
-    *("login", "logout", "status", "models", "usage", "doctor", "token show", "token rotate"),
+    *("login", "logout", "status", "models", "usage", "usage reset", "doctor"),
+    *("token show", "token rotate"),
     *("key create", "key list", "key rotate", "key revoke", "config show", "config check"),
     *("logs", "logs prune", "explain", "unblock", "reload", "stop"),
     *("storage", "storage check", "storage prune"),
 })  # fmt: skip
 URL = Flag("--url", "Ask the relay at this base URL instead, with the relay token.", "URL")
-KIND = Flag("--kind", "systemd, launchd or windows; without it, what this system has.", "KIND")
-PROGRAM = Flag("--program", "Path of the program to name instead of this one.", "PATH")
 
 _ALL = (
     Command(
@@ -342,33 +330,7 @@ _ALL = (
         words="[TOPIC]",
         most=1,
     ),
-    Command(
-        "service install",
-        "Run the relay in the background whenever you are logged in.",
-        "service.command:run_install",
-        "Writes the file that `service print` shows and starts or restarts the service. The flags of `serve` go into "
-        "the file; what the environment says does not. Done when the relay of the service has answered.",
-        (SYSTEM, PROGRAM, LISTEN, SOCKET, Flag("--no-start", "Only write the file.")),
-    ),
-    Command(
-        "service uninstall",
-        "Stop that service and remove its file.",
-        "service.command:run_uninstall",
-        flags=(SYSTEM,),
-    ),
-    Command(
-        "service status",
-        "Show whether the service is installed and runs.",
-        "service.command:run_status",
-        "Exit 1 when it does not run.",
-        (SYSTEM,),
-    ),
-    Command(
-        "service print",
-        "Print the file that `service install` would write.",
-        "service.command:run_print",
-        flags=(SYSTEM, KIND, PROGRAM, LISTEN, SOCKET),
-    ),
+    *SERVICES,
     Command(
         "migrate",
         "Take over config, token, sign-in, files and conversations of an earlier AIRelays.",

@@ -41,7 +41,7 @@ _airelays() {
                     "service print"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --for-ollama --help --host --i-know-this-is-open --kind --listen --logs-dir --network-scope --no-auth --offline --port --program --socket --system --upstream --upstream-key-env --version" ;;
                     "token rotate"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --system --version" ;;
                     "config check"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --system --version" ;;
-                    "usage reset"*) next="--auth-storage --bearer-token-file --ca-file --config --credit --data-dir --help --json --logs-dir --offline --request-id --url --version --yes" ;;
+                    "usage reset"*) next="--auth-storage --bearer-token-file --ca-file --config --credit --data-dir --help --json --logs-dir --offline --request-id --system --url --version --yes" ;;
                     "config show"*) next="--all --auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --offline --origin --system --version" ;;
                     "config edit"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;
                     "config path"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --offline --version" ;;

@@ -28,7 +28,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'status' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--system', '--url', '--version')
         'models' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--system', '--url', '--version')
         'usage' = @('--auth-storage', '--bearer-token-file', '--by', '--ca-file', '--config', '--csv', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--raw', '--rebuild', '--since', '--system', '--until', '--url', '--version')
-        'usage reset' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--credit', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--request-id', '--url', '--version', '--yes')
+        'usage reset' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--credit', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--request-id', '--system', '--url', '--version', '--yes')
         'doctor' = @('--ask', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--egress', '--help', '--json', '--logs-dir', '--offline', '--self-test', '--skip-response', '--system', '--url', '--version')
         'token show' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--system', '--version')
         'token rotate' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--json', '--logs-dir', '--offline', '--system', '--version')

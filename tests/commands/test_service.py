@@ -436,7 +436,7 @@ def test_a_socket_unit_has_every_address(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (("--port", "0"), "systemd opens no free port of its own choice; name one with --port"),
+        (("--port", "0"), "systemd cannot pick a free port; choose one with --port"),
         (
             ("--host", "host.example"),
             "systemd opens addresses, not names, and the host is host.example; name its address with --host",

@@ -182,7 +182,7 @@ def _started(plan: Plan, args: Arguments, console: Console) -> int:
             f"{problem or 'the service was started and its relay did not answer'}; {place.path} is kept: once the "
             f"cause is gone, type: {again}"
         )
-    console.line(f"The relay runs on {contact.base_url}, and starts again by itself.")
+    console.line(f"The relay runs on {contact.base_url}, and restarts automatically.")
     if args.has("--system"):
         console.steps([f"{program()} login --system", f"{program()} status --system"])
     elif place.kind == "systemd":

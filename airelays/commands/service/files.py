@@ -212,7 +212,7 @@ def socket_text(addresses: Sequence[tuple[str, int]], *, system: bool) -> str:
     streams = ""
     for host, port in addresses:
         if not port:
-            raise ConfigError("systemd opens no free port of its own choice; name one with --port")
+            raise ConfigError("systemd cannot pick a free port; choose one with --port")
         for address in addresses_of(host):
             if parse_address(address) is None:
                 raise ConfigError(
