@@ -325,6 +325,25 @@ def test_a_service_that_does_not_start_is_kept_and_its_last_words_are_shown(
 
 
 @needs_linux
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, manager: Path) -> None:
+    folder = tmp_path / ".config" / "systemd" / "user"
+    folder.mkdir(parents=True)
+    (folder / "airelays.service").write_text("# of before\n")
+    words = f"ulimit -f 1; exec {sys.executable} -m airelays service install --demo --socket"
+    env = {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PATH": f"{manager}:{os.defpath}"}
+    done = subprocess.run(
+        ["sh", "-c", f"trap '' XFSZ; {words} --port 18081"],
+        env={**env, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    assert done.returncode == 1 and "File too large" in done.stderr
+    assert os.listdir(folder) == ["airelays.service"]
+    assert (folder / "airelays.service").read_text() == "# of before\n"
+
+
+@needs_linux
 def test_a_relay_that_is_not_the_service_keeps_its_folder(tmp_path: Path, manager: Path) -> None:
     with live.running(tmp_path) as relay:
         done = install(tmp_path, manager, "--data-dir", str(tmp_path / ".airelays"))

@@ -31,6 +31,7 @@ from airelays.errors import ConfigError, FlagError
 from airelays.hints import hint, program
 from airelays.host.account import DATA_DIR, NAME, find_account, make_account
 from airelays.host.form import program_argv, program_files
+from airelays.settings.kinds import KINDS as UPSTREAM_KINDS
 from airelays.settings.values import Settings
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
@@ -45,10 +46,10 @@ LOOK_S = 0.1
 
 
 class Plan(NamedTuple):
-    """What `install` does: the files with their texts, the settings, the relay of this service that runs now."""
+    """What `install` does: the files with their content, the settings, the relay of this service that runs now."""
 
     place: Place
-    files: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, bytes], ...]
     settings: Settings
     running: Contact | None
 
@@ -75,18 +76,22 @@ def run_print(args: Arguments, console: Console) -> int:
 def run_install(args: Arguments, console: Console) -> int:
     """Write the file and have the service run by it; says so only when its relay has answered."""
     plan = _planned(args, console)
-    place, before = plan.place, [(path, _read(path)) for path, _ in plan.files]
+    before = {path: _read(path) for path, _ in plan.files}
     if args.has("--system"):
         make_account()
-    for path, text in plan.files:
-        _put(path, text.encode("utf-16" if place.kind == "windows" else "utf-8"))
-    if not args.has("--no-start"):
-        _load(plan, before)
+    try:
+        for path, data in plan.files:
+            _put(path, data)
+        if not args.has("--no-start"):
+            _load(plan)
+    except ConfigError:
+        _take_back(plan, before)
+        raise
     console.line(f"Written: {', '.join(path for path, _ in plan.files)}")
     _tell(args, console)
     if args.has("--no-start"):
         return 0
-    return _started(plan, args, console)
+    return _started(plan, before, args, console)
 
 
 def _planned(args: Arguments, console: Console) -> Plan:
@@ -101,14 +106,14 @@ def _planned(args: Arguments, console: Console) -> Plan:
         raise FlagError("--socket is for systemd; leave it out")
     text = _text(place.kind, args, console)
     settings = ahead.future_context(args, console).settings
-    files = [(place.path, text)]
+    files = [(place.path, text.encode("utf-16" if place.kind == "windows" else "utf-8"))]
     if args.has("--socket"):
-        files.append((place.socket, socket_text(ahead.wanted_ports(settings), system=system)))
+        opened = socket_text(ahead.wanted_ports(settings), system=system)
+        files.append((place.socket, opened.encode()))
     for path, _ in files:
+        # What is masked, a link or not a file is refused before the manager is asked anything.
         _refuse_masked(place, path)
-        _read(
-            path
-        )  # what is not a file, or is a link, is refused before the manager is asked anything
+        _read(path)
     if system:
         given, account = args.get("--program"), find_account()
         ahead.check_program([given] if given else program_files(), account)
@@ -120,25 +125,25 @@ def _planned(args: Arguments, console: Console) -> Plan:
     return Plan(place, tuple(files), settings, running)
 
 
-def _load(plan: Plan, before: list[tuple[str, bytes | None]]) -> None:
-    """Have the manager take the files. Raises ConfigError when it refuses; then they are as they were."""
-    place = plan.place
+def _load(plan: Plan) -> None:
+    """Have the manager take the files. Raises ConfigError when it refuses."""
     _clear(plan)
-    try:
-        for command in place.load:
-            must(command)
-    except ConfigError:
-        for path, data in before:
-            if data is not None:
-                _put(path, data)
-        if before[0][1] is None:
-            for command in place.stop:
-                told(command)
-        for path, data in before:
-            if data is None:
-                remove_outside(path)
-        told(place.load[0])
-        raise
+    for command in plan.place.load:
+        must(command)
+
+
+def _take_back(plan: Plan, before: dict[str, bytes | None]) -> None:
+    """Put the files back that were there before, or have the manager forget those that it has refused."""
+    place = plan.place
+    if before[place.path] is None:
+        for command in place.stop:
+            told(command)
+    for path, data in before.items():
+        if data is None:
+            remove_outside(path)
+        else:
+            _put(path, data)
+    told(place.load[0])
 
 
 def _clear(plan: Plan) -> None:
@@ -159,7 +164,9 @@ def _clear(plan: Plan) -> None:
         time.sleep(LOOK_S)
 
 
-def _started(plan: Plan, args: Arguments, console: Console) -> int:
+def _started(
+    plan: Plan, replaced: dict[str, bytes | None], args: Arguments, console: Console
+) -> int:
     """Start what the files say; return 0 once its relay has answered. The files are kept when it has not."""
     from airelays.commands.service.live import print_last_words, wait_for_relay
 
@@ -167,7 +174,10 @@ def _started(plan: Plan, args: Arguments, console: Console) -> int:
     before = None if plan.running is None else plan.running.running
     problem = ""
     try:
-        _open_socket(plan, by_socket=args.has("--socket"))
+        if plan.files[1:]:
+            _open_socket(plan, replaced)
+        else:
+            _close_socket(place)
         within_s = START_S + settings.announce_seconds + settings.drain_seconds
         if any(told(command, within_s)[0] != 0 for command in place.start):
             problem = "the service did not start"
@@ -184,24 +194,34 @@ def _started(plan: Plan, args: Arguments, console: Console) -> int:
         )
     console.line(f"The relay runs on {contact.base_url}, and restarts automatically.")
     if args.has("--system"):
-        console.steps([f"{program()} login --system", f"{program()} status --system"])
+        login = (
+            [f"{program()} login --system"]
+            if UPSTREAM_KINDS[settings.upstream_kind].signs_in
+            else []
+        )
+        console.steps([*login, f"{program()} status --system"])
     elif place.kind == "systemd":
         console.steps(["loginctl enable-linger", hint("service status")])
     return 0
 
 
-def _open_socket(plan: Plan, *, by_socket: bool) -> None:
-    """Have systemd open the addresses itself, or leave that to the relay. Raises ConfigError."""
+def _open_socket(plan: Plan, replaced: dict[str, bytes | None]) -> None:
+    """Have systemd open the addresses; where they are open already nothing is closed. Raises ConfigError."""
     place = plan.place
-    if not by_socket:
-        if place.socket and _read(place.socket) is not None:
-            told((*place.tool, "disable", "--now", SOCKET))
-            remove_outside(place.socket)
-            must((*place.tool, "daemon-reload"))
-        return
     must((*place.tool, "enable", SOCKET))
+    is_open = told((*place.tool, "is-active", SOCKET))[0] == 0
+    if is_open and plan.files[1] == (place.socket, replaced[place.socket]):
+        return
     told((*place.tool, "stop", SOCKET, UNIT), START_S + plan.settings.drain_seconds)
     must((*place.tool, "start", SOCKET))
+
+
+def _close_socket(place: Place) -> None:
+    """Leave the addresses to the relay again. Raises ConfigError."""
+    if place.socket and _read(place.socket) is not None:
+        told((*place.tool, "disable", "--now", SOCKET))
+        remove_outside(place.socket)
+        must((*place.tool, "daemon-reload"))
 
 
 def _mask(place: Place, path: str) -> str:
