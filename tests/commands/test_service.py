@@ -18,6 +18,8 @@ import pytest
 
 from airelays.commands.service.ahead import check_program
 from airelays.commands.service.files import service_text
+from airelays.commands.service.live import is_of
+from airelays.commands.service.place import find_launchd, find_windows
 from airelays.commands.service.words import ServiceWords
 from airelays.commands.table import COMMANDS, SHOWN
 from airelays.errors import ConfigError
@@ -467,6 +469,24 @@ def test_an_address_that_systemd_cannot_open_is_refused(
 ) -> None:
     done = run(tmp_path, "service", "print", "--kind", "systemd", "--socket", *words)
     assert (done.returncode, done.stderr) == (1, f"airelays: {sentence}\n")
+
+
+@needs_linux
+def test_the_process_of_a_service_is_known_on_every_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "launchctl"
+    tool.write_text("#!/bin/sh\nprintf 'io.airelays.relay = {\\n\\tpid = 41\\n}\\n'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    launchd = find_launchd(str(tmp_path))
+    assert (is_of(launchd, 41), is_of(launchd, 42)) == (True, False)
+    tool.write_text("#!/bin/sh\nexit 113\n")
+    assert not is_of(launchd, 41)
+    task = tmp_path / "task.xml"
+    assert not is_of(find_windows(str(task)), 41)
+    task.touch()
+    assert is_of(find_windows(str(task)), 41)
 
 
 # ---- the notification

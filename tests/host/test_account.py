@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from airelays.errors import ConfigError
-from airelays.host.account import Account, environment, prepare_folder
+from airelays.host.account import Account, environment, find_account, prepare_folder
 from tests.live import DEADLINE_S
 
 pytestmark = pytest.mark.skipif(
@@ -73,6 +73,42 @@ def test_the_exit_code_is_that_of_the_command(words: str, code: int) -> None:
         timeout=DEADLINE_S,
     )
     assert done.returncode == code
+
+
+@pytest.mark.parametrize("words", [["login"], ["token", "show"], ["key", "list"], ["doctor"]])
+def test_without_a_machine_wide_relay_it_is_one_sentence(tmp_path: Path, words: list[str]) -> None:
+    if find_account() is not None:
+        pytest.skip("this machine has one")
+    done = subprocess.run(
+        [sys.executable, "-m", "airelays", *words, "--system"],
+        env={"PYTHONPATH": os.getcwd(), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith(
+        (
+            "airelays: there is no machine-wide relay here (no user airelays); install it: sudo ",
+            "airelays: --system is for machines with systemd; leave it out",
+        )
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_hints_are_for_the_machine_wide_relay() -> None:
+    look = (
+        "from airelays.hints import hint, know_start, know_system; know_start('airelays'); "
+        "know_system(('login', 'token rotate')); "
+        "print(*map(hint, ('login --device', 'serve', 'init', 'connect CLIENT')), sep='|')"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True)
+    assert done.stdout.strip().split("|") == [
+        "airelays login --device --system",
+        "systemctl restart airelays",
+        "airelays token rotate --system",
+        "airelays connect CLIENT",
+    ]
 
 
 def test_a_folder_of_that_user_is_fine(tmp_path: Path) -> None:

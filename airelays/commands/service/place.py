@@ -59,9 +59,9 @@ def find_place(args: Arguments, env: Mapping[str, str]) -> Place:
         raise ConfigError("--system is for machines with systemd; leave it out")
     if kind == "windows":
         folder = env.get("LOCALAPPDATA") or home_of(env)
-        return _windows(os.path.join(folder, "airelays", "task.xml"))
+        return find_windows(os.path.join(folder, "airelays", "task.xml"))
     if kind == "launchd":
-        return _launchd(home_of(env))
+        return find_launchd(home_of(env))
     if system:
         return _systemd("/etc/systemd/system", "--system")
     base = env.get("XDG_CONFIG_HOME", "")
@@ -94,7 +94,8 @@ def _systemd(folder: str, whose: str) -> Place:
     )
 
 
-def _launchd(home: str) -> Place:
+def find_launchd(home: str) -> Place:
+    """Return where an agent of launchd goes for the user with that home."""
     domain = f"gui/{os.getuid()}"
     path = os.path.join(home, "Library", "LaunchAgents", f"{LABEL}.plist")
     stop = ("launchctl", "bootout", f"{domain}/{LABEL}")
@@ -110,7 +111,8 @@ def _launchd(home: str) -> Place:
     )
 
 
-def _windows(path: str) -> Place:
+def find_windows(path: str) -> Place:
+    """Return how a task is made of the file at `path`."""
     task = ("/TN", TASK)
     return Place(
         "windows",
