@@ -186,14 +186,17 @@ def test_missing_dependencies_go_into_a_private_environment_until_the_list_chang
     assert changed.returncode == 0 and "making a private" in changed.stderr
 
 
-@pytest.mark.parametrize("joined", [False, True])
 def test_a_folder_of_wheels_stands_for_the_network(
-    checkout: Path, bare: str, wheels: dict[str, str], joined: bool
+    checkout: Path, bare: str, wheels: dict[str, str]
 ) -> None:
     folder = wheels["PIP_FIND_LINKS"]
-    flag = [f"--wheels={folder}"] if joined else ["--wheels", folder]
-    words = [bare, str(checkout / "airelays.py"), *flag, "config", "path"]
-    first, again = (run(words, PIP_CONFIG_FILE=os.devnull) for _ in range(2))
+    first, again = (
+        run(
+            [bare, str(checkout / "airelays.py"), *flag, "config", "path"],
+            PIP_CONFIG_FILE=os.devnull,
+        )
+        for flag in (["--wheels", folder], [f"--wheels={folder}"])
+    )
     assert first.returncode == 0 and first.stdout.endswith("config.toml\n")
     assert (again.returncode, again.stderr, again.stdout) == (0, "", first.stdout)
 
