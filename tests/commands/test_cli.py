@@ -140,7 +140,7 @@ def test_a_command_loads_only_its_own_modules(user: User) -> None:
         f"airelays.terminal.{name}" for name in ("arguments", "console", "context", "line", "start")
     ]
     expected = [
-        *(f"airelays.commands.{name}" for name in ("config", "programs", "table")),
+        *(f"airelays.commands.{name}" for name in ("config", "programs", "services", "table")),
         *shared,
     ]
     assert done.stdout.splitlines()[1] == f"{expected} []"
