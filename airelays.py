@@ -2,7 +2,8 @@
 
 Runs the package `airelays/` beside this file. When h11 or certifi is missing, a private `.venv` is made beside
 it from the hash-locked list `build/requirements/run.txt`, and the program runs in that. This is not the one-file
-edition, which carries everything inside; `build/onefile.py` makes that.
+edition, which carries everything inside; `build/onefile.py` makes that. Without a network: `--wheels FOLDER` ahead of
+the command, with the two packages in it.
 
 Any Python since 2.7 can parse this file, so that one that is too old gets a sentence and no traceback.
 """
@@ -33,11 +34,12 @@ def main():
         )
     if here not in sys.path:
         sys.path.insert(0, here)
-    if sys.argv[1:] not in (["--version"], ["-V"]) and not has_needs():
-        try:
-            return run_privately(here)
-        except Failed as failure:
-            return refuse(str(failure))
+    try:
+        pip_flags = take_wheels()
+        if sys.argv[1:] not in (["--version"], ["-V"]) and not has_needs():
+            return run_privately(here, pip_flags)
+    except Failed as failure:
+        return refuse(str(failure))
     from airelays.cli import main as run
 
     return run()
@@ -67,6 +69,25 @@ def refuse(sentence):
     return 1
 
 
+def take_wheels():
+    """Take `--wheels FOLDER` off the front of the command line; return what it means for pip."""
+    word, equals, folder = (sys.argv[1] if len(sys.argv) > 1 else "").partition("=")
+    if word != "--wheels":
+        return []
+    count = 1 if equals else 2
+    if not equals:
+        folder = sys.argv[2] if len(sys.argv) > 2 else ""
+    if not os.path.isdir(folder):
+        raise Failed(
+            "--wheels is %r, and there is no such folder; fill it where there is a network: python3 -m pip download "
+            "--only-binary :all: --require-hashes -r build/requirements/run.txt -d FOLDER" % folder
+        )
+    at = len(sys.orig_argv) - len(sys.argv) + 1
+    # It is no part of what the program tells people to type.
+    del sys.argv[1 : 1 + count], sys.orig_argv[at : at + count]
+    return ["--no-index", "--find-links", os.path.abspath(folder)]
+
+
 def has_needs():
     """Whether this Python has both dependencies, new enough."""
     from importlib.util import find_spec
@@ -78,7 +99,7 @@ def has_needs():
     return tuple(int(part) for part in h11.__version__.split(".")[:2]) >= H11_FLOOR
 
 
-def run_privately(here):
+def run_privately(here, pip_flags):
     """Go on in the private environment; make it first when it is missing or outdated."""
     requirements = os.path.join(here, "build", "requirements", "run.txt")
     folder = own_folder(here, ".venv")
@@ -87,7 +108,7 @@ def run_privately(here):
             "airelays: h11 and certifi are not installed; making a private %s from %s\n"
             % (folder, os.path.relpath(requirements, here))
         )
-        make_venv(folder, requirements, ["--only-binary", ":all:"])
+        make_venv(folder, requirements, ["--only-binary", ":all:"] + pip_flags)
     if os.path.realpath(sys.prefix) == os.path.realpath(folder):
         raise Failed("%s is damaged; remove it, then try again" % folder)
     command = [python_of(folder), os.path.join(here, "airelays.py")] + sys.argv[1:]
@@ -180,7 +201,7 @@ def install(folder, requirements, pip_flags):
     run(
         pip + ["install"] + flags + ["--require-hashes"] + pip_flags + ["-r", requirements],
         "packages cannot be installed; without a network name a folder of wheels with "
-        "PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER, or use the one-file edition",
+        "--wheels FOLDER, or use the one-file edition",
     )
 
 

@@ -41,6 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         _drop_output()
         what = "output cannot be written" if error.filename is None else f"{error.filename!r}"
+        if error.filename is None and "temporary directory" in str(error.strerror):
+            what = "name a folder that can be written in TMPDIR"  # of module tempfile
         sys.stderr.write(f"airelays: {what}: {error.strerror}\n")
         return 1
     except ModuleNotFoundError as error:
@@ -75,6 +77,10 @@ def _run(words: list[str]) -> int:
             text = help_for(args.command, text_columns(console.columns))
             show(text, console, pager=not args.has("--no-pager"))
             return 0
+        if args.has("--system"):
+            from airelays.commands.acting import act
+
+            return act(command, args, console)
         return command.load()(args, console)
     except UsageError as error:
         console.note(str(error))
@@ -92,12 +98,16 @@ def _know_start(args: Arguments) -> None:
     """Have hints name the program as it was started, with the flags that say which relay is meant."""
     import os
 
-    from airelays.hints import know_start, quoted
+    from airelays.hints import know_start, know_system, quoted
     from airelays.terminal.start import started_as
 
     named = [f for f in ("--config", "--data-dir") if f in args.flags]
     flags = " ".join(f"{name} {quoted(args.flags[name])}" for name in named)
     know_start(started_as(sys.argv, sys.orig_argv, os.environ), flags)
+    if args.has("--system"):
+        from airelays.commands.table import ACT_FOR_SYSTEM
+
+        know_system(ACT_FOR_SYSTEM)
 
 
 def _parse(words: list[str], console: Console) -> tuple[Command | None, Arguments]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Collection
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./~-]+")
 _PLAIN_ON_WINDOWS = re.compile(r"[A-Za-z0-9_@+=:,./\\~-]+")
 _program = "airelays"
 _flags = ""
 _near = True
+_system: Collection[str] = ()
+# What takes the place of commands that are not for the machine-wide relay.
+_OF_SYSTEM = {"serve": "systemctl restart airelays", "init": "token rotate"}
 
 
 def know_start(program: str, flags: str = "") -> None:
@@ -22,9 +26,24 @@ def know_start(program: str, flags: str = "") -> None:
     _program, _flags = program, flags and " " + flags
 
 
+def know_system(commands: Collection[str]) -> None:
+    """Take over that the machine-wide relay is meant; `commands` take the flag that says so."""
+    global _system
+    _system = commands
+
+
 def hint(command: str) -> str:
     """Return `command` ("login --device") as words for the shell that started this program."""
+    if _system:
+        return _for_system(_OF_SYSTEM.get(command.partition(" ")[0], command))
     return f"{_program} {command}{_flags}"
+
+
+def _for_system(command: str) -> str:
+    if command.startswith("systemctl "):
+        return command
+    takes = any(command == name or command.startswith(name + " ") for name in _system)
+    return f"{_program} {command}{' --system' + _flags if takes else ''}"
 
 
 def know_listener(*, near: bool) -> None:

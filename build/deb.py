@@ -29,6 +29,8 @@ PACKAGING = ROOT / "packaging"
 PROGRAM = "usr/share/airelays/airelays.py"
 STARTER = f"""\
 #!/bin/sh
+# What was typed, for commands that the program tells to type.
+export AIRELAYS_STARTED_AS=airelays
 exec /usr/bin/python3 -I /{PROGRAM} "$@"
 """
 SCRIPTS = ("postinst", "prerm", "postrm")

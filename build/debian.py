@@ -1,7 +1,8 @@
-"""Try the Debian package in a real systemd: `python3 build/debian.py --root FOLDER`.
+"""Try package and services in a real systemd: `python3 build/debian.py --root FOLDER`.
 
 FOLDER gets a fresh Debian (debootstrap) when it is not there. It is booted with systemd-nspawn, without a network,
-and changed only in memory; inside, the package is installed, started, upgraded, removed and purged. Prints each step
+and changed only in memory; inside, the package is installed, signed in, started, upgraded, removed and purged, and the
+one file is installed as a service, again with other flags, and so that it fails (`debian_service.py`). Prints each step
 and what it printed. Needs root and Debian's packages debootstrap and systemd-container. Not part of the test command.
 The exit code is 0 only when every step went as expected.
 """
@@ -16,30 +17,16 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+
+from debian_service import FLOOD, HERE, SERVICE_STEPS, Step, ask
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITE = "bookworm"
 PACKAGES = (
     "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,init-system-helpers,passwd,python3"
 )
-HERE = "/relay-test"
 LIMIT_S = 600
-WAIT_S = 60
-
-
-class Step(NamedTuple):
-    """A shell command, its exit code, and what must match its output (with a `!` before it: must not)."""
-
-    command: str
-    code: int = 0
-    seen: str = ""
-
-
-def ask(port: int) -> str:
-    """Return the command that prints what the relay on `port` answers, or why it does not."""
-    url = f"http://127.0.0.1:{port}/healthz"
-    return f"python3 -I -c \"import urllib.request as r; print(r.urlopen('{url}').status)\" 2>&1 | tail -n 1"
+WAIT_S = 120
 
 
 SYSTEM, USER = "systemctl", "systemctl --user --machine someone@"
@@ -59,11 +46,27 @@ STEPS = (
     Step(f"{SYSTEM} is-active airelays", 3, "inactive"),
     Step(f"{SYSTEM} enable --now airelays"),
     Step(ask(8080), 0, "200"),
+    Step("airelays status --system", 0, "Runs: +yes"),
+    Step("airelays token show --system", 0, "^[A-Za-z0-9_-]{20,}$"),
+    Step(
+        "stat -c '%U %a' /var/lib/airelays /var/lib/airelays/relay-token",
+        0,
+        "airelays 700\nairelays 600",
+    ),
     Step(restarted(SYSTEM, "two")),
     Step(f"{SYSTEM} is-active airelays && {ask(8080)}", 0, "active\n200"),
     Step(f"{SYSTEM} stop airelays && dpkg -i {HERE}/three.deb"),
     Step(f"{SYSTEM} is-active airelays", 3, "inactive"),
     Step(f"{SYSTEM} start airelays && {ask(8080)}", 0, "200"),
+    # systemd opens the address, and the first client starts the relay.
+    Step(
+        f"{SYSTEM} stop airelays && {SYSTEM} enable --now airelays.socket && {SYSTEM} is-active airelays",
+        3,
+    ),
+    Step(ask(8080), 0, "200"),
+    Step(f"{SYSTEM} is-active airelays airelays.socket", 0, "active\nactive"),
+    Step(restarted(SYSTEM, "two").replace("dpkg -i", "dpkg -i --force-downgrade")),
+    Step(ask(8080), 0, "200"),
     Step("dpkg -r airelays"),
     Step(ask(8080), 0, "refused"),
     Step("ls -d /var/lib/airelays", 0),
@@ -92,7 +95,7 @@ UNIT = f"""\
 After=multi-user.target systemd-user-sessions.service
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/python3 -I {HERE}/debian.py --inside
+ExecStart=/usr/bin/python3 {HERE}/debian.py --inside
 ExecStopPost=/usr/bin/systemctl --no-block poweroff
 StandardOutput=append:{HERE}/transcript
 StandardError=append:{HERE}/transcript
@@ -103,7 +106,8 @@ TimeoutStartSec={LIMIT_S}
 def inside() -> int:
     """Take the steps; the last line of what is printed says how it went."""
     wrong = 0
-    for step in STEPS:
+    steps = (*STEPS, *SERVICE_STEPS)
+    for step in steps:
         done = subprocess.run(
             ["sh", "-c", step.command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=WAIT_S,
@@ -114,7 +118,7 @@ def inside() -> int:
         print(f"# {step.command}\n{done.stdout}[{done.returncode}]", flush=True)
         if not good:
             print(f"WRONG: expected exit {step.code} and {step.seen!r}", flush=True)
-    print(f"{len(STEPS)} steps, {wrong} wrong", flush=True)
+    print(f"{len(steps)} steps, {wrong} wrong", flush=True)
     return wrong
 
 
@@ -129,14 +133,24 @@ def make_packages(folder: Path) -> None:
     import deb
     import onefile
 
-    files = deb.contents(onefile.collect(), 0)
+    sources = onefile.collect()
+    files = deb.contents(sources, 0)
     for name, release in (("one", ""), ("two", "99.0"), ("three", "99.1")):
         (folder / f"{name}.deb").write_bytes(deb.make_deb(files, 0, release))
+    (folder / "airelays.py").write_bytes(files[deb.PROGRAM][1])
+    (folder / "flood.py").write_text(FLOOD)
+    # The fake upstream, with what it is made of.
+    for name in ("fakes", "samples"):
+        shutil.copytree(ROOT / "tests" / name, folder / "tests" / name)
+    for name, text in sources.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
 
 
 def boot(root: Path, shared: Path) -> str:
     """Boot the container, which ends by itself; return what the steps printed."""
-    shutil.copy(__file__, shared / "debian.py")
+    for name in ("debian.py", "debian_service.py"):
+        shutil.copy(Path(__file__).parent / name, shared / name)
     (shared / "relay-test.service").write_text(UNIT)
     words = [
         "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network",

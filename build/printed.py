@@ -15,6 +15,8 @@ LINUX = ["service", "print", "--kind", "systemd", "--program", "/usr/bin/airelay
 MADE: dict[str, list[str]] = {
     "systemd/airelays.service": [*LINUX, "--system"],
     "systemd/user/airelays.service": LINUX,
+    "systemd/airelays.socket": ["service", "print", "--kind", "systemd", "--system", "--socket"],
+    "systemd/user/airelays.socket": ["service", "print", "--kind", "systemd", "--socket"],
     "launchd/io.airelays.relay.plist": [
         "service", "print", "--kind", "launchd", "--program", "/usr/local/bin/airelays",
     ],

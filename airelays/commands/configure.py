@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-from airelays.disk.outside import find_target, write_outside
+from airelays.disk.outside import write_outside
 from airelays.errors import ConfigError, FlagError
 from airelays.hints import hint
 from airelays.host.contact import find
@@ -18,7 +18,7 @@ from airelays.settings.parse import from_text
 from airelays.settings.table import OPTIONS, Option
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
-from airelays.terminal.context import find_config, find_places, read_config
+from airelays.terminal.context import find_config, find_places, read_config, write_config
 from airelays.terminal.question import agrees
 
 NEW_FILE = "# The options of AIRelays.\n"
@@ -98,7 +98,7 @@ def _check(text: str, path: str, console: Console) -> None:
 def _save(path: str, text: str, console: Console) -> None:
     _check(text, path, console)
     home = find_places(console.env).home
-    write_outside(find_target(path, home), text.encode(), home=home)
+    write_config(path, text, home)
 
 
 def _edit(path: str, console: Console) -> None:

@@ -51,7 +51,7 @@ def run_stop(args: Arguments, console: Console) -> int:
     told = contact.ask("POST", "/stop", {})
     drain_s = float(told["drain_seconds"]) + float(told.get("announce_seconds", 0.0))
     pid = contact.running.pid if contact.running is not None else 0
-    _wait(settings.data_dir, contact, drain_s + AFTER_DRAIN_S)
+    wait_for_end(settings.data_dir, contact, drain_s + AFTER_DRAIN_S)
     if args.has("--json"):
         console.json({"stopped": True, "pid": pid})
     else:
@@ -59,8 +59,11 @@ def run_stop(args: Arguments, console: Console) -> int:
     return 0
 
 
-def _wait(data_dir: str, before: Contact, seconds: float) -> None:
-    """Wait until the process that `before` reaches is gone; another one may have begun by then."""
+def wait_for_end(data_dir: str, before: Contact, seconds: float) -> None:
+    """Wait until the process that `before` reaches is gone; another one may have begun by then.
+
+    Raises ConfigError when it is still there after `seconds`.
+    """
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         try:

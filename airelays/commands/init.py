@@ -21,7 +21,7 @@ from airelays.settings.table import OPTIONS
 from airelays.settings.write import render_short
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
-from airelays.terminal.context import Context, find_context, find_places
+from airelays.terminal.context import Context, find_context, find_places, write_config
 from airelays.terminal.question import ask, can_ask
 from airelays.terminal.running import access
 
@@ -154,7 +154,7 @@ def _write_config(context: Context, console: Console, found: Sequence[Found]) ->
     if context.config_text is not None:
         target = find_target(path, home)
         write_outside(f"{target}.bak", context.config_text.encode(), most=0o600)
-    write_outside(path, text.encode(), home=home)
+    write_config(path, text, home)
 
 
 def _tell_environment(context: Context, console: Console) -> None:

@@ -53,6 +53,7 @@ def run(args: Arguments, console: Console) -> int:
     if not KINDS[settings.upstream_kind].signs_in:
         return _needs_none(settings, console, as_json=args.has("--json"))
     store = SignInStore(settings.data_dir, settings.auth_storage, warn=console.note)
+    store.check()
     workspace_id = args.get("--workspace-id") or ""
     try:
         tokens = _sign_in(context, console, _way(ways, console), args, workspace_id)

@@ -6,7 +6,7 @@ import gc
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from airelays import __version__
@@ -21,7 +21,8 @@ from airelays.disk.folder import make_private_dir
 from airelays.disk.outside import write_outside
 from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError
-from airelays.hints import hint, quoted
+from airelays.hints import hint, know_system, quoted
+from airelays.host.account import DATA_DIR as SYSTEM_DATA_DIR
 from airelays.model import Door
 from airelays.settings.hosts import is_loopback
 from airelays.settings.kinds import KINDS
@@ -42,13 +43,26 @@ def run(args: Arguments, console: Console) -> int:
     """Run the relay until it is stopped; return its exit code, or 75 when the data folder is in use."""
     context = find_context(args, console)
     settings = context.settings
-    for note in context.loaded.notes:
+    if settings.data_dir == SYSTEM_DATA_DIR:
+        from airelays.commands.table import ACT_FOR_SYSTEM
+
+        know_system(ACT_FOR_SYSTEM)
+    for note in _start_notes(context):
         console.note(note)
     check_listener(settings)
-    make_private_dir(settings.data_dir)
     lock = FileLock(os.path.join(settings.data_dir, "relay.lock"))
     pid_file = os.path.join(settings.data_dir, "relay.pid")
-    if not _take(lock, console):
+    try:
+        make_private_dir(settings.data_dir)
+        taken = _take(lock, console)
+    except ConfigError as error:
+        if not _needs_no_disk(context):
+            raise
+        console.note(
+            f"{error}; the demo runs without: nothing is logged, stored or counted, and there are no named keys"
+        )
+        return _serve(_without_disk(context), console, args)
+    if not taken:
         console.note(
             f"another relay uses {settings.data_dir}{_holder(pid_file)}; "
             "stop it, or give this one a folder of its own with --data-dir"
@@ -65,6 +79,30 @@ def run(args: Arguments, console: Console) -> int:
     finally:
         _remove(pid_file)
         lock.release()
+
+
+def _needs_no_disk(context: Context) -> bool:
+    """Whether the relay has its token from the environment, or needs none, and an upstream that keeps nothing."""
+    has_token = context.token.source == "env" or not context.settings.require_bearer_auth
+    return KINDS[context.settings.upstream_kind].embedded and has_token
+
+
+def _without_disk(context: Context) -> Context:
+    settings = context.settings.replace(log_enabled=False, store_responses=False)
+    check_strength(context)
+    return context.replace(loaded=context.loaded.replace(settings=settings))
+
+
+def _start_notes(context: Context) -> Iterator[str]:
+    """Give what each start repeats: keys of an earlier AIRelays are one line, `config check` names them."""
+    unused = context.loaded.unused
+    if unused:
+        keys = "1 key" if len(unused) == 1 else f"{len(unused)} keys"
+        yield (
+            f"{context.config_path} has {keys} of an earlier AIRelays without an effect here; "
+            f"take out: {hint('migrate --clean')}"
+        )
+    yield from context.loaded.notes[len(unused) :]
 
 
 def _serve(context: Context, console: Console, args: Arguments) -> int:

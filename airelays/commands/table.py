@@ -6,6 +6,7 @@ A new command is one module with `run(args, console) -> exit code` and one `Comm
 from __future__ import annotations
 
 from airelays.commands.programs import PROGRAMS
+from airelays.commands.services import LISTEN, SERVICES
 from airelays.terminal.arguments import JSON, Command, Flag
 
 GLOBAL_FLAGS = (
@@ -14,13 +15,18 @@ GLOBAL_FLAGS = (
     Flag("--no-pager", "Show help and documentation without a pager, as AIRELAYS_PAGER=cat does."),
     Flag("--version", "Print the version and exit.", short="-V"),
 )
-SYSTEM = Flag("--system", "For the whole machine; needs an administrator.")
+FOR_SYSTEM = Flag("--system", "Act for the machine-wide relay, as its user; needs root.")
+# The commands that take FOR_SYSTEM. `config set` is not among them: root writes that file itself.
+ACT_FOR_SYSTEM = frozenset({
+    *("login", "logout", "status", "models", "usage", "usage reset", "doctor"),
+    *("token show", "token rotate"),
+    *("key create", "key list", "key rotate", "key revoke", "config show", "config check"),
+    *("logs", "logs prune", "explain", "unblock", "reload", "stop"),
+    *("storage", "storage check", "storage prune"),
+})  # fmt: skip
 URL = Flag("--url", "Ask the relay at this base URL instead, with the relay token.", "URL")
-KIND = Flag("--kind", "systemd, launchd or windows; without it, what this system has.", "KIND")
-PROGRAM = Flag("--program", "Path of the program to name instead of this one.", "PATH")
 
-
-COMMANDS = (
+_ALL = (
     Command(
         "serve",
         "Run the relay.",
@@ -33,13 +39,7 @@ COMMANDS = (
                 "Write pid, port and url there as JSON once the relay listens.",
                 "PATH",
             ),
-            Flag(
-                "--listen",
-                "Listen there too; with key=NAME open to every program on this machine, within what that key may do. "
-                "Can be given several times.",
-                "HOST:PORT[,key=NAME]",
-                repeats=True,
-            ),
+            LISTEN,
         ),
     ),
     Command(
@@ -336,33 +336,7 @@ COMMANDS = (
         words="[TOPIC]",
         most=1,
     ),
-    Command(
-        "service install",
-        "Run the relay in the background whenever you are logged in.",
-        "service.command:run_install",
-        "Writes the file that `service print` shows, and starts the service. Flags that every command takes go into "
-        "the file; what the environment says does not.",
-        (SYSTEM, PROGRAM, Flag("--no-start", "Only write the file.")),
-    ),
-    Command(
-        "service uninstall",
-        "Stop that service and remove its file.",
-        "service.command:run_uninstall",
-        flags=(SYSTEM,),
-    ),
-    Command(
-        "service status",
-        "Show whether the service is installed and runs.",
-        "service.command:run_status",
-        "Exit 1 when it does not run.",
-        (SYSTEM,),
-    ),
-    Command(
-        "service print",
-        "Print the file that `service install` would write.",
-        "service.command:run_print",
-        flags=(SYSTEM, KIND, PROGRAM),
-    ),
+    *SERVICES,
     Command(
         "migrate",
         "Take over config, token, sign-in, files and conversations of an earlier AIRelays.",
@@ -373,6 +347,10 @@ COMMANDS = (
             JSON,
             Flag("--from", "Data folder of the earlier program.", "PATH"),
             Flag("--from-config", "Config file of the earlier program.", "PATH"),
+            Flag(
+                "--clean",
+                "Only take keys that have no effect here out of the config file; the previous one is kept.",
+            ),
             Flag("--dry-run", "Only say what would be done."),
         ),
     ),
@@ -410,6 +388,12 @@ COMMANDS = (
             ),
         ),
     ),
+)
+COMMANDS = tuple(
+    command._replace(flags=(*command.flags, FOR_SYSTEM))
+    if command.name in ACT_FOR_SYSTEM
+    else command
+    for command in _ALL
 )
 SHOWN = tuple(command for command in COMMANDS if not command.hidden)
 # Names of earlier releases, which are not listed: the first word, and what it stands for.

@@ -34,7 +34,10 @@ def make_private_dir(path: str) -> None:
         if stat.S_IMODE(found.st_mode) & 0o077:
             os.chmod(path, stat.S_IMODE(found.st_mode) & 0o700)
     except OSError as error:
-        raise ConfigError(f"folder {path} cannot be used: {error.strerror}") from error
+        raise ConfigError(
+            f"folder {path} cannot be used: {error.strerror}; choose another one with --data-dir (and, where the "
+            "home folder cannot be written, another config file with --config)"
+        ) from error
 
 
 def as_user(uid: int) -> str:

@@ -36,6 +36,21 @@ def program_argv() -> list[str]:
     return [sys.executable, "-m", "airelays"]
 
 
+def program_files() -> list[str]:
+    """Return the files that whoever starts this copy has to be able to read."""
+    form = program_form()
+    if form == "executable":
+        return [sys.executable]
+    if form == "one-file":
+        return [
+            sys.executable,
+            os.__file__,
+            os.path.abspath(getattr(_loader(), "path", None) or ""),
+        ]
+    launcher = [_launcher()] if form == "checkout" else []
+    return [sys.executable, os.__file__, airelays.__file__, *launcher]
+
+
 def _loader() -> object:
     spec = airelays.__spec__
     return spec.loader if spec is not None else None

@@ -22,11 +22,14 @@ from airelays.errors import ConfigError, RelayError
 from airelays.host.control import ControlListener
 from airelays.host.looplag import LagWatch
 from airelays.host.onefile import clean_up_after, follow_loader
+from airelays.host.systemd import passed_sockets, stopping, tell_manager
 from airelays.model import Door
 from airelays.net.listener import Listener
 from airelays.settings.values import Settings
 
 SETTLE_S = 0.02
+# What a stop takes at most beyond its announcement and the drain: the last words, upstreams, store and log.
+CLOSE_S = 15.0
 WORKERS = 4
 # Neither a request nor a client that went leaves a cycle of ours (test_cycles.py): Python's 700 would have the
 # collector look through the live ones a hundred times a second for nothing. asyncio's transports do leave some, and
@@ -49,9 +52,9 @@ def run(
     `on_ready` is given the listeners. `check` may refuse them before anything is accepted. `read_again` reads the
     settings anew, for SIGHUP and `airelays reload`; `config_path` is the file that they come from. All that is to be
     told is told to those who watch `happenings`.
-    Raises ConfigError when none of the addresses can be listened on.
+    Raises ConfigError when one of the addresses cannot be listened on, or systemd has passed other sockets.
     """
-    doors = open_doors(settings)
+    doors = open_doors(settings, passed_sockets(os.environ, os.getpid()))
     try:
         check(doors.values())
     except BaseException:
@@ -104,15 +107,16 @@ async def _end(
     relay: Relay, listener: Listener, control: ControlListener | None, force: asyncio.Event
 ) -> None:
     """Take no further client, let running answers end, close what is open; the commands can ask until last."""
-    tell_manager("STOPPING=1")
+    settings = relay.desk.settings
+    tell_manager(stopping(settings.announce_seconds + settings.drain_seconds + CLOSE_S))
     relay.desk.leaving = True
     relay.teller.stopping(relay.notes.open_requests)
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(relay.desk.settings.announce_seconds):
+        async with asyncio.timeout(settings.announce_seconds):
             await force.wait()
     relay.begin_to_stop(shutting_down())
     await listener.stop_accepting()
-    await _drain(listener, force, relay.desk.settings.drain_seconds)
+    await _drain(listener, force, settings.drain_seconds)
     await relay.close()
     if control is not None:
         await control.close(shutting_down())
@@ -209,20 +213,3 @@ def _raise_descriptor_limit(connections: int) -> None:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def tell_manager(state: str) -> bool:
-    """Send `state` ("READY=1", "STOPPING=1"); return whether somebody was told. Never fails."""
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if not path.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
-        return False
-    # A name that begins with @ is one of Linux's abstract sockets: there it begins with a zero byte.
-    address = "\0" + path[1:] if path.startswith("@") else path
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.setblocking(False)
-            sock.connect(address)
-            sock.send(state.encode())
-    except OSError:
-        return False
-    return True

@@ -8,6 +8,7 @@ Refuses to know: requests. Layer: I/O.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import sys
@@ -42,9 +43,8 @@ def bind(host: str, port: int) -> list[socket.socket]:
     "localhost" means both loopbacks, where the machine has both. With port 0 the system picks one
     port for all. No address is shared with another process.
     """
-    families = {"localhost": ["127.0.0.1", "::1"]}.get(host.lower(), [host])
     sockets: list[socket.socket] = []
-    for address in families:
+    for address in addresses_of(host):
         try:
             bound = _bind_one(address, sockets[0].getsockname()[1] if sockets else port)
         except OSError as error:
@@ -57,13 +57,35 @@ def bind(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _bind_one(address: str, port: int) -> socket.socket:
+def addresses_of(host: str) -> list[str]:
+    """Return the addresses that `host` stands for as something to listen on."""
+    return {"localhost": ["127.0.0.1", "::1"]}.get(host.lower(), [host])
+
+
+def claim(passed: list[socket.socket], host: str, port: int) -> list[socket.socket]:
+    """Take out of `passed`, sockets that listen already, those that listen on `port` of `host`."""
+    wanted = set()
+    for address in addresses_of(host) if passed else ():
+        with contextlib.suppress(OSError):  # `bind` says what is wrong with the name
+            wanted.add(_resolved(address, port)[4][:2])
+    found = [one for one in passed if one.getsockname()[:2] in wanted]
+    for one in found:
+        passed.remove(one)
+    return found
+
+
+def _resolved(
+    address: str, port: int
+) -> tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]:
     # As bytes an ASCII name is not sent through the IDNA codec, whose import takes 4 ms of every start.
     name = address.encode() if address.isascii() else address
-    infos = socket.getaddrinfo(
+    return socket.getaddrinfo(
         name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
-    )
-    family, kind, protocol, _, where = infos[0]
+    )[0]
+
+
+def _bind_one(address: str, port: int) -> socket.socket:
+    family, kind, protocol, _, where = _resolved(address, port)
     listening = socket.socket(family, kind, protocol)
     try:
         if sys.platform == "win32":
@@ -136,6 +158,7 @@ class Listener:
         self._refusals = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepting: list[asyncio.Task[None]] = []
+        self._stopping = False
 
     def configure(self, max_connections: int, max_per_address: int) -> None:
         """Count clients by new caps from now on; who is connected stays."""
@@ -154,6 +177,13 @@ class Listener:
 
     async def stop_accepting(self) -> None:
         """Take no further client and close the sockets; idle connections are closed too."""
+        self._stopping = True
+        loop = asyncio.get_running_loop()
+        for listening in self.sockets:
+            with contextlib.suppress(NotImplementedError):  # Windows
+                loop.remove_reader(listening)
+        # A client that was accepted just now reaches its task in the next round of the loop; cancelled now, it is lost.
+        await asyncio.sleep(0)
         for task in self._accepting:
             task.cancel()
         await asyncio.gather(*self._accepting, return_exceptions=True)
@@ -180,7 +210,7 @@ class Listener:
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._stopping:
             try:
                 client, address = await loop.sock_accept(listening)
             except OSError as error:
@@ -218,6 +248,8 @@ class Listener:
             connection.door = door
             session = self._make_session(connection)
             self.sessions.add(session)
+            if self._stopping:
+                session.stop()
             await session.run()
         except OSError:
             client.close()

@@ -26,6 +26,8 @@ from airelays.settings.record import Record
 Handler = Callable[[Request], Awaitable[None]]
 # A client that shut its sending side still gets an answer that is nearly there; then it counts as gone.
 HALF_CLOSED_SECONDS = 0.9
+# How long a stop waits for the first request of a connection.
+FIRST_REQUEST_SECONDS = 0.5
 
 
 class SessionLimits(Record):
@@ -72,7 +74,7 @@ class Session:
         self.connection.on_eof = self._client_half_closed
         linger = False
         try:
-            while not self._stopping:
+            while not self._stopping or not self._served:
                 head = await self._next_head()
                 if head is None:
                     break
@@ -91,8 +93,17 @@ class Session:
             self._task = self.connection.on_gone = self.connection.on_eof = None
 
     def stop(self) -> None:
-        """Serve no further request; an idle connection is closed now."""
+        """Serve no further request; an idle connection is closed now.
+
+        One that has just come is answered first: its client knows no other relay, and would see a reset.
+        """
         self._stopping = True
+        if self._served:
+            self._end_idle()
+        else:
+            self.connection.loop.call_later(FIRST_REQUEST_SECONDS, self._end_idle)
+
+    def _end_idle(self) -> None:
         if self.request is None and self._task is not None:
             self.connection.abort()
 

@@ -13,7 +13,7 @@ class Kind(NamedTuple):
     `makes` is "module:name" below `airelays.upstream`; it is called as `upstream.base.Maker` says. `base_url` is
     the default. `signs_in` says that `airelays login` is for it, `has_name` that `[upstreams.NAME]` can be of it;
     `example_model` stands in examples ("" where only the server knows one); `makes_token` says that `serve` makes the
-    relay token if there is none.
+    relay token if there is none, `embedded` that it is part of the program, and needs neither network nor disk.
     """
 
     makes: str
@@ -23,6 +23,7 @@ class Kind(NamedTuple):
     has_name: bool = True
     example_model: str = ""
     makes_token: bool = False
+    embedded: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -34,7 +35,7 @@ KINDS: dict[str, Kind] = {
         example_model="gpt-5.5",
     ),
     "compatible": Kind("compatible:make", needs_base_url=True),
-    "demo": Kind("demo:make", example_model="demo", makes_token=True),
+    "demo": Kind("demo:make", example_model="demo", makes_token=True, embedded=True),
 }
 # The kind of `[upstreams.NAME]` that does not say one.
 NAMED_KIND = "compatible"

@@ -43,11 +43,15 @@ class Origin(Record):
 
 
 class Loaded(Record):
-    """What `load` returns. `origins` is by attribute; `notes` are sentences for `config check`."""
+    """What `load` returns. `origins` is by attribute; `notes` are sentences for `config check`.
+
+    `unused` are keys of the file that have no effect; the first notes are about them.
+    """
 
     settings: Settings
     origins: dict[str, Origin]
     notes: tuple[str, ...]
+    unused: tuple[str, ...] = ()
 
 
 def load(
@@ -68,7 +72,8 @@ def load(
     tree = parse_toml(text, path) if text is not None else {}
     found: dict[str, Any] = {"data_dir": data_dir or f"{places.home}/.airelays"}
     origins: dict[str, Origin] = {}
-    notes, problems = _unknown_keys(tree, path)
+    unused, problems = _unknown_keys(tree, path)
+    notes = [f"{path}: {key} has no effect here" for key in unused]
     for option in OPTIONS:
         name = option.attribute
         try:
@@ -87,7 +92,7 @@ def load(
         _check_together(settings, origins, path)
     else:
         raise ConfigErrors(problems, f"{hint('config check')} lists all")
-    return Loaded(settings, origins, (*notes, *_unknown_variables(env)))
+    return Loaded(settings, origins, (*notes, *_unknown_variables(env)), tuple(unused))
 
 
 def _resolved(
@@ -187,8 +192,8 @@ def _lookup(tree: Mapping[str, Any], key: str) -> Any:
 
 
 def _unknown_keys(tree: Mapping[str, Any], path: str) -> tuple[list[str], list[str]]:
-    """Return notes on keys that are read over, and what is wrong with others."""
-    notes: list[str] = []
+    """Return the keys that are read over, and what is wrong with others."""
+    unused: list[str] = []
     problems: list[str] = []
     known = {key for option in OPTIONS for key in (option.key, *option.also)}
     tables = {key.rpartition(".")[0] for key in known} | {"providers", "providers.claude"}
@@ -196,13 +201,13 @@ def _unknown_keys(tree: Mapping[str, Any], path: str) -> tuple[list[str], list[s
         if key in known or key in KNOWN_TABLES:
             continue
         if key.startswith(NO_EFFECT):
-            notes.append(f"{path}: {key} has no effect here")
+            unused.append(key)
         elif key in tables:
             found = "a list of tables" if isinstance(value, list) else shown(value)
             problems.append(f"{path}: {key} is {found}; expected a table, written [{key}]")
         else:
             problems.append(_unknown_sentence(path, key, known | set(KNOWN_TABLES) | tables))
-    return notes, problems
+    return unused, problems
 
 
 def _from_flag(option: Option, text: str, places: Places) -> Any:

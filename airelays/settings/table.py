@@ -87,9 +87,10 @@ _ALLOWED = {
     "networks": 'a list of addresses or networks such as "10.0.0.0/8"',
 }
 
-_SERVE = ("serve", "init")
+_SERVICE = ("service install", "service print")
+_SERVE = ("serve", "init", *_SERVICE)
 # The commands that lead to a first answer.
-_FIRST = ("serve", "init", "ask", "run")
+_FIRST = ("serve", "init", "ask", "run", *_SERVICE)
 _UNIT = 1024**3
 _NAMED_KINDS = tuple(name for name, kind in KINDS.items() if kind.has_name)
 
@@ -152,7 +153,7 @@ _TABLE = (
     Option("upstream.kind", "What the relay talks to.", attribute="upstream_kind",
            choices=tuple(KINDS), env=("UPSTREAM_KIND",), flag="--demo",
            flag_value="demo", flag_help="Answer from the embedded demo: no sign-in, no network.",
-           commands=("serve", "init", "ask", "run")),
+           commands=_FIRST),
     Option("upstream.base_url", "Base URL of the upstream; set for chatgpt, needed for compatible.",
            kind="url", attribute="upstream_base_url", env=("UPSTREAM_BASE_URL",), oldest_env=True,
            flag="--upstream", flag_help="Base URL of an OpenAI-compatible server to use as the upstream.",
@@ -219,7 +220,9 @@ _TABLE = (
     Option("security.bearer_token_file",
            "File with the relay token; `relay-token` below data_dir if unset.", kind="path",
            flag="--bearer-token-file"),
-    Option("security.auto_generate_bearer_token", "Make a token at start when there is none."),
+    Option("security.auto_generate_bearer_token", "Make a token at start when there is none.",
+           flag="--make-token", flag_value="true", commands=("serve",),
+           flag_help="Make a relay token at the start when there is none."),
     Option("security.rate_limit_per_minute",
            "Requests a minute that one address may make on average.", low=1, high=1_000_000),
     Option("security.rate_limit_burst", "Requests that one address may make at once before that.",
@@ -277,7 +280,7 @@ _TABLE = (
     Option("logging.max_file_mb", "Size of one log file, MiB; not above max_total_mb.", low=1,
            high=10_240, attribute="log_max_file_mb", env=("LOG_MAX_FILE_MB",)),
     Option("ollama.enabled", "Serve Ollama's API (`/api/*`) too.", attribute="ollama_enabled",
-           env=("OLLAMA_ENABLED",), flag="--for-ollama", flag_value="true", commands=("serve",),
+           env=("OLLAMA_ENABLED",), flag="--for-ollama", flag_value="true", commands=("serve", *_SERVICE),
            flag_help="Serve Ollama's API too, on 127.0.0.1:11434, to every program on this machine."),
 )
 # fmt: on

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from airelays.credentials.token import TokenSource
 from airelays.disk.regular import read_regular
 from airelays.errors import ConfigError
+from airelays.host.account import CONFIG as SYSTEM_CONFIG
 from airelays.settings.listen import FOR_OLLAMA
 from airelays.settings.load import Loaded, load
 from airelays.settings.parse import Places, absolute_path
@@ -40,7 +41,7 @@ def find_context(args: Arguments, console: Console) -> Context:
     places = find_places(env)
     path, asked = find_config(args.get("--config"), env, places)
     text = read_config(path)
-    if text is None and asked and args.command != "init":
+    if text is None and asked and args.command != "init" and path != SYSTEM_CONFIG:
         console.note(
             f"config file {path} does not exist; everything not given otherwise is default"
         )
@@ -110,3 +111,13 @@ def read_config(path: str) -> str | None:
         raise ConfigError(
             f"config file {path} is not UTF-8 at byte {error.start:,}; save it as UTF-8 text"
         ) from error
+
+
+def write_config(path: str, text: str, home: str) -> None:
+    """Write the config file, whole. Raises ConfigError that names the way out, with nothing changed."""
+    from airelays.disk.outside import write_outside
+
+    try:
+        write_outside(path, text.encode(), home=home)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; or name another config file with --config") from error

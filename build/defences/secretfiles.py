@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from change import always, call, dropped, expression, never, removed
+from change import always, call, dropped, expression, never, removed, value
 from entry import Defence
 
+ACCOUNT = "airelays/host/account.py"
 LOCK = "airelays/credentials/lock.py"
 OUTSIDE = "airelays/disk/outside.py"
 REGULAR = "airelays/disk/regular.py"
@@ -292,5 +293,69 @@ SECRET_FILES = (
         (
             "tests/credentials/test_secretfile.py::test_a_symbolic_link_is_neither_written_through_nor_replaced",
         ),
+    ),
+    Defence(
+        "U13",
+        "the relay's user has no group of root's",
+        ACCOUNT,
+        "run_as",
+        dropped("extra_groups"),
+        ("tests/host/test_account.py::test_nothing_of_root_is_left",),
+    ),
+    Defence(
+        "U13",
+        "the relay's user gets no descriptor of root's",
+        ACCOUNT,
+        "run_as",
+        value("close_fds", put="False"),
+        ("tests/host/test_account.py::test_nothing_of_root_is_left",),
+    ),
+    Defence(
+        "U13",
+        "the relay's user gets no environment of root's",
+        ACCOUNT,
+        "environment",
+        expression(ast.Dict, "HOME", put="dict({within.args.args[0].arg})"),
+        ("tests/host/test_account.py::test_nothing_of_root_is_left",),
+    ),
+    Defence(
+        "U13",
+        "no terminal controls the process of the relay's user",
+        ACCOUNT,
+        "run_as",
+        dropped("start_new_session"),
+        ("tests/host/test_account.py::test_nothing_of_root_is_left",),
+    ),
+    Defence(
+        "U13",
+        "root acts only for the owner of the folder",
+        ACCOUNT,
+        "prepare_folder",
+        never("st_uid"),
+        ("tests/host/test_account.py::test_a_folder_that_is_not_that_users_is_refused[root]",),
+    ),
+    Defence(
+        "U13",
+        "root acts in no folder that a link names",
+        ACCOUNT,
+        "prepare_folder",
+        never("S_ISLNK"),
+        ("tests/host/test_account.py::test_a_folder_that_is_not_that_users_is_refused[link]",),
+    ),
+    Defence(
+        "U13",
+        "root acts in no folder that others can change",
+        ACCOUNT,
+        "prepare_folder",
+        never("st_mode", 0o022),
+        ("tests/host/test_account.py::test_a_folder_that_others_can_change_is_refused",),
+    ),
+    Defence(
+        "U13",
+        "nobody signs in where the sign-in cannot be stored",
+        "airelays/commands/login.py",
+        "run",
+        removed("check", kind=ast.Expr),
+        ("tests/upstream/test_login.py::test_nobody_signs_in_where_it_cannot_be_stored",),
     ),
 )

@@ -13,6 +13,7 @@ class Airelays < Formula
     libexec.install "airelays.py"
     (bin/"airelays").write <<~SH
       #!/bin/sh
+      export AIRELAYS_STARTED_AS=airelays
       exec "#{Formula["python@3.13"].opt_bin}/python3.13" -I "#{libexec}/airelays.py" "$@"
     SH
     generate_completions_from_executable(bin/"airelays", "completion", shells: [:bash, :zsh, :fish])
@@ -20,7 +21,7 @@ class Airelays < Formula
   end
 
   service do
-    run [opt_bin/"airelays", "serve"]
+    run [opt_bin/"airelays", "serve", "--make-token"]
     keep_alive crashed: true
   end
 

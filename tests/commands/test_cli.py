@@ -142,7 +142,7 @@ def test_a_command_loads_only_its_own_modules(user: User) -> None:
         for name in ("arguments", "console", "context", "layout", "line", "start")
     ]
     expected = [
-        *(f"airelays.commands.{name}" for name in ("config", "programs", "table")),
+        *(f"airelays.commands.{name}" for name in ("config", "programs", "services", "table")),
         *shared,
     ]
     assert done.stdout.splitlines()[1] == f"{expected} []"
@@ -171,7 +171,7 @@ def test_no_command_is_usage(user: User) -> None:
         (["serve", "now"], "`airelays serve` does not take the argument 'now'"),
         (
             ["token", "show", "--port", "1"],
-            "`airelays token show` does not take --port; it belongs to serve, init",
+            "`airelays token show` does not take --port; it belongs to serve, init, service install, service print",
         ),
         (["docs", "a", "b"], "`airelays docs` does not take the argument 'b'"),
         (["serve", "--", "--port"], "`airelays serve` does not take the argument '--port'"),

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import plistlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from airelays.commands.service.ahead import check_program
 from airelays.commands.service.files import service_text
+from airelays.commands.service.live import is_of
+from airelays.commands.service.place import find_launchd, find_windows
 from airelays.commands.service.words import ServiceWords
 from airelays.commands.table import COMMANDS, SHOWN
+from airelays.errors import ConfigError
+from airelays.host.account import Account, closed_to
 from airelays.terminal.line import flags_of
 from tests import live
 
@@ -71,11 +79,11 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path, system: bool)
         ("/usr/bin/airelays", "/usr/bin/airelays"),
         ("/a b/x", '"/a b/x"'),
         ("/50%/$x", "/50%%/$$x"),
-        ('/q"u\\o', '"/q\\"u\\\\o"'),
     ],
 )
 def test_words_of_a_unit_are_quoted(word: str, quoted: str) -> None:
-    assert f"ExecStart={quoted} serve\n" in service_text("systemd", [word], system=False)
+    text = service_text("systemd", [word], system=False)
+    assert f"ExecStart={quoted} serve --make-token\nExecReload={quoted} reload\n" in text
 
 
 COMMON = ("--config", "c.toml", "--data-dir", "d %$x", "--offline", "--auth-storage", "keyring")
@@ -84,16 +92,22 @@ COMMON = ("--config", "c.toml", "--data-dir", "d %$x", "--offline", "--auth-stor
 def test_flags_of_every_command_go_into_the_unit(tmp_path: Path) -> None:
     done = run(tmp_path, "service", "print", "--kind", "systemd", "--program", "/a", *COMMON)
     flags = f'--config {tmp_path}/c.toml --data-dir "{tmp_path}/d %%$$x"'
-    assert f"ExecStart=/a serve {flags} --auth-storage keyring --offline\n" in done.stdout, (
-        done.stderr
-    )
+    start = f"ExecStart=/a serve --make-token {flags} --auth-storage keyring --offline\n"
+    assert f"{start}ExecReload=/a reload {flags}\n" in done.stdout, done.stderr
+
+
+def test_flags_of_serve_go_into_the_unit(tmp_path: Path) -> None:
+    flags = "--host ::1 --port 8081 --upstream http://127.0.0.1:11434/v1 --listen 127.0.0.1:9,key=x"
+    words = ("service", "print", "--kind", "systemd", "--program", "/a", *flags.split())
+    done = run(tmp_path, *words)
+    assert f"ExecStart=/a serve --make-token {flags}\nExecReload=/a reload\n" in done.stdout
 
 
 def test_flags_of_every_command_go_into_the_property_list(tmp_path: Path) -> None:
     words = ("service", "print", "--kind", "launchd", "--program", "/a", "--ca-file", "b<&.pem")
     found = plistlib.loads(run(tmp_path, *words, *COMMON).stdout.encode())["ProgramArguments"]
-    assert found[:4] == ["/a", "serve", "--config", f"{tmp_path}/c.toml"]
-    assert found[4:] == [
+    assert found[:5] == ["/a", "serve", "--make-token", "--config", f"{tmp_path}/c.toml"]
+    assert found[5:] == [
         *("--data-dir", f"{tmp_path}/d %$x", "--auth-storage", "keyring", "--offline"),
         *("--ca-file", f"{tmp_path}/b<&.pem"),
     ]
@@ -105,7 +119,7 @@ def test_flags_of_every_command_go_into_the_task(tmp_path: Path) -> None:
     tree = ElementTree.fromstring(done.stdout)
     space = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
     assert tree.findtext(f".//{space}Arguments") == (
-        r'serve --data-dir "C:\my data\\" --logs-dir D:\a&b --offline'
+        r'serve --make-token --data-dir "C:\my data\\" --logs-dir D:\a&b --offline'
     )
 
 
@@ -125,8 +139,7 @@ def test_the_sandbox_is_open_for_the_folders_that_were_given(tmp_path: Path) -> 
     assert 'BindPaths="-/home/x/l:1"' in lines
     assert "BindReadOnlyPaths=-/home/x/c%%n.toml" in lines
     assert "ProtectHome=tmpfs" in lines and "ProtectSystem=strict" in lines
-    assert "to whom /srv/a b and /home/x/l:1 must belong" in done.stderr
-    own = run(tmp_path, *words, "--data-dir", "/var/lib/private/airelays").stdout
+    own = run(tmp_path, *words, "--data-dir", "/var/lib/airelays").stdout
     assert "ProtectHome=yes" in own and "ReadWritePaths" not in own
 
 
@@ -139,6 +152,11 @@ def test_the_sandbox_is_open_for_the_folders_that_were_given(tmp_path: Path) -> 
             "hold; name another path",
         ),
         (
+            ("--kind", "systemd", "--program", "/it's/airelays"),
+            '"/it\'s/airelays" has a quote or a backslash, which systemd refuses in the path of a program; put the '
+            "program elsewhere",
+        ),
+        (
             ("--kind", "windows", "--data-dir", "C:\\%TEMP%"),
             "'C:\\\\%TEMP%' has %...% or $(, which the Task Scheduler replaces; name another path",
         ),
@@ -148,7 +166,8 @@ def test_the_sandbox_is_open_for_the_folders_that_were_given(tmp_path: Path) -> 
 def test_a_flag_that_a_service_file_cannot_hold_is_refused(
     tmp_path: Path, words: tuple[str, ...], sentence: str
 ) -> None:
-    done = run(tmp_path, "service", "print", "--program", "/usr/bin/true", *words)
+    program = () if "--program" in words else ("--program", "/usr/bin/true")
+    done = run(tmp_path, "service", "print", *program, *words)
     assert (done.returncode, done.stderr, done.stdout) == (2, f"airelays: {sentence}\n", "")
 
 
@@ -173,7 +192,8 @@ def test_the_unit_is_hardened_and_waits_for_ready() -> None:
     lines = set(text.splitlines())
     assert {
         "Type=notify",
-        "DynamicUser=yes",
+        "User=airelays",
+        "StateDirectory=airelays",
         "NoNewPrivileges=yes",
         "ProtectSystem=strict",
         "ProtectHome=yes",
@@ -188,7 +208,7 @@ def test_the_unit_is_hardened_and_waits_for_ready() -> None:
 def test_the_property_list_is_one() -> None:
     text = service_text("launchd", ["/a & b/air<lays"], system=False, home="/Users/x")
     found = plistlib.loads(text.encode())
-    assert found["ProgramArguments"] == ["/a & b/air<lays", "serve"]
+    assert found["ProgramArguments"] == ["/a & b/air<lays", "serve", "--make-token"]
     assert found["Umask"] == 0o077 and found["RunAtLoad"] is True
     assert found["StandardErrorPath"] == "/Users/x/Library/Logs/airelays.log"
 
@@ -198,41 +218,92 @@ def test_the_task_is_one() -> None:
     tree = ElementTree.fromstring(service_text("windows", words, system=False))
     space = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
     assert tree.findtext(f".//{space}Command") == words[0]
-    assert tree.findtext(f".//{space}Arguments") == r'-I "C:\x y\airelays.py" serve'
+    assert tree.findtext(f".//{space}Arguments") == r'-I "C:\x y\airelays.py" serve --make-token'
     assert tree.findtext(f".//{space}RunLevel") == "LeastPrivilege"
 
 
 # ---- installation, with a manager that writes down what it is told
 
 
+# Does what systemd would with the unit of the user: starts the relay that it names, in a process of its own.
+SYSTEMCTL = """\
+#!/bin/sh
+cd "$(dirname "$0")"
+echo "$@" >> told
+if [ -e fails ]; then echo "no bus" >&2; exit 3; fi
+case "$2 $3" in
+"restart airelays.service")
+    if [ -e pid ]; then kill "$(cat pid)"; while kill -0 "$(cat pid)" 2>/dev/null; do :; done; fi
+    if [ -e refuses ]; then rm -f pid; exit 1; fi
+    rm -f ready
+    command=$(sed -n 's/^ExecStart=//p' "$HOME/.config/systemd/user/airelays.service")
+    exec 3>&-
+    $command --ready-file "$PWD/ready" >log 2>&1 </dev/null &
+    echo $! > pid
+    while kill -0 "$(cat pid)" 2>/dev/null && ! [ -s ready ]; do :; done
+    ;;
+"show --property=MainPID") cat pid 2>/dev/null || echo 0 ;;
+"disable --now") if [ "$4" = airelays.service ] && [ -e pid ]; then kill "$(cat pid)"; rm pid; fi ;;
+"is-active airelays.service") test -e pid ;;
+"is-active airelays.socket") exit 3 ;;
+esac
+"""
+
+
 @pytest.fixture
-def manager(tmp_path: Path) -> Path:
-    """A folder with a `systemctl` that notes its arguments; `fails` beside it makes it fail."""
+def manager(tmp_path: Path) -> Iterator[Path]:
+    """A folder with a `systemctl` that notes its arguments; `fails` beside it makes it fail, `refuses` the start."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    tool = folder / "systemctl"
-    tool.write_text(
-        f'#!/bin/sh\necho "$@" >> {folder}/told\nif [ -e {folder}/fails ]; then echo "no bus" >&2; exit 3; fi\n'
-    )
-    tool.chmod(0o755)
-    return folder
+    for name, text in (
+        ("systemctl", SYSTEMCTL),
+        ("journalctl", "#!/bin/sh\necho its last words\n"),
+    ):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    yield folder
+    with contextlib.suppress(OSError, ValueError):
+        os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
 
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="systemd is of Linux")
+INSTALL = ("service", "install", "--demo", "--port", "0")
+
+
+def install(home: Path, manager: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return run(home, *INSTALL, *words, PATH=f"{manager}:{os.defpath}", **env)
+
+
+def pid_of(manager: Path) -> int:
+    return int((manager / "pid").read_text())
 
 
 @needs_linux
-def test_a_user_service_is_installed_shown_and_removed(tmp_path: Path, manager: Path) -> None:
+def test_a_user_service_is_installed_changed_and_removed(tmp_path: Path, manager: Path) -> None:
     path = f"{manager}:{os.defpath}"
     unit = tmp_path / ".config" / "systemd" / "user" / "airelays.service"
-    done = run(tmp_path, "service", "install", PATH=path)
+    done = install(tmp_path, manager)
     assert done.returncode == 0, done.stderr
-    assert unit.read_text() == run(tmp_path, "service", "print").stdout
-    assert (manager / "told").read_text().splitlines() == [
+    assert "The relay runs on http://127.0.0.1:" in done.stdout
+    assert unit.read_text() == run(tmp_path, "service", "print", *INSTALL[2:]).stdout
+    told = [t for t in (manager / "told").read_text().splitlines() if "show" not in t]
+    assert [t for t in told if "is-active" not in t] == [
         "--user daemon-reload",
-        "--user enable --now airelays.service",
+        "--user enable airelays.service",
+        "--user restart airelays.service",
     ]
     assert run(tmp_path, "service", "status", PATH=path).returncode == 0
+    first = pid_of(manager)
+    done = install(tmp_path, manager, "--offline")
+    assert done.returncode == 0, done.stderr
+    assert pid_of(manager) != first
+    assert b"--offline" in Path(f"/proc/{pid_of(manager)}/cmdline").read_bytes()
+    # It was refused before anything was written or told.
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        before, port, second = unit.read_bytes(), taken.getsockname()[1], pid_of(manager)
+        done = run(tmp_path, "service", "install", "--port", str(port), PATH=path)
+    assert done.returncode == 1 and f"port {port} on 127.0.0.1 is taken" in done.stderr
+    assert (unit.read_bytes(), pid_of(manager)) == (before, second)
     done = run(tmp_path, "service", "uninstall", PATH=path)
     assert done.returncode == 0 and not unit.exists()
     assert "--user disable --now airelays.service" in (manager / "told").read_text()
@@ -240,9 +311,63 @@ def test_a_user_service_is_installed_shown_and_removed(tmp_path: Path, manager: 
 
 
 @needs_linux
+def test_a_service_that_does_not_start_is_kept_and_its_last_words_are_shown(
+    tmp_path: Path, manager: Path
+) -> None:
+    (manager / "refuses").touch()
+    unit = tmp_path / ".config" / "systemd" / "user" / "airelays.service"
+    done = install(tmp_path, manager)
+    assert done.returncode == 1 and unit.exists() and "runs" not in done.stdout
+    *_, words, sentence = done.stderr.splitlines()
+    assert words == "  its last words"
+    assert sentence == (
+        f"airelays: the service did not start; {unit} is kept: once the cause is gone, type: "
+        "systemctl --user restart airelays.service"
+    )
+
+
+@needs_linux
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, manager: Path) -> None:
+    folder = tmp_path / ".config" / "systemd" / "user"
+    folder.mkdir(parents=True)
+    (folder / "airelays.service").write_text("# of before\n")
+    words = f"ulimit -f 1; exec {sys.executable} -m airelays service install --demo --socket"
+    env = {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PATH": f"{manager}:{os.defpath}"}
+    done = subprocess.run(
+        ["sh", "-c", f"trap '' XFSZ; {words} --port 18081"],
+        env={**env, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    assert done.returncode == 1 and "File too large" in done.stderr
+    assert os.listdir(folder) == ["airelays.service"]
+    assert (folder / "airelays.service").read_text() == "# of before\n"
+
+
+@needs_linux
+def test_a_relay_that_is_not_the_service_keeps_its_folder(tmp_path: Path, manager: Path) -> None:
+    with live.running(tmp_path) as relay:
+        done = install(tmp_path, manager, "--data-dir", str(tmp_path / ".airelays"))
+    assert done.returncode == 1
+    assert f"a relay (pid {relay.process.pid}) that is not this service runs on" in done.stderr
+    assert not (tmp_path / ".config" / "systemd").exists()
+
+
+@needs_linux
+def test_a_config_that_cannot_be_used_is_no_service(tmp_path: Path, manager: Path) -> None:
+    config = tmp_path / ".config" / "airelays" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("[server]\nprt = 1\n")
+    done = install(tmp_path, manager, AIRELAYS_CONFIG="/dev/null")
+    assert done.returncode == 1 and f"{config}: server.prt is unknown" in done.stderr
+    assert not (tmp_path / ".config" / "systemd").exists() and not (manager / "told").exists()
+
+
+@needs_linux
 def test_a_manager_that_refuses_is_quoted(tmp_path: Path, manager: Path) -> None:
     (manager / "fails").touch()
-    done = run(tmp_path, "service", "install", PATH=f"{manager}:{os.defpath}")
+    done = install(tmp_path, manager)
     assert done.returncode == 1
     assert done.stderr == "airelays: `systemctl --user daemon-reload` failed: no bus\n"
     assert run(tmp_path, "service", "status", PATH=f"{manager}:{os.defpath}").returncode == 1
@@ -258,7 +383,7 @@ def test_a_file_that_the_manager_refuses_is_taken_back(
         unit.parent.mkdir(parents=True)
         unit.write_text(before)
     (manager / "fails").touch()
-    assert run(tmp_path, "service", "install", PATH=f"{manager}:{os.defpath}").returncode == 1
+    assert install(tmp_path, manager).returncode == 1
     assert (unit.read_text() if unit.exists() else None) == before
 
 
@@ -268,14 +393,14 @@ def test_a_program_that_cannot_be_run_is_no_service(tmp_path: Path, manager: Pat
     done = run(tmp_path, *words, PATH=f"{manager}:{os.defpath}")
     assert done.returncode == 2
     assert done.stderr == (
-        f"airelays: --program is '{tmp_path}/nothing', which is no program that can be run\n"
+        f"airelays: --program is '{tmp_path}/nothing', which is not a program that can be run\n"
     )
     assert not (tmp_path / ".config").exists() and not (manager / "told").exists()
 
 
 @needs_linux
 def test_nobody_else_may_write_what_is_installed(tmp_path: Path, manager: Path) -> None:
-    words = [sys.executable, "-m", "airelays", "service", "install"]
+    words = [sys.executable, "-m", "airelays", *INSTALL, "--no-start"]
     env = {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PATH": f"{manager}:{os.defpath}"}
     done = subprocess.run(words, env=env, capture_output=True, umask=0, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stderr
@@ -306,6 +431,64 @@ def test_a_wrong_wish_is_one_sentence(tmp_path: Path, words: list[str], sentence
     assert (done.returncode, done.stderr) == (2, f"airelays: {sentence}\n")
 
 
+@pytest.mark.parametrize("top", ["/root", "/home", "/tmp"])
+def test_a_program_that_the_sandbox_hides_is_refused(top: str) -> None:
+    with pytest.raises(
+        ConfigError, match=f"cannot read {top}/x/airelays: its sandbox hides {top};"
+    ):
+        check_program([f"{top}/x/airelays"], None)
+
+
+def test_a_program_that_is_closed_to_the_user_is_refused(tmp_path: Path) -> None:
+    program = tmp_path / "airelays"
+    program.touch(mode=0o700)
+    assert closed_to(None, str(program)) in (str(program), *map(str, program.parents))
+    assert closed_to(None, "/usr/bin/env") == ""
+    assert closed_to(Account(os.getuid(), os.getgid()), sys.executable) == ""
+
+
+def test_a_socket_unit_has_every_address(tmp_path: Path) -> None:
+    words = ("service", "print", "--kind", "systemd", "--socket", "--host", "localhost")
+    lines = run(tmp_path, *words, "--listen", "127.0.0.1:9").stdout.splitlines()
+    streams = [line.partition("=")[2] for line in lines if line.startswith("ListenStream=")]
+    assert streams == ["127.0.0.1:8080", "[::1]:8080", "127.0.0.1:9"]
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (("--port", "0"), "systemd cannot pick a free port; choose one with --port"),
+        (
+            ("--host", "host.example"),
+            "systemd opens addresses, not names, and the host is host.example; name its address with --host",
+        ),
+    ],
+)
+def test_an_address_that_systemd_cannot_open_is_refused(
+    tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    done = run(tmp_path, "service", "print", "--kind", "systemd", "--socket", *words)
+    assert (done.returncode, done.stderr) == (1, f"airelays: {sentence}\n")
+
+
+@needs_linux
+def test_the_process_of_a_service_is_known_on_every_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "launchctl"
+    tool.write_text("#!/bin/sh\nprintf 'io.airelays.relay = {\\n\\tpid = 41\\n}\\n'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    launchd = find_launchd(str(tmp_path))
+    assert (is_of(launchd, 41), is_of(launchd, 42)) == (True, False)
+    tool.write_text("#!/bin/sh\nexit 113\n")
+    assert not is_of(launchd, 41)
+    task = tmp_path / "task.xml"
+    assert not is_of(find_windows(str(task)), 41)
+    task.touch()
+    assert is_of(find_windows(str(task)), 41)
+
+
 # ---- the notification
 
 
@@ -322,7 +505,7 @@ def test_the_manager_is_told_when_the_relay_is_ready_and_when_it_stops(
             assert sock.recv(100) == b"READY=1"
             assert relay.get("/healthz").status == 200
             assert relay.stop() == 0
-            assert sock.recv(100) == b"STOPPING=1"
+            assert sock.recv(100) == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=25000000"
 
 
 def test_a_manager_that_is_not_there_changes_nothing(tmp_path: Path) -> None:

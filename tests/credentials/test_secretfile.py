@@ -334,7 +334,8 @@ def test_a_file_where_a_folder_should_be_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"")
     assert refused(lambda: make_private_dir(str(path))) == (
-        f"folder {path} cannot be used: File exists"
+        f"folder {path} cannot be used: File exists; choose another one with --data-dir (and, where the home folder "
+        "cannot be written, another config file with --config)"
     )
 
 

@@ -59,7 +59,9 @@ def test_the_package_is_whole(package: Path) -> None:
         entries = {e.name: e for e in data}
         held = {n: f.read() for n, e in entries.items() if (f := data.extractfile(e))}
     assert held["./usr/bin/airelays"] == (
-        b'#!/bin/sh\nexec /usr/bin/python3 -I /usr/share/airelays/airelays.py "$@"\n'
+        b"#!/bin/sh\n# What was typed, for commands that the program tells to type.\n"
+        b"export AIRELAYS_STARTED_AS=airelays\n"
+        b'exec /usr/bin/python3 -I /usr/share/airelays/airelays.py "$@"\n'
     )
     assert all(e.uid == 0 and not e.mode & 0o022 for e in entries.values())
     assert entries["./usr/bin/airelays"].mode == 0o755

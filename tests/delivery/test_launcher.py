@@ -138,7 +138,7 @@ def test_without_a_network_the_way_out_is_said(checkout: Path, bare: str) -> Non
     )
     assert second.startswith(
         "airelays: packages cannot be installed; without a network name a folder of wheels with "
-        "PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER, or use the one-file edition ("
+        "--wheels FOLDER, or use the one-file edition ("
     )
     assert sorted(os.listdir(checkout)) == ["airelays", "airelays.py", "build"]
 
@@ -184,6 +184,30 @@ def test_missing_dependencies_go_into_a_private_environment_until_the_list_chang
     requirements.write_text("# changed\n" + requirements.read_text())
     changed = run(words, **wheels)
     assert changed.returncode == 0 and "making a private" in changed.stderr
+
+
+def test_a_folder_of_wheels_stands_for_the_network(
+    checkout: Path, bare: str, wheels: dict[str, str]
+) -> None:
+    folder = wheels["PIP_FIND_LINKS"]
+    first, again = (
+        run(
+            [bare, str(checkout / "airelays.py"), *flag, "config", "path"],
+            PIP_CONFIG_FILE=os.devnull,
+        )
+        for flag in (["--wheels", folder], [f"--wheels={folder}"])
+    )
+    assert first.returncode == 0 and first.stdout.endswith("config.toml\n")
+    assert (again.returncode, again.stderr, again.stdout) == (0, "", first.stdout)
+
+
+def test_a_folder_of_wheels_that_is_not_there_is_one_sentence(checkout: Path, bare: str) -> None:
+    done = run([bare, str(checkout / "airelays.py"), "--wheels", "gone", "version"])
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "airelays: --wheels is 'gone', and there is no such folder; fill it where there is a network: python3 -m pip "
+        "download --only-binary :all: --require-hashes -r build/requirements/run.txt -d FOLDER\n"
+    )
 
 
 def test_a_wheel_with_another_digest_is_refused(

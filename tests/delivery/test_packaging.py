@@ -70,7 +70,9 @@ def test_the_program_cannot_be_changed_by_its_user_and_data_is_a_volume() -> Non
 
 
 def test_health_is_checked_and_words_need_no_shell() -> None:
-    assert "http://127.0.0.1:8080/healthz" in value("HEALTHCHECK")
+    # The relay that runs is found by its data folder, so the port may be any.
+    assert value("HEALTHCHECK").endswith('"/usr/local/bin/airelays", "status", "--json"]')
+    assert "8080" not in value("HEALTHCHECK")
     for name in ("ENTRYPOINT", "CMD"):
         assert value(name).startswith("["), f"{name} would run in a shell"
     assert value("STOPSIGNAL") == "SIGTERM"

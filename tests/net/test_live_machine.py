@@ -143,6 +143,20 @@ def test_a_read_only_home_is_one_sentence(tmp_path: Path) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_the_demo_needs_no_disk_with_a_token_of_the_environment(tmp_path: Path) -> None:
+    below = tmp_path / "file" / "data"
+    below.parent.touch()
+    with running(tmp_path, env={"AIRELAYS_DATA_DIR": str(below)}) as relay:
+        assert relay.send("POST", "/v1/chat/completions", chat("hi")).status == 200
+        assert relay.send("POST", "/v1/conversations", {}).status == 503
+        assert relay.send("GET", "/v1/models", token="wrong").status == 401
+        assert relay.stop() == 0
+        said = relay.process.stderr.read() if relay.process.stderr else ""
+    assert said.startswith(f"airelays: folder {below} cannot be used: Not a directory; choose ")
+    assert "nothing is logged, stored or counted, and there are no named keys\n" in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize("moment", range(6))
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_signals_during_the_start_end_it_cleanly(tmp_path: Path, how: int, moment: int) -> None:

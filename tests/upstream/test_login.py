@@ -445,6 +445,15 @@ def test_device_login_that_fails_changes_nothing(
     assert not (home / ".airelays" / "auth.json").exists()
 
 
+def test_nobody_signs_in_where_it_cannot_be_stored(home: Path, backend: FakeBackend) -> None:
+    data = home / "data"
+    data.touch()
+    code, out, err = command(home, backend, "login", "--device", "--data-dir", str(data))
+    assert (code, out) == (1, "")
+    assert err.startswith(f"airelays: folder {data} cannot be used: File exists; choose another")
+    assert not backend.requests
+
+
 def test_paste_login_takes_the_address_back(home: Path, backend: FakeBackend) -> None:
     process = start(home, backend, "login", "--paste")
     address = read_address(process)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from airelays.commands.doctor.checks import local_checks, missing_relay, upstream_checks
+from airelays.errors import ConfigError
 from airelays.host.contact import Contact
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
@@ -64,9 +65,17 @@ def _chosen(args: Arguments, console: Console) -> AsyncIterator[Check]:
     if args.has("--self-test"):
         from airelays.commands.doctor.selftest import self_test
 
-        return self_test()
+        return self_test(_data_dir(args, console))
     context = find_context(args, console)
     return _all(context, console, find_relay(args, context), ask=args.has("--ask"))
+
+
+def _data_dir(args: Arguments, console: Console) -> str:
+    """Return the data folder, "" where the settings cannot be used: this copy can be all right nevertheless."""
+    try:
+        return find_context(args, console).settings.data_dir
+    except ConfigError:
+        return ""
 
 
 async def _run_all(checks: AsyncIterator[Check], console: Console, *, quiet: bool) -> list[Check]:

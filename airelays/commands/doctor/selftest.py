@@ -35,18 +35,32 @@ _SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close
 _JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
 
 
-async def self_test() -> AsyncIterator[Check]:
-    """Yield one finding after the other; the first that fails to be made ends it."""
+async def self_test(data_dir: str) -> AsyncIterator[Check]:
+    """Yield one finding after the other; the first that fails to be made ends it.
+
+    What is stored goes into a temporary folder; in `data_dir` where there is none, as in a read-only container.
+    """
     yield _versions()
     yield _store()
     yield _pages()
     try:
-        with tempfile.TemporaryDirectory(prefix="airelays-self-test-") as folder:
+        with tempfile.TemporaryDirectory(
+            prefix="airelays-self-test-", dir=_temporary(data_dir)
+        ) as folder:
             async for check in _relay_checks(folder):
                 yield check
     except OSError as error:
         text = f"no temporary folder can be used ({error.strerror}); set TMPDIR to one that can"
         yield Check("relay", "fail", text)
+
+
+def _temporary(data_dir: str) -> str:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        if not os.path.isdir(data_dir):
+            raise
+        return data_dir
 
 
 def _versions() -> Check:

@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 
+from airelays.commands.migrate.clean import offer_clean, run_clean
 from airelays.commands.migrate.plan import (
     FAILED,
     KEPT,
@@ -40,6 +41,8 @@ IN_USE = 75
 
 def run(args: Arguments, console: Console) -> int:
     """Take over each part; return 1 when one could not be, 75 when a relay uses the data folder."""
+    if args.has("--clean"):
+        return run_clean(args, console)
     plan = find_plan(args, console)
     with contextlib.ExitStack() as stack:
         existed = os.path.isdir(plan.data)
@@ -220,7 +223,8 @@ def _report(steps: list[Step], plan: Plan, args: Arguments, console: Console) ->
     _list_lines(
         "To Do", [f"{step.name}: {step.problem}" for step in steps if step.problem], console
     )
-    _close(steps, plan, console)
+    later = "" if code or plan.dry else offer_clean(args, console)
+    _close(steps, plan, console, later)
     return code
 
 
@@ -231,7 +235,7 @@ def _list_lines(head: str, lines: list[str], console: Console) -> None:
             console.line(escaped(f"  {line}"))
 
 
-def _close(steps: list[Step], plan: Plan, console: Console) -> None:
+def _close(steps: list[Step], plan: Plan, console: Console, later: str) -> None:
     results = {step.name: step.result for step in steps}
     moved = plan.old_data != plan.data and {TAKEN, UPDATED} & set(results.values())
     if not plan.dry and (moved or results["sign-in"] == TAKEN):
@@ -241,4 +245,5 @@ def _close(steps: list[Step], plan: Plan, console: Console) -> None:
         )
     if not plan.dry and results["state"] != FAILED:
         login = [hint("login")] if results["sign-in"] == FAILED else []
-        console.steps([*login, hint("status"), hint("serve")])
+        clean = [hint(later)] if later else []
+        console.steps([*login, *clean, hint("status"), hint("serve")])

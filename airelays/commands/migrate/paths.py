@@ -85,7 +85,7 @@ def move_paths(text: str, path: str, move: Move, places: Places) -> tuple[str, l
         return text, []
     new = _edited(text, changes)
     try:
-        same = _pruned(tomllib.loads(new.removeprefix("\ufeff"))) == _pruned(_wanted(tree, changes))
+        same = pruned(tomllib.loads(new.removeprefix("\ufeff"))) == pruned(_wanted(tree, changes))
     except tomllib.TOMLDecodeError:
         same = False
     if not same:
@@ -130,12 +130,12 @@ def _edited(text: str, changes: Mapping[Key, Change]) -> str:
     table: Key = ()
     # Not splitlines: TOML ends a line at LF or CR LF only.
     for line in text.split("\n"):
-        head, found = _HEAD.match(line), _LINE.match(line)
-        if head:
-            table = _key(f"[{head['name']}]")
-        elif line.lstrip().startswith("[["):
-            table = ("[[",)
-        change = changes.get(table + _key(f"{found['key']} = 0")) if found and not head else None
+        head, found = table_of(line), _LINE.match(line)
+        if head is not None:
+            table = head
+        change = (
+            changes.get(table + key_of(f"{found['key']} = 0")) if found and head is None else None
+        )
         if found is None or change is None:
             lines.append(line)
         elif change.now is not None:
@@ -146,7 +146,15 @@ def _edited(text: str, changes: Mapping[Key, Change]) -> str:
     return "\n".join(lines)
 
 
-def _key(text: str) -> Key:
+def table_of(line: str) -> Key | None:
+    """Return the name of the table that begins with this line, None for any other line."""
+    head = _HEAD.match(line)
+    if head:
+        return key_of(f"[{head['name']}]")
+    return ("[[",) if line.lstrip().startswith("[[") else None
+
+
+def key_of(text: str) -> Key:
     """Return the one key that a line of TOML names, quotes and dots resolved; () when it names none."""
     try:
         tree: Any = tomllib.loads(text)
@@ -172,8 +180,8 @@ def _wanted(tree: Mapping[str, Any], changes: Mapping[Key, Change], above: Key =
     return wanted
 
 
-def _pruned(tree: Any) -> Any:
+def pruned(tree: Any) -> Any:
     """Return the tree without empty tables: a dotted key that is left out takes its table along."""
     if not isinstance(tree, dict):
         return tree
-    return {name: kept for name, value in tree.items() if (kept := _pruned(value)) != {}}
+    return {name: kept for name, value in tree.items() if (kept := pruned(value)) != {}}

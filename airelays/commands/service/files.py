@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from html import escape
 
 from airelays.commands.service.words import ServiceWords
+from airelays.errors import ConfigError
+from airelays.host.account import CONFIG, DATA_DIR, NAME
+from airelays.settings.hosts import parse_address
 
 KINDS = ("systemd", "launchd", "windows")
 
 # What the sandbox of the system unit hides, and what it leaves to the service's own user.
 _HOMES = ("/home", "/root", "/run/user")
 _TEMPORARY = ("/tmp", "/var/tmp")
-_OWN = ("/var/lib/private/airelays", "/var/lib/airelays")
+_OWN = (DATA_DIR,)
 _NOTHING = ServiceWords()
 
 # Works without privileges: in a user's own service manager too.
@@ -50,7 +53,7 @@ _COMMON = """\
 Type=notify
 NotifyAccess=all
 ExecStart={command}
-ExecReload=/bin/kill -HUP $MAINPID
+ExecReload={reload}
 Restart=on-failure
 RestartSec=2
 RestartPreventExitStatus=1 2 75
@@ -67,9 +70,8 @@ Description=AIRelays, a local OpenAI-compatible relay
 [Install]
 WantedBy=default.target
 """
-# A user of its own that exists while the service runs; its folder is kept. Data below "private", since
-# that is where the folder of such a user really is, and the relay follows no links.
-_SYSTEM = """\
+# A system user, so that root can sign in for it: the user of DynamicUser= exists only while the service runs.
+_SYSTEM = f"""\
 # Made by `airelays service print --system`; airelays docs getting-started
 [Unit]
 Description=AIRelays, a local OpenAI-compatible relay
@@ -77,18 +79,28 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
-{common}DynamicUser=yes
+{{common}}User={NAME}
 StateDirectory=airelays
 StateDirectoryMode=0700
 ConfigurationDirectory=airelays
-Environment=HOME=%S/private/airelays
-Environment=AIRELAYS_DATA_DIR=%S/private/airelays
-Environment=AIRELAYS_CONFIG=%E/airelays/config.toml
-Environment=AIRELAYS_AUTO_GENERATE_BEARER_TOKEN=true
+Environment=HOME={DATA_DIR}
+Environment=AIRELAYS_DATA_DIR={DATA_DIR}
+Environment=AIRELAYS_CONFIG={CONFIG}
 
-{tight}{tighter}
+{{tight}}{{tighter}}
 [Install]
 WantedBy=multi-user.target
+"""
+_SOCKET = """\
+# Made by `airelays service print --socket`; airelays docs getting-started
+[Unit]
+Description=AIRelays: its addresses, open while the relay restarts
+
+[Socket]
+{streams}Backlog=512
+
+[Install]
+WantedBy=sockets.target
 """
 _PLIST = """\
 <?xml version="1.0" encoding="UTF-8"?>
@@ -169,7 +181,7 @@ def service_text(
 
     `home` is where launchd puts what the relay says on stderr; nowhere when empty.
     """
-    command = (*words, "serve", *given.flags)
+    command = (*words, "serve", "--make-token", *given.flags)
     if kind == "launchd":
         lines = [f"    <string>{escape(w, quote=False)}</string>" for w in command]
         log = ""
@@ -185,9 +197,30 @@ def service_text(
             program=escape(words[0], quote=False),
             arguments=escape(list2cmdline(command[1:]), quote=False),
         )
-    common = _COMMON.format(command=" ".join(map(_systemd_word, command)))
+    common = _COMMON.format(
+        command=" ".join(map(_systemd_word, command)),
+        reload=" ".join(map(_systemd_word, (*words, "reload", *given.place))),
+    )
     tighter = _reaching(given) if system else ""
     return (_SYSTEM if system else _USER).format(common=common, tight=_TIGHT, tighter=tighter)
+
+
+def socket_text(addresses: Sequence[tuple[str, int]], *, system: bool) -> str:
+    """Return the unit by which systemd opens `addresses` (host, port) and passes them to the relay."""
+    from airelays.net.listener import addresses_of
+
+    streams = ""
+    for host, port in addresses:
+        if not port:
+            raise ConfigError("systemd cannot pick a free port; choose one with --port")
+        for address in addresses_of(host):
+            if parse_address(address) is None:
+                raise ConfigError(
+                    f"systemd opens addresses, not names, and the host is {address}; name its address with --host"
+                )
+            streams += f"ListenStream={f'[{address}]' if ':' in address else address}:{port}\n"
+    text = _SOCKET.format(streams=streams)
+    return text.replace("--socket`", "--socket --system`") if system else text
 
 
 def _reaching(given: ServiceWords) -> str:

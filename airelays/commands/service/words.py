@@ -1,6 +1,6 @@
 """What a service file takes over from the command line that asked for it: words behind `serve`, paths. Layer: commands.
 
-The flags that every command takes mean the relay that the service runs, so they go into its command line. What
+The flags that `serve` takes mean the relay that the service runs, so they go into its command line. What
 the environment says now is gone when the service starts: it is named, and not written down, since it may be a secret.
 """
 
@@ -13,19 +13,25 @@ from airelays.errors import ConfigError, FlagError
 from airelays.settings.load import known_variables
 from airelays.settings.parse import absolute_path, from_text
 from airelays.settings.record import Record
-from airelays.settings.table import OPTIONS, env_names
+from airelays.settings.table import OPTIONS, Option, env_names
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.context import CONFIG_ENV, find_places
 
 _WRITTEN = ("--data-dir", "--logs-dir")
 # Control characters end a line of a unit and cannot stand in XML; surrogates are bytes that are no UTF-8.
 _UNFIT = "[\0-\x1f\x7f-\x9f\ud800-\udfff]"
+# systemd takes no unit whose program has one of them in its path (string_is_safe() in its source).
+_QUOTES = "\"'\\"
 
 
 class ServiceWords(Record):
-    """`flags` follow `serve`; of their paths the service writes below `writes` and reads `reads`."""
+    """`flags` follow `serve`; of their paths the service writes below `writes` and reads `reads`.
+
+    `place` are those that lead another command to the same relay.
+    """
 
     flags: tuple[str, ...] = ()
+    place: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
 
@@ -36,12 +42,13 @@ def words_for(args: Arguments, env: Mapping[str, str]) -> ServiceWords:
     flags: list[str] = []
     writes: list[str] = []
     reads: list[str] = []
+    place: list[str] = []
     given = args.get("--config")
     if given:
         reads.append(absolute_path(given, places))
         flags += ["--config", reads[-1]]
     for option in OPTIONS:
-        text = args.get(option.flag) if option.flag and not option.commands else None
+        text = args.get(option.flag) if _is_for_service(option) else None
         if text is None or not (text or option.flag_value):
             continue
         flags.append(option.flag)
@@ -53,7 +60,18 @@ def words_for(args: Arguments, env: Mapping[str, str]) -> ServiceWords:
             raise FlagError(str(error)) from error
         if option.kind == "path":
             (writes if option.flag in _WRITTEN else reads).append(flags[-1])
-    return ServiceWords(flags=tuple(flags), writes=tuple(writes), reads=tuple(reads))
+        if option.flag == "--data-dir":
+            place += flags[-2:]
+    place = [*(["--config", reads[0]] if given else []), *place]
+    for one in args.all("--listen"):
+        flags += ["--listen", one]
+    return ServiceWords(
+        flags=tuple(flags), place=tuple(place), writes=tuple(writes), reads=tuple(reads)
+    )
+
+
+def _is_for_service(option: Option) -> bool:
+    return bool(option.flag) and (not option.commands or "service install" in option.commands)
 
 
 def check_words(words: tuple[str, ...], *, kind: str, system: bool, paths: tuple[str, ...]) -> None:
@@ -68,8 +86,13 @@ def check_words(words: tuple[str, ...], *, kind: str, system: bool, paths: tuple
             raise FlagError(
                 f"{word!r} has %...% or $(, which the Task Scheduler replaces; name another path"
             )
+    if kind == "systemd" and set(words[0]) & set(_QUOTES):
+        raise FlagError(
+            f"{words[0]!r} has a quote or a backslash, which systemd refuses in the path of a program; "
+            "put the program elsewhere"
+        )
     for path in paths if kind == "systemd" and system else ():
-        if set(path) & set("\"'\\"):
+        if set(path) & set(_QUOTES):
             raise FlagError(
                 f"{path!r} has a quote or a backslash, which the sandbox of a unit cannot name; "
                 "name another path"
@@ -82,6 +105,7 @@ def left_behind(args: Arguments, env: Mapping[str, str]) -> list[str]:
     if args.get("--config"):
         names -= set(CONFIG_ENV)
     for option in OPTIONS:
-        if option.flag and not option.commands and args.has(option.flag):
+        if _is_for_service(option) and args.has(option.flag):
             names -= set(env_names(option))
-    return sorted(names)
+    key = args.get("--upstream-key-env")
+    return sorted(names | ({key} if key else set()))

@@ -11,10 +11,11 @@ import os
 import re
 from collections.abc import Callable, Iterator
 
+from airelays.credentials.as_owner import denied
 from airelays.credentials.keyring import Keyring, KeyringFailure, find_keyring
 from airelays.credentials.lock import FileLock, LockUnsupported
 from airelays.credentials.secretfile import read_secret, write_private
-from airelays.disk.folder import make_private_dir
+from airelays.disk.folder import make_private_dir, stage
 from airelays.errors import ConfigError
 from airelays.upstream.chatgpt.signin import SignIn
 
@@ -44,6 +45,17 @@ class SignInStore:
                     'auth.storage is "keyring", but this system has no keyring tool (secret-tool on Linux);'
                     ' install it or set auth.storage = "file"'
                 )
+
+    def check(self) -> None:
+        """Raise ConfigError when a sign-in could not be stored here, so that nobody signs in for nothing."""
+        with contextlib.suppress(TimeoutError), self.lock(0.0):  # who holds it now gives it back
+            pass
+        if self.mode != "file":
+            return
+        try:
+            os.unlink(os.path.join(self._data_dir, stage(self._data_dir, "probe", b"")))
+        except OSError as error:
+            raise ConfigError(denied(self.path, error, "written")) from error
 
     @contextlib.contextmanager
     def lock(self, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:

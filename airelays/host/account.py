@@ -1,0 +1,188 @@
+"""The system user that the machine-wide relay runs as: its places, how it is made, how root acts for it. Layer: app.
+
+Root acts for that user only by becoming it, in another process: what is read and written there is read and written
+with the rights of the relay, and nothing that its user has put in the way (a link, a file of somebody else's) can have
+root do more. That process gets the standard streams and no other descriptor, a new environment, no group of root's,
+and no terminal that controls it: another process of the same user could else type into root's shell with it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from airelays.disk.folder import is_root
+from airelays.errors import ConfigError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+NAME = "airelays"
+DATA_DIR = "/var/lib/airelays"
+CONFIG = "/etc/airelays/config.toml"
+UNIT = "airelays.service"
+# SYS_UID_MAX of Debian, Fedora and Arch: from 1000 on they are people.
+LAST_SYSTEM_UID = 999
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What a terminal shows, and whether a browser is likely: nothing that could hold a secret.
+_KEPT = ("TERM", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "NO_COLOR", "COLUMNS", "SSH_CONNECTION")
+_MAKE = (
+    ("systemd-sysusers", "--inline", f'u {NAME} - "AIRelays" {DATA_DIR}'),
+    (
+        *("useradd", "--system", "--user-group", "--comment", "AIRelays", "--home-dir", DATA_DIR),
+        *("--no-create-home", "--shell", "/usr/sbin/nologin", NAME),
+    ),
+)
+
+
+class Account(NamedTuple):
+    """The ids of the user."""
+
+    uid: int
+    gid: int
+
+
+def find_account() -> Account | None:
+    """Return the user, None when there is none. Raises ConfigError for an account of a person."""
+    if sys.platform == "win32":
+        return None
+    import pwd
+
+    try:
+        found = pwd.getpwnam(NAME)
+    except KeyError:
+        return None
+    if not 0 < found.pw_uid <= LAST_SYSTEM_UID:
+        raise ConfigError(
+            f"the user {NAME} has the id {found.pw_uid}, so it is not a system user, and the machine-wide relay needs "
+            "that name for its own; rename the account: usermod --login OTHER airelays"
+        )
+    return Account(found.pw_uid, found.pw_gid)
+
+
+def make_account() -> Account:
+    """Return the user, made when it is missing. Raises ConfigError when that is not possible here."""
+    found = find_account()
+    if found is not None:
+        return found
+    import shutil
+    import subprocess
+
+    for command in _MAKE:
+        if shutil.which(command[0], path=_PATH) is None:
+            continue
+        done = subprocess.run(
+            command,
+            env={"PATH": _PATH},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        found = find_account()
+        if done.returncode == 0 and found is not None:
+            return found
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        why = said[-1] if said else f"exit code {done.returncode}"
+        raise ConfigError(f"{command[0]} did not make the user {NAME} ({why}); make it by hand")
+    raise ConfigError(
+        f"neither systemd-sysusers nor useradd is here to make the user {NAME}; make a system user of that name, "
+        f"with the home folder {DATA_DIR}, then try again"
+    )
+
+
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a command of the machine-wide relay, with what `env` says about the terminal."""
+    kept = {name: env[name] for name in _KEPT if env.get(name)}
+    places = {"HOME": DATA_DIR, "AIRELAYS_DATA_DIR": DATA_DIR, "AIRELAYS_CONFIG": CONFIG}
+    return {**kept, "PATH": _PATH, "USER": NAME, "LOGNAME": NAME, **places}
+
+
+def prepare_folder(account: Account, folder: str = DATA_DIR) -> None:
+    """As root, see that `folder` is the user's; the usual one is made when it is missing. Raises ConfigError."""
+    if folder == DATA_DIR and not os.path.lexists(folder):
+        os.mkdir(folder, 0o700)  # in /var/lib, which is root's
+        os.chown(folder, account.uid, account.gid, follow_symlinks=False)
+    try:
+        found = os.stat(folder, follow_symlinks=False)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be used ({error.strerror}); make it: "
+            f"install -d -o {NAME} -g {NAME} -m 700 {folder}"
+        ) from error
+    if stat.S_ISLNK(found.st_mode):
+        way = "name the folder itself"
+        if folder == DATA_DIR:
+            # Of DynamicUser= in earlier releases; systemd undoes it (systemd.exec(5), StateDirectory=).
+            way = "start the service of this release once, which puts the folder in its place"
+        raise ConfigError(f"{folder} is a link to {os.readlink(folder)}; {way}")
+    if not stat.S_ISDIR(found.st_mode):
+        raise ConfigError(f"{folder} is not a folder; move it away, then try again")
+    if found.st_uid != account.uid:
+        raise ConfigError(
+            f"{folder} belongs to user {found.st_uid}, and the machine-wide relay runs as {NAME} ({account.uid}); "
+            f"look at its content, then type: chown -R {NAME}: {folder}"
+        )
+    if found.st_mode & 0o022:
+        raise ConfigError(
+            f"{folder} can be changed by others than {NAME} (mode {stat.S_IMODE(found.st_mode):04o}); look at its "
+            f"content, then type: chmod 700 {folder}"
+        )
+
+
+def closed_to(account: Account | None, path: str) -> str:
+    """Return the part of `path` that the user may not enter or read, by owner and mode; "" when it may."""
+    real = os.path.realpath(path)
+    parts = [real]
+    while os.path.dirname(parts[-1]) != parts[-1]:
+        parts.append(os.path.dirname(parts[-1]))
+    for part in reversed(parts):
+        try:
+            found = os.stat(part)
+        except OSError:
+            return part
+        shift = 0
+        if account is not None and found.st_uid == account.uid:
+            shift = 6
+        elif account is not None and found.st_gid == account.gid:
+            shift = 3
+        needed = 0o1 if part != real else 0o4
+        if not (found.st_mode >> shift) & needed:
+            return part
+    return ""
+
+
+def run_as(account: Account, argv: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run `argv` as that user on these standard streams; return its exit code. Only root can."""
+    if not is_root():
+        raise RuntimeError("only root can become another user")
+    import signal
+    import subprocess
+
+    sys.stdout.flush()
+    try:
+        child = subprocess.Popen(
+            argv,
+            env=dict(env),
+            user=account.uid,
+            group=account.gid,
+            extra_groups=[],
+            umask=0o077,
+            cwd="/",
+            close_fds=True,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ConfigError(f"{argv[0]} cannot be started as {NAME}: {error.strerror}") from error
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        child.send_signal(number)
+
+    # It is not in the terminal's group of processes, so Ctrl-C reaches this one only.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    code = child.wait()
+    return code if code >= 0 else 128 - code
