@@ -77,11 +77,7 @@ def _run(words: list[str]) -> int:
             text = help_for(args.command, text_columns(console.columns))
             show(text, console, pager=not args.has("--no-pager"))
             return 0
-        if args.has("--system"):
-            from airelays.commands.acting import act
-
-            return act(command, args, console)
-        return command.load()(args, console)
+        return _carry_out(command, args, console)
     except UsageError as error:
         console.note(str(error))
         console.err.write(error.usage(text_columns(console.columns)))
@@ -92,6 +88,14 @@ def _run(words: list[str]) -> int:
         console.out.flush()
         console.note(str(error))
         return 2 if isinstance(error, FlagError) else 1
+
+
+def _carry_out(command: Command, args: Arguments, console: Console) -> int:
+    if args.has("--system"):
+        from airelays.commands.acting import act
+
+        return act(command, args, console)
+    return command.load()(args, console)
 
 
 def _know_start(args: Arguments) -> None:
