@@ -74,7 +74,7 @@ async def requests(
     desk: OperatorDesk, request: Request, route: Route, values: dict[str, str]
 ) -> None:
     """GET /v1/relay/requests?failed=true&limit=N: the last requests in the traffic log, the newest first."""
-    from airelays.journal.recent import last_requests
+    from airelays.app.records import last_requests
 
     refuse_keys(request)
     query = query_of(request)

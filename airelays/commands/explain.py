@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from airelays.app.happenings import REFUSED, REQUEST
+from airelays.app.records import from_record
 from airelays.commands.logs import seconds_text, tokens_a_second, when
 from airelays.credentials.as_owner import denied
 from airelays.errors import ConfigError, FlagError
@@ -15,7 +16,6 @@ from airelays.journal.verdicts import VERDICTS
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
-from airelays.terminal.happening import from_record
 from airelays.terminal.running import logs_dir
 
 MIN_DIGITS = 6

@@ -56,7 +56,7 @@ let problemShown = false;
 
 function problem(error) {
   problemShown = true;
-  notice(error instanceof Refusal ? `${error.message}` : "The relay does not answer. This page tries again by itself.");
+  notice(error instanceof Refusal ? `${error.message}` : "The relay does not answer. This page keeps trying.");
 }
 
 function clearProblem() {
