@@ -39,6 +39,7 @@ async def page_session(
     )
     if token is None:
         raise ClientFault(wrong_code(), status=401, code="page_code_wrong", should_retry=False)
+    request.outcome.sent = None  # a body that is never logged, also where bodies are
     desk.notes.event("page_session_began", request.id, client_ip=request.outcome.client)
     await _reply(
         request,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from airelays.app.feed import Feed as RelayFeed
+from airelays.net.request import Request
 from tests.app.test_page_session import LIMITS, asked, own, page_token
 from tests.host.test_live_control import airelays, journal
 from tests.live import DEADLINE_S, Relay, Wire, running, wait_for
@@ -182,13 +185,32 @@ def test_a_feed_ends_with_the_page_and_with_the_relay(tmp_path: Path) -> None:
         owner.close()
 
 
-def test_a_reader_that_takes_nothing_costs_a_bounded_buffer(relay: Relay) -> None:
-    feed = Feed(relay, page_token(relay))
-    assert feed.next()[0] == "hello"
-    for _ in range(40):
-        relay.send("POST", "/v1/chat/completions", chat(), headers={"User-Agent": "x" * 900})
-    feed.until("request")
-    feed.close()
+class Slow:
+    """A client connection as a feed sees it: it takes bytes, or it does not."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.connection, self.loop, self.blocked = self, loop, False
+        self.taken: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        self.taken.append(data)
+
+
+def test_a_reader_that_takes_nothing_costs_nothing_and_learns_what_it_missed() -> None:
+    async def show() -> list[bytes]:
+        slow = Slow(asyncio.get_running_loop())
+        one = RelayFeed(cast(Request, slow), "127.0.0.1")
+        one.put(b"a", 1)
+        slow.blocked = True
+        for _ in range(1000):
+            one.put(b"b" * 10_000, 25)
+        slow.blocked = False
+        one.put(b"c", 1)
+        one.end("slot")
+        one.put(b"d", 1)
+        return slow.taken
+
+    assert asyncio.run(show()) == [b"a", b'event: missed\ndata: {"count":25000}\n\nc']
 
 
 def test_looking_is_in_no_book_and_hardly_in_the_log(relay: Relay) -> None:

@@ -113,6 +113,16 @@ def test_no_code_and_no_token_are_in_the_log(relay: Relay) -> None:
     airelays(relay.home, "unblock")
 
 
+def test_no_token_is_in_the_log_where_bodies_are(tmp_path: Path) -> None:
+    with running(tmp_path, env={**LIMITS, "AIRELAYS_LOG_BODIES": "redacted"}) as relay:
+        token = page_token(relay)
+        assert asked(relay, "GET", "/docs", token).status == 200
+        assert relay.stop() == 0
+        written = journal(tmp_path)
+        assert '"route":"page_session"' in written and '"route":"docs"' in written
+        assert token not in written and "expires_in" not in written
+
+
 def test_the_token_reads_what_the_page_shows(relay: Relay) -> None:
     token = page_token(relay)
     for path in ("status", "usage", "requests", "models", "windows", "blocks"):
