@@ -60,6 +60,9 @@ def _wait(
     console: Console, contact: Contact, code_id: str, url: str, opened: bool, end_s: float
 ) -> int:
     """Wait until the page has used the code; show the address when no browser seems to."""
+    if opened:
+        console.line("Opening the page in your browser.")
+        console.out.flush()
     show_s = time.monotonic() + (UNUSED_S if opened else 0.0)
     while time.monotonic() < end_s:
         if time.monotonic() >= show_s:
