@@ -28,9 +28,9 @@ function windowBar(upstream, bar) {
   const name = [shown(upstream.upstream, 60), shown(bar.name, 60), shown(bar.label, 20)].filter(Boolean).join(" \u00b7 ");
   const fill = el("i", { class: used >= 95 ? "full" : used >= 75 ? "much" : "" });
   fill.style.width = `${used}%`;
-  const resets = isNumber(bar.reset_at) ? `starts again ${at(bar.reset_at, moment)}` : "";
+  const resets = isNumber(bar.reset_at) ? `resets ${at(bar.reset_at, moment)}` : "";
   return el("div", { class: "bar-row" },
-    el("div", { class: "head" }, el("span", {}, name), el("strong", {}, `${tenths.format(used)} % used`)),
+    el("div", { class: "head" }, el("span", {}, name), el("strong", {}, `${tenths.format(used)}% used`)),
     el("div", { class: "meter", role: "meter", "aria-label": name, "aria-valuenow": used, "aria-valuemin": 0,
       "aria-valuemax": 100 }, fill),
     el("span", { class: "soft" }, resets));
@@ -102,7 +102,7 @@ function plotOf(rows, models, days) {
       from += value;
     });
     if ((days - 1 - n) % every === 0) {
-      picture.append(svg("text", { x: left + (n + 0.5) * step, y: height - 6, "text-anchor": "middle" }, day.slice(5)));
+      picture.append(svg("text", { x: Math.min(left + (n + 0.5) * step, width - 18), y: height - 6, "text-anchor": "middle" }, day.slice(5)));
     }
   });
   return picture;
@@ -110,7 +110,7 @@ function plotOf(rows, models, days) {
 
 function niceTop(most) {
   const size = 10 ** Math.floor(Math.log10(most));
-  return [1, 2, 4, 5, 10].map((n) => n * size).find((n) => n >= most);
+  return [1, 1.5, 2, 3, 4, 5, 8, 10].map((n) => n * size).find((n) => n >= most);
 }
 
 function legendOf(models) {
