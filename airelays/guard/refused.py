@@ -65,7 +65,7 @@ def wrong(
     if route is not None and route.name == SESSION:
         text, code = wrong_code(), "page_code_wrong"
     elif any(map(is_page_token, presented)):
-        text = f"this page is not signed in any more; open it again: {told('open')}"
+        text = f"this page is no longer signed in; open it again: {told('open')}"
         code = "page_session_ended"
     if found is not None and found.problem == MISTYPED:
         text = (
@@ -109,7 +109,7 @@ def out_of_scope(scope: str) -> Refused:
 
 def wrong_code() -> str:
     """Return what is said of every code that opens nothing, whatever the reason."""
-    return f"the code is wrong, was used already or is too old; get a new one: {told('open')}"
+    return f"the code is wrong, was already used or is too old; get a new one: {told('open')}"
 
 
 def check_page(caller: Caller, head: RequestHead, route: Route | None, scheme: str) -> None:

@@ -90,7 +90,7 @@ def test_a_code_used_twice_is_told_and_opens_nothing(chromium: Browser, relay: R
     page = chromium.page()
     page.open(f"http://127.0.0.1:{relay.port}/#{code}")
     page.wait("!document.getElementById('notice').hidden")
-    assert "used already" in page.text() and "open" in page.text() and "Base URL" in page.text()
+    assert "already used" in page.text() and "open" in page.text() and "Base URL" in page.text()
     assert page.do("location.hash") == ""
     page.call("Page.close")
 

@@ -165,7 +165,7 @@ function endSession() {
   session.ended = true;
   feed.stop();
   say("Not signed in", "down");
-  notice("This page is not signed in any more: the relay was restarted, its token was replaced, or the session has ended.",
+  notice("This page is no longer signed in: the relay was restarted, its token was replaced, or the session has ended.",
     `To open it again, type: ${openCommand}`);
   document.body.dataset.signed = "ended";
 }

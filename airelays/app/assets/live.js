@@ -40,7 +40,7 @@ const feed = {
     } catch (error) {
       if (error instanceof Refusal && error.status === 401 && !openMode) return endSession();
       if (error instanceof Refusal) {
-        say(error.code === "too_many_feeds" ? "Not live: two other pages follow" : "Not live", "wait");
+        say(error.code === "too_many_feeds" ? "Not live: two other pages are open" : "Not live", "wait");
         after = 15;
       }
     } finally {
@@ -199,7 +199,7 @@ const live = {
     const foot = byId("requests-foot");
     const parts = [];
     if (this.paused) parts.push("Paused: the list shows what came before.");
-    if (this.missed) parts.push(`${plural(this.missed, "request", "requests")} not shown: more came than could be told.`);
+    if (this.missed) parts.push(`${plural(this.missed, "request", "requests")} not shown: more came in than this page can show.`);
     foot.textContent = parts.join(" ");
     foot.hidden = !parts.length;
   },

@@ -14,11 +14,11 @@ async function showUsage() {
 
 function windowBars(upstreams) {
   if (!upstreams.length) {
-    return [empty("No upstream here has usage windows. A ChatGPT subscription has; model servers and the demo do not.")];
+    return [empty("No upstream has usage windows; only a ChatGPT subscription does.")];
   }
   return upstreams.flatMap((one) => {
     if (one.problem) return [el("p", {}, tag(shown(one.upstream, 60), "bad"), ` ${shown(one.problem, 300)}`)];
-    if (!one.windows.length) return [empty(`${shown(one.upstream, 60)} has not said how much is used.`)];
+    if (!one.windows.length) return [empty(`${shown(one.upstream, 60)} has not reported its usage yet.`)];
     return one.windows.map((bar) => windowBar(one, bar));
   });
 }
@@ -42,7 +42,7 @@ function drawBook(rows, days) {
   drawn = { rows, days };
   const plot = byId("plot"), below = byId("book");
   if (!rows.length) {
-    plot.replaceChildren(empty("Nothing was used in these days."));
+    plot.replaceChildren(empty("Nothing was used on these days."));
     below.replaceChildren();
     return;
   }
@@ -131,7 +131,7 @@ async function showFailures() {
   const found = await read("/v1/relay/requests?failed=true&limit=50");
   const list = byId("failure-list");
   if (!found.enabled) list.replaceChildren(empty("The traffic log is off, so failures are not kept."));
-  else if (!found.data.length) list.replaceChildren(empty("Nothing has failed, as far as the traffic log goes back."));
+  else if (!found.data.length) list.replaceChildren(empty("There are no failures in the traffic log."));
   else list.replaceChildren(...found.data.map(failureCard));
 }
 
@@ -182,11 +182,11 @@ async function showAccess() {
     read("/v1/relay/status"), read("/v1/relay/blocks"), read("/v1/relay/usage?since=1d"),
   ]);
   byId("blocks").replaceChildren(...(blocks.data.length
-    ? blocks.data.map(blockRow) : [empty("No address is blocked. Too many wrong tokens from one address block it.")]));
+    ? blocks.data.map(blockRow) : [empty("No address is blocked. An address is blocked after too many wrong tokens.")]));
   const security = status.security, relay = status.relay;
   byId("limits").replaceChildren(pairs([
-    ["Rate", `${count(security.rate_limit_per_minute)} requests per minute and address, ${count(security.rate_limit_burst)} at once`],
-    ["Running", `${count(security.concurrent_requests_per_ip)} requests at a time and address`],
+    ["Rate", `${count(security.rate_limit_per_minute)} requests per minute for each address, ${count(security.rate_limit_burst)} at once`],
+    ["Running", `${count(security.concurrent_requests_per_ip)} requests at a time for each address`],
     ["Block", `after ${count(security.failed_auth_max_attempts)} failed attempts in ${lasting(security.failed_auth_window_seconds * 1000)}, `
       + `for ${lasting(security.failed_auth_block_seconds * 1000)}`],
     ["Clients", security.require_bearer_auth ? "need the relay token or a named key" : "need no token (open mode)"],
