@@ -129,6 +129,8 @@ def files() -> list[Path]:
         ROOT / "README.md",
         *(ROOT / "airelays").rglob("*.md"),
         *(ROOT / "airelays").rglob("*.py"),
+        *(ROOT / "airelays").rglob("*.html"),
+        *(ROOT / "airelays").rglob("*.js"),
     ]
     found += [
         path
