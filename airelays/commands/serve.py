@@ -59,7 +59,8 @@ def run(args: Arguments, console: Console) -> int:
         if not _needs_no_disk(context):
             raise
         console.note(
-            f"{error}; the demo runs without: nothing is logged, stored or counted, and there are no named keys"
+            f"{error}; the demo runs without it: nothing is logged, stored or counted, and there are no "
+            f"named keys"
         )
         return _serve(_without_disk(context), console, args)
     if not taken:
@@ -99,8 +100,8 @@ def _start_notes(context: Context) -> Iterator[str]:
     if unused:
         keys = "1 key" if len(unused) == 1 else f"{len(unused)} keys"
         yield (
-            f"{context.config_path} has {keys} of an earlier AIRelays without an effect here; "
-            f"take out: {hint('migrate --clean')}"
+            f"{context.config_path} has {keys} of an earlier AIRelays that have no effect here; to remove "
+            f"them: {hint('migrate --clean')}"
         )
     yield from context.loaded.notes[len(unused) :]
 
@@ -267,7 +268,7 @@ def _print_banner(console: Console, context: Context, doors: list[Door]) -> None
         console.line(escaped(f"AIRelays {__version__} is listening on {url}{every}"))
         for door in others:
             console.line(f"and on {client_base_url(door.host, door.port)}{open_words(door)}")
-        console.line(escaped(f"see what it does: {hint('open')}"))
+        console.line(escaped(f"watch it in your browser: {hint('open')}"))
         console.out.flush()
         return
     console.title("Serve")

@@ -388,8 +388,8 @@ def test_a_masked_unit_is_reported_as_masked(person: Person, manager: str, mask:
     done = person.run("service", "install", PATH=manager)
     assert (done.returncode, done.stderr) == (
         1,
-        f"airelays: airelays.service is masked ({unit} is {mask}), so it is not installed; "
-        "to allow it, type: systemctl --user unmask airelays.service\n",
+        f"airelays: airelays.service is masked ({unit} is {mask}), so it was not installed; "
+        "to allow it, run: systemctl --user unmask airelays.service\n",
     )
     shown = person.run("service", "status", PATH=manager).stdout
     assert "Masked:" in shown and "systemctl --user unmask airelays.service" in shown
