@@ -243,7 +243,7 @@ def test_a_relay_that_cannot_write_its_file_says_so_and_answers_at_its_url(tmp_p
         assert json.loads(asked.stdout)["client"]["base_url"] == relay.url
         relay.stop()
         assert relay.process.stderr is not None
-        assert "give them --url" in relay.process.stderr.read()
+        assert "use --url with them" in relay.process.stderr.read()
 
 
 # What the listener refuses
