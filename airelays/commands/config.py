@@ -75,7 +75,9 @@ def run_check(args: Arguments, console: Console) -> int:
     ]
     name = context.config_path if found else f"{context.config_path} (no such file)"
     console.line(
-        escaped(f"ok: {name}; set by file {counts[0]}, environment {counts[1]}, flags {counts[2]}")
+        escaped(
+            f"ok: {name}; values from file: {counts[0]}, environment: {counts[1]}, flags: {counts[2]}"
+        )
     )
     return 0
 

@@ -103,7 +103,7 @@ def _upstream_text(facts: dict[str, Any]) -> str:
     if not facts.get("ready"):
         return "not ready"
     if health.get("state") == "skipped":
-        return f"skipped ({health['cause']}); tried again in {health['for_seconds']:g} s"
+        return f"skipped ({health['cause']}); next try in {health['for_seconds']:g} s"
     if health.get("state") == "trying":
         return f"the next request tries it again ({health['cause']})"
     spent = health.get("quota_used_up")

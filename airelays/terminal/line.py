@@ -174,7 +174,8 @@ def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
 
         near = did_you_mean(plain[1], members) if len(plain) > 1 else ""
         raise UsageError(
-            f"`airelays {first}` is followed by one of: {', '.join(members)}{near}", topic=first
+            f"`airelays {first}` must be followed by one of: {', '.join(members)}{near}",
+            topic=first,
         )
     if first in MEANT:
         raise UsageError(f"there is no command {first!r}; run `{hint(MEANT[first])}`")

@@ -136,7 +136,7 @@ async def _run(name: str, probe: Probe) -> Check:
         async with asyncio.timeout(DEADLINE_S):
             status, body = await _ask(probe.port, probe.request)
     except TimeoutError:
-        return Check(name, "fail", f"no answer came within {DEADLINE_S:g} s")
+        return Check(name, "fail", f"no answer within {DEADLINE_S:g} s")
     except (OSError, ValueError, EOFError) as error:
         return Check(
             name, "fail", f"the relay's answer was broken: {error or type(error).__name__}"
