@@ -107,7 +107,7 @@ def test_a_pattern_that_cannot_be_checked_is_taken_with_a_word(tmp_path: Path) -
         ("[]", "it has no"),
         ('{"format": 2, "keys": []}', "written by a newer AIRelays (format 2, this one knows 1)"),
         ('{"format": 1, "keys": [{}]}', "incomplete"),
-        ('{"format": 1, "keys": [{"max_cost": 1}]}', "unknown here"),
+        ('{"format": 1, "keys": [{"max_cost": 1}]}', "unknown field"),
         ('{"format": 1, "keys": {}}', "it has no"),
     ],
 )

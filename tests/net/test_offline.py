@@ -62,8 +62,8 @@ def test_an_address_elsewhere_is_never_dialled() -> None:
     fault = dial("http://8.8.8.8:9/v1")
     assert fault.code == "upstream_offline" and fault.sent is False and fault.should_retry is False
     assert fault.message == (
-        "8.8.8.8:9 is at 8.8.8.8, and the relay is offline: it connects to loopback and private "
-        "addresses only (upstream.offline)"
+        "8.8.8.8:9 is at 8.8.8.8, but the relay is in offline mode and only connects to loopback and "
+        "private addresses (upstream.offline)"
     )
 
 
