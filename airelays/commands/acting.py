@@ -36,18 +36,18 @@ def act(command: Command, args: Arguments, console: Console) -> int:
     if command.name.startswith("service "):
         return command.load()(args, console)
     if os.name != "posix" or not os.path.isdir("/run/systemd"):
-        raise ConfigError("--system is for machines with systemd; leave it out")
+        raise ConfigError("--system is only for machines with systemd; remove it")
     account = find_account()
     if account is None:
         raise ConfigError(
-            "there is no machine-wide relay here (no user airelays); install it: "
+            "there is no machine-wide relay here (no user airelays); install one: "
             f"sudo {program()} service install --system"
         )
     if os.geteuid() == account.uid:
         env = environment(console.env)
         return command.load()(args, Console(console.out, console.err, env))
     if not is_root():
-        raise ConfigError(f"--system needs root; type: sudo {hint(command.name)}")
+        raise ConfigError(f"--system requires root; run: sudo {hint(command.name)}")
     given = _absolute(args, console)
     prepare_folder(account, *([given["--data-dir"]] if "--data-dir" in given else []))
     _check_program(account)

@@ -56,8 +56,8 @@ class Contact:
         if self.running is None:
             if plain not in _BY_URL:
                 raise ConfigError(
-                    "only the relay's own machine and user can ask for this, without --url: it goes through "
-                    "the data folder of the relay"
+                    "run this without --url, on the relay's machine and as its user: it works through the "
+                    "relay's data folder"
                 )
             plain = _BY_URL[plain]
         url = self._asked + plain + ("?" + query if query else "")
@@ -79,7 +79,7 @@ def _answer(status: int, raw: bytes) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise ConfigError(
-            f"this is not an AIRelays relay: it answered with status {status} and no JSON"
+            f"this is not an AIRelays relay: it answered with status {status} and without JSON"
         )
     if status == 200:
         return found
@@ -106,8 +106,9 @@ def find(data_dir: str) -> Contact | None:
         if held is None:
             return None
         raise ConfigError(
-            f"a relay uses {data_dir} and has left no {os.path.basename(path_of(data_dir))}: it begins or ends just "
-            "now, is of an earlier version, or could not write the file; name it with --url http://127.0.0.1:PORT/v1"
+            f"a relay is using {data_dir} but left no {os.path.basename(path_of(data_dir))}: it is starting "
+            f"or stopping, is an earlier version, or could not write the file; name it with --url "
+            f"http://127.0.0.1:PORT/v1"
         )
     problem = _disproved(running)
     if not problem:
@@ -132,7 +133,7 @@ def at_url(url: str, token: bytes | None) -> Contact:
         split_url(url)
     except ConfigError as error:
         raise FlagError(
-            "--url is not usable; give the relay's base URL, for example http://127.0.0.1:8080/v1"
+            "--url is not valid; expected the relay's base URL, for example http://127.0.0.1:8080/v1"
         ) from error
     base = url.strip().rstrip("/")
     base = base if base.endswith("/v1") else base + "/v1"

@@ -34,8 +34,6 @@ class LagWatch:
         self.worst_s = max(self.worst_s, late_s)
         if late_s > LAG_SECONDS and now_s - self._complained_s >= COMPLAINT_SECONDS:
             self._complained_s = now_s
-            self._complain(
-                f"the relay was held up for {late_s * 1000:.0f} ms; clients waited meanwhile"
-            )
+            self._complain(f"the relay was blocked for {late_s * 1000:.0f} ms; clients had to wait")
         self._due_s = now_s + LOOK_SECONDS
         self._handle = self._loop.call_at(self._due_s, self._look)

@@ -137,7 +137,7 @@ async def _settle(relay: Relay) -> None:
         relay.desk.store.warm()
         await asyncio.to_thread(keep_code)
     except OSError as error:
-        relay.complain(f"not everything could be prepared at the start: {error.strerror}")
+        relay.complain(f"not everything could be prepared at startup: {error.strerror}")
 
 
 def listen(relay: Relay, doors: dict[socket.socket, Door]) -> Listener:

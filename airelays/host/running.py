@@ -71,7 +71,7 @@ def read_running(data_dir: str) -> Running | None:
     if found.get("format") != FORMAT:
         raise ConfigError(
             f"{path} was written by another version of AIRelays (format {str(found.get('format'))[:20]!r}, "
-            f"this one knows {FORMAT}); use that version, or restart the relay with this one"
+            f"this one supports {FORMAT}); use that version, or restart the relay with this one"
         )
     return _parsed(path, found)
 

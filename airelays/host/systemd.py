@@ -30,7 +30,7 @@ def count_passed(env: MutableMapping[str, str], pid: int) -> int:
     count = told["LISTEN_FDS"]
     if not (count.isascii() and count.isdigit() and int(count[:4]) <= MAX_FDS):
         raise ConfigError(
-            f"LISTEN_FDS is {count[:20]!r}; expected the number of sockets that were passed, at most {MAX_FDS}"
+            f"LISTEN_FDS is {count[:20]!r}; expected the number of passed sockets, at most {MAX_FDS}"
         )
     return int(count)
 
@@ -54,8 +54,8 @@ def passed_sockets(env: MutableMapping[str, str], pid: int) -> list[socket.socke
 
 def _taken(fd: int) -> socket.socket:
     refused = ConfigError(
-        f"descriptor {fd}, which was passed to the relay, is not a listening TCP socket; airelays.socket may have "
-        "only ListenStream=ADDRESS:PORT, and Accept=no"
+        f"descriptor {fd}, which was passed to the relay, is not a listening TCP socket; airelays.socket can "
+        f"have only ListenStream=ADDRESS:PORT and Accept=no"
     )
     try:
         os.set_inheritable(fd, False)

@@ -151,7 +151,7 @@ def test_sixty_requests_per_minute_are_its_default(tmp_path: Path) -> None:
         ("--requests-per-minute 5", "localhost:0,key=free", "listen on 127.0.0.1 or ::1"),
         ("", "127.0.0.1", "expected HOST:PORT"),
         ("", "127.0.0.1:x", "expected HOST:PORT"),
-        ("", "127.0.0.1:99999", "expected one from 0 to 65,535"),
+        ("", "127.0.0.1:99999", "expected a port from 0 to 65,535"),
         ("", "127.0.0.1:0,token=a", "expected HOST:PORT"),
         ("", "127.0.0.1:0,key=", "expected HOST:PORT"),
         ("", "192.0.2.1:0", "open mode on 192.0.2.1"),

@@ -148,17 +148,17 @@ def test_the_sandbox_is_open_for_the_folders_that_were_given(tmp_path: Path) -> 
     [
         (
             ("--data-dir", "/a\nExecStart=/b"),
-            "'/a\\nExecStart=/b' has a control character or is not UTF-8, which a service file cannot "
-            "hold; name another path",
+            "'/a\\nExecStart=/b' contains a control character or is not UTF-8, which a service file cannot "
+            "contain; use another path",
         ),
         (
             ("--kind", "systemd", "--program", "/it's/airelays"),
-            '"/it\'s/airelays" has a quote or a backslash, which systemd refuses in the path of a program; put the '
-            "program elsewhere",
+            '"/it\'s/airelays" contains a quote or a backslash, which systemd refuses in the path of a '
+            "program; put the program elsewhere",
         ),
         (
             ("--kind", "windows", "--data-dir", "C:\\%TEMP%"),
-            "'C:\\\\%TEMP%' has %...% or $(, which the Task Scheduler replaces; name another path",
+            "'C:\\\\%TEMP%' contains %...% or $(, which the Task Scheduler replaces; use another path",
         ),
         (("--auth-storage", "x"), '--auth-storage is "x"; expected "file", "keyring" or "auto"'),
     ],
@@ -182,8 +182,8 @@ def test_what_the_environment_says_now_is_named_and_not_written(tmp_path: Path) 
     assert done.returncode == 0 and "8099" not in done.stdout
     assert "s3cret-token" not in done.stdout + done.stderr
     assert done.stderr == (
-        "airelays: the service starts without AIRELAYS_BEARER_TOKEN, AIRELAYS_PORT of this environment; "
-        "put into the config file what it needs, or give it as a flag\n"
+        "airelays: the service starts without AIRELAYS_BEARER_TOKEN, AIRELAYS_PORT of this environment; put "
+        "what it needs into the config file, or pass it as a flag\n"
     )
 
 
@@ -321,7 +321,7 @@ def test_a_service_that_does_not_start_is_kept_and_its_last_words_are_shown(
     *_, words, sentence = done.stderr.splitlines()
     assert words == "  its last words"
     assert sentence == (
-        f"airelays: the service did not start; {unit} is kept: once the cause is gone, type: "
+        f"airelays: the service did not start; {unit} is kept. Once the cause is fixed, run: "
         "systemctl --user restart airelays.service"
     )
 
@@ -350,7 +350,10 @@ def test_a_relay_that_is_not_the_service_keeps_its_folder(tmp_path: Path, manage
     with live.running(tmp_path) as relay:
         done = install(tmp_path, manager, "--data-dir", str(tmp_path / ".airelays"))
     assert done.returncode == 1
-    assert f"a relay (pid {relay.process.pid}) that is not this service runs on" in done.stderr
+    assert (
+        f"a relay (pid {relay.process.pid}) that does not belong to this service is using"
+        in done.stderr
+    )
     assert not (tmp_path / ".config" / "systemd").exists()
 
 
@@ -582,7 +585,9 @@ def test_a_completion_knows_every_command_and_flag(tmp_path: Path, shell: str) -
 def test_an_unknown_shell_is_named(tmp_path: Path) -> None:
     done = run(tmp_path, "completion", "csh")
     assert done.returncode == 2
-    assert done.stderr == "airelays: the shell is 'csh'; expected bash, zsh, fish, powershell\n"
+    assert (
+        done.stderr == "airelays: the shell is 'csh'; expected one of bash, zsh, fish, powershell\n"
+    )
 
 
 def test_the_manual_page_is_clean_troff(tmp_path: Path) -> None:

@@ -135,6 +135,6 @@ def test_something_else_than_a_listening_socket_is_refused(tmp_path: Path, kind:
         _, said = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 1
     assert said == (
-        "airelays: descriptor 3, which was passed to the relay, is not a listening TCP socket; airelays.socket may "
-        "have only ListenStream=ADDRESS:PORT, and Accept=no\n"
+        "airelays: descriptor 3, which was passed to the relay, is not a listening TCP socket; "
+        "airelays.socket can have only ListenStream=ADDRESS:PORT and Accept=no\n"
     )

@@ -39,8 +39,8 @@ def find_running(place: Place, settings: Settings) -> Contact | None:
     if contact is None or contact.running is None or is_of(place, contact.running.pid):
         return contact
     raise ConfigError(
-        f"a relay (pid {contact.running.pid}) that is not this service runs on {settings.data_dir}; "
-        f"stop it first: {hint('stop')}"
+        f"a relay (pid {contact.running.pid}) that does not belong to this service is using "
+        f"{settings.data_dir}; stop it first: {hint('stop')}"
     )
 
 
@@ -57,8 +57,8 @@ def check_ports(
             continue
         if system and not by_socket and port < _first_free_port():
             raise ConfigError(
-                f"port {port} is for root only, and the service runs as {NAME}; choose a port from 1024 on, or have "
-                "systemd open it: --socket"
+                f"port {port} requires root, and the service runs as {NAME}; choose port 1024 or higher, or "
+                f"let systemd open it with --socket"
             )
         try:
             opened = bind(host, port)
@@ -67,7 +67,7 @@ def check_ports(
             if not isinstance(cause, OSError) or cause.errno != errno.EADDRINUSE:
                 raise
             raise ConfigError(
-                f"port {port} on {host} is taken by another program; stop that program, or choose another port: "
+                f"port {port} on {host} is used by another program; stop that program, or choose another port: "
                 f"{program()} service install{' --system' if system else ''} --port {port % 65535 + 1}"
             ) from error
         for listening in opened:
@@ -94,8 +94,9 @@ def check_program(files: Sequence[str], account: Account | None) -> None:
             hidden = next((top for top in HIDDEN if (name + "/").startswith(top + "/")), "")
             if hidden:
                 raise ConfigError(
-                    f"the machine-wide service cannot read {name}: its sandbox hides {hidden}; put the program "
-                    "elsewhere, for example into /usr/local/bin, or install the package, and name it with --program"
+                    f"the machine-wide service cannot read {name}: its sandbox hides {hidden}; put the "
+                    f"program elsewhere, for example in /usr/local/bin, or install the package, and name it "
+                    f"with --program"
                 )
         closed = closed_to(account, path)
         if closed:
