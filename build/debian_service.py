@@ -81,9 +81,11 @@ SERVICE_STEPS = (
     Step(
         "airelays login --system",
         1,
-        "no machine-wide relay here .* sudo airelays service install --system",
+        "no machine-wide relay on this machine .* sudo airelays service install --system",
     ),
-    Step(f"runuser -u nobody -- {INSTALL}", 1, "--system needs root; type: sudo airelays service"),
+    Step(
+        f"runuser -u nobody -- {INSTALL}", 1, "--system requires root; run: sudo airelays service"
+    ),
     Step("install -m 755 /usr/local/bin/airelays /root/airelays"),
     Step(
         "python3 /root/airelays service install --system",
@@ -92,10 +94,10 @@ SERVICE_STEPS = (
     ),
     Step(f"{INSTALL} --program /tmp/x", 2, "not a program that can be run"),
     Step('install -D -m 755 /usr/local/bin/airelays "/opt/it\'s/airelays"'),
-    Step(f'{INSTALL} --program "/opt/it\'s/airelays"', 2, "systemd refuses in the path"),
+    Step(f'{INSTALL} --program "/opt/it\'s/airelays"', 2, "systemd does not allow in the path"),
     Step(f"{INSTALL} --port x", 2, "--port is .x."),
     Step("systemd-run --quiet --unit=other python3 -m http.server 8090 && sleep 1"),
-    Step(f"{INSTALL} --port 8090", 1, "port 8090 .* taken by another program"),
+    Step(f"{INSTALL} --port 8090", 1, "port 8090 .* in use by another program"),
     Step("mkdir /etc/airelays && echo 'nonsense = 1' > /etc/airelays/config.toml"),
     Step(INSTALL, 1, "/etc/airelays/config.toml: nonsense is unknown"),
     Step(
@@ -113,7 +115,7 @@ SERVICE_STEPS = (
     Step(
         "runuser -u nobody -- airelays login --system",
         1,
-        "needs root; type: sudo airelays login --system",
+        "requires root; run: sudo airelays login --system",
     ),
     Step(f"chown -R root: {STATE} && airelays login --system --device", 1, "belongs to user 0"),
     Step("airelays login --system --device 2>&1", 1, "!ABCD-12345"),
@@ -142,13 +144,13 @@ SERVICE_STEPS = (
     Step(
         f"one=$({PID}) && {INSTALL} --port 8090; test $one = $({PID})",
         0,
-        "taken by another program",
+        "in use by another program",
     ),
     Step(ask(8081), 0, "200"),
     Step(
         f"chown root: {STATE}/relay-token && {INSTALL}",
         1,
-        "(?s)relay-token cannot be read.*did not start; .* is kept: once",
+        "(?s)relay-token cannot be read.*did not start; .* was kept; once",
     ),
     Step(
         "test -s /etc/systemd/system/airelays.service && systemctl is-failed airelays", 0, "failed"
@@ -180,7 +182,7 @@ SERVICE_STEPS = (
         "systemctl daemon-reload && systemctl start airelays.socket && ! systemctl start airelays; "
         "journalctl -o cat -n 30 -u airelays",
         0,
-        "systemd listens on 127.0.0.1:81 for the relay, which is set to 127.0.0.1:80",
+        "systemd listens on 127.0.0.1:81 for the relay, but the relay is configured to listen on 127.0.0.1:80",
     ),
     Step(
         "airelays service uninstall --system",

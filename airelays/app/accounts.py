@@ -132,8 +132,8 @@ class Accounts:
             if now_s - self._complained_s >= COMPLAINT_S:
                 self._complained_s = now_s
                 self._complain(
-                    f"the book of usage in {os.path.join(self._folder, 'state.sqlite3')} is behind: {error.local}; "
-                    "its lines are kept in book-N.log until they can be added"
+                    f"the book of usage in {os.path.join(self._folder, 'state.sqlite3')} cannot be updated: "
+                    f"{error.local}; new lines stay in book-N.log until they can be added"
                 )
 
 

@@ -53,7 +53,7 @@ async def refuse(desk: Desk, request: Request, route: Route, values: dict[str, s
     """Say that this relay cannot do it, and that trying again will not help."""
     kind = desk.settings.upstream_kind
     raise ClientFault(
-        f"{route.path} is not offered: the upstream in use ({kind}) has no such API",
+        f"{route.path} is not available: the upstream in use ({kind}) does not have this API",
         status=501,
         code="unsupported_route",
         should_retry=False,

@@ -96,7 +96,7 @@ class Control:
         if not knows(head, self._secret):
             note_control_refused(self.relay.notes, request)
             wrong = ClientFault(
-                "the secret of this relay's process is wrong",
+                "the secret does not match the one of this relay's process",
                 status=401,
                 code="control_secret_wrong",
             )
@@ -105,7 +105,9 @@ class Control:
         named = _HANDLERS.get((head.method, head.path))
         if named is None:
             raise ClientFault(
-                f"no {head.method} {head.path[:80]} here", status=404, code="unknown_route"
+                f"the control listener has no route {head.method} {head.path[:80]}",
+                status=404,
+                code="unknown_route",
             )
         body = _parsed(await request.read_body(MAX_BODY_BYTES))
         if head.path == "/lease":

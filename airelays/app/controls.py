@@ -79,7 +79,7 @@ async def unblock(control: Control, body: Body) -> Body:
 async def reload(control: Control, body: Body) -> Body:
     """POST /reload: read the settings again; what was taken over, and what takes a restart."""
     if control.read_again is None:
-        raise ConfigError("this relay has no settings to read again")
+        raise ConfigError("this relay cannot reload its settings; restart it")
     taken, left = control.relay.reload_from(control.read_again)
     return {"taken": taken, "need_restart": left}
 
@@ -103,7 +103,7 @@ async def leased(control: Control, body: Body) -> Body:
     """GET /leased?id=ID: what was used with a leased key."""
     found = control.relay.desk.keys.leases.get(str(body.get("id")))
     if found is None:
-        raise ClientFault("there is no such lease", status=404, code="unknown_lease")
+        raise ClientFault("this lease does not exist", status=404, code="unknown_lease")
     return found.sums.facts()
 
 

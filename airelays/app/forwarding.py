@@ -155,8 +155,8 @@ def check_maker(desk: Desk, body: Body, target: Target) -> None:
     maker = desk.turns.makers.of(previous) if isinstance(previous, str) else ""
     if maker and maker != target.upstream.name:
         raise ClientFault(
-            f"the answer {previous} is kept by the upstream {maker}, and {body.get('model')} is a model of the "
-            f"upstream {target.upstream.name}; name a model of {maker}, or send the whole history instead",
+            f"the answer {previous} is stored by the upstream {maker}, but {body.get('model')} is a model of the "
+            f"upstream {target.upstream.name}; use a model of {maker}, or send the whole history instead",
             status=404,
             param="previous_response_id",
             code="previous_response_not_found",
@@ -249,8 +249,8 @@ async def _forward_body(
     if response.status < 300 and _is_stream(response) and not streams:
         response.abort()
         raise UpstreamFault(
-            f"the upstream {upstream.name} answered {path} with an event stream, which the request did not ask for; "
-            "say stream: true, or look at the server's settings",
+            f"the upstream {upstream.name} answered {path} with an event stream, which was not requested; set "
+            "stream to true, or check the server's settings",
             code="upstream_malformed",
             type="upstream_error",
         )

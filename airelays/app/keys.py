@@ -61,7 +61,7 @@ class Keys:
         try:
             rows = read_usage(self._folder, day_of(now_s))
         except ConfigError as error:
-            self._complain(f"budgets of keys begin anew: {error}")
+            self._complain(f"today's tokens of keys are counted from 0: {error}")
             return
         for cell, sums in rows.items():
             if cell.day == day_of(now_s):

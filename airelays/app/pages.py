@@ -52,7 +52,7 @@ def page_text(name: str) -> str:
         # Every loader that can carry data files has `get_data` (importlib.abc.ResourceLoader).
         data = loader.get_data(path)  # type: ignore[union-attr]
     except OSError as error:
-        raise ConfigError(f"page {name} is missing in this copy of the program") from error
+        raise ConfigError(f"page {name} is missing from this copy of the program") from error
     return bytes(data).decode()
 
 

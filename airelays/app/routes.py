@@ -214,10 +214,10 @@ def absent_api(path: str) -> ClientFault | None:
     name = path.removeprefix("/no-tools").removeprefix("/v1/")
     first = name.partition("/")[0]
     if first in ("messages", "complete"):
-        text = f"Anthropic has this API ({name[:80]}), and this relay does not offer it; use /v1/messages"
+        text = f"this relay does not offer Anthropic's API {name[:80]}; use /v1/messages"
         return ClientFault(text, status=404, code="unknown_route", should_retry=False)
     if path.startswith(("/v1/", "/no-tools/v1/")) and first in _ABSENT:
-        text = f"OpenAI has this API ({first}), and this relay does not offer it"
+        text = f"this relay does not offer OpenAI's API {first}"
         return ClientFault(text, status=404, code="unknown_route", should_retry=False)
     return None
 

@@ -36,18 +36,18 @@ def act(command: Command, args: Arguments, console: Console) -> int:
     if command.name.startswith("service "):
         return command.load()(args, console)
     if os.name != "posix" or not os.path.isdir("/run/systemd"):
-        raise ConfigError("--system is for machines with systemd; leave it out")
+        raise ConfigError("--system works only on machines with systemd; leave it out")
     account = find_account()
     if account is None:
         raise ConfigError(
-            "there is no machine-wide relay here (no user airelays); install it: "
+            "there is no machine-wide relay on this machine (no user airelays); install it: "
             f"sudo {program()} service install --system"
         )
     if os.geteuid() == account.uid:
         env = environment(console.env)
         return command.load()(args, Console(console.out, console.err, env))
     if not is_root():
-        raise ConfigError(f"--system needs root; type: sudo {hint(command.name)}")
+        raise ConfigError(f"--system requires root; run: sudo {hint(command.name)}")
     given = _absolute(args, console)
     prepare_folder(account, *([given["--data-dir"]] if "--data-dir" in given else []))
     _check_program(account)
@@ -61,8 +61,8 @@ def _check_program(account: Account) -> None:
         closed = closed_to(account, path)
         if closed:
             raise ConfigError(
-                f"{path} cannot be read by the user {NAME} ({closed} is closed to it); put the program elsewhere, for "
-                "example below /usr/local/bin, or install the package"
+                f"the user {NAME} cannot read {path} (no access to {closed}); move the program to another "
+                "folder, for example /usr/local/bin, or install the package"
             )
 
 

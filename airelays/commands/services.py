@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from airelays.terminal.arguments import Command, Flag
 
-SYSTEM = Flag("--system", "For the whole machine; needs an administrator.")
-KIND = Flag("--kind", "systemd, launchd or windows; without it, what this system has.", "KIND")
-PROGRAM = Flag("--program", "Path of the program to name instead of this one.", "PATH")
+SYSTEM = Flag(
+    "--system",
+    "Use the service of the whole machine instead of yours; installing and removing it "
+    "requires root.",
+)
+KIND = Flag("--kind", "systemd, launchd or windows. Default: what this system has.", "KIND")
+PROGRAM = Flag(
+    "--program", "Path of the program to put into the file. Default: this program.", "PATH"
+)
 LISTEN = Flag(
     "--listen",
-    "Listen there too; with key=NAME open to every program on this machine, within what that key may do. "
-    "Can be given several times.",
+    "Listen on this address too. With key=NAME, every program on this machine can use it, within what that key "
+    "can do. Can be given several times.",
     "HOST:PORT[,key=NAME]",
     repeats=True,
 )
@@ -23,9 +29,15 @@ SERVICES = (
         "service install",
         "Run the relay in the background whenever you are logged in.",
         "service.command:run_install",
-        "Writes the file that `service print` shows and starts or restarts the service. The flags of `serve` go into "
-        "the file; what the environment says does not. Done when the relay of the service has answered.",
-        (SYSTEM, PROGRAM, LISTEN, SOCKET, Flag("--no-start", "Only write the file.")),
+        "Writes the file that `service print` shows, and starts or restarts the service. Flags of `serve` go "
+        "into the file; settings from the environment do not. Returns once the service's relay has answered.",
+        (
+            SYSTEM,
+            PROGRAM,
+            LISTEN,
+            SOCKET,
+            Flag("--no-start", "Write the file without starting the service."),
+        ),
     ),
     Command(
         "service uninstall",
@@ -35,9 +47,9 @@ SERVICES = (
     ),
     Command(
         "service status",
-        "Show whether the service is installed and runs.",
+        "Show whether the service is installed and running.",
         "service.command:run_status",
-        "Exit 1 when it does not run.",
+        "Exits with 1 if it isn't running.",
         (SYSTEM,),
     ),
     Command(

@@ -236,7 +236,7 @@ class Gate:
             # No browser speaks HTTP/1.0 without Host; let old tools in that hold the token.
             if not (token and auth.matches(auth.credentials(head), token)):
                 raise Refused(
-                    "request names no host; send a Host field, or the relay token",
+                    "the request has no Host header; send one, or send the relay token",
                     "no_host",
                     status=421,
                 )
@@ -254,7 +254,7 @@ class Gate:
         followed = route is not None and route.open and browser.is_navigation(head)
         if page is None and browser.is_cross_site(head) and not followed:
             raise Refused(
-                "requests that another web site causes are refused",
+                "requests caused by another website are refused",
                 "cross_site",
                 status=403,
                 code="origin_not_allowed",
@@ -343,15 +343,15 @@ class Gate:
             return
         if not family:
             raise Refused(
-                "there is nothing here for a request without the relay token; the paths of the API begin with /v1/ "
-                f"and need it ({self.reveal} prints it)",
+                "there is nothing at this path without the relay token; the API is below /v1/ and requires the "
+                f"token ({self.reveal} prints it)",
                 "path_without_token",
                 status=404,
                 code="unknown_route",
             )
         if family == "/docs" and browser.opens_page(head):
             raise Refused(
-                "the documentation needs the relay token, which a browser does not send; "
+                "the documentation requires the relay token, which a browser does not send; "
                 f"`{self.docs}` shows it",
                 DOCS_WITHOUT_TOKEN,
                 status=404,

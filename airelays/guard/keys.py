@@ -266,7 +266,7 @@ def check_model(key: Key | None, asked: str, upstream: str, model: str) -> None:
     """Raise ClientFault 403 when `key` may not use the upstream or its model."""
     check_upstream(key, upstream)
     if key is not None and not allows_model(key, asked, upstream, model):
-        named = f'the model "{asked[:80]}"' if asked else "a request that names no model"
+        named = f'the model "{asked[:80]}"' if asked else "a request without a model"
         text = f"cannot use {named}; its models are {', '.join(key.models)[:400]}"
         raise _refusal(key, text, "model_not_allowed", "model")
 
@@ -277,7 +277,8 @@ def check_form(key: Key | None, what: str) -> None:
     The relay and the server could read the name of the model in it differently.
     """
     if key is not None and key.models:
-        text = f"is limited to models, and {what} is passed on without being read; use a key without --models"
+        text = f"is limited to models, and {what} is passed on without reading the model; use a key without "
+        "--models"
         raise _refusal(key, text, "model_not_allowed", "model")
 
 

@@ -72,7 +72,7 @@ def wrong(presented: list[bytes], found: Found | None, began: bool, reveal: str)
 def ended(caller: Caller, problem: str) -> Refused:
     """Return the 401 of a listener whose key is not valid any more."""
     return Refused(
-        f"the key that this listener is bound to is not valid any more; make a new one with `{told('key create')}`, "
+        f"the key that this listener is bound to is no longer valid; create a new one with `{told('key create')}`, "
         "name it in [[listen]] or --listen, and restart the relay",
         "listener_key",
         key=caller.name,
@@ -95,7 +95,7 @@ def not_here(path: str) -> Refused:
 def over_rate(buckets: Buckets, wait_s: float) -> Refused:
     """Return the 429 of an address that asks too often."""
     return Refused(
-        f"more than {buckets.per_minute} requests a minute from this address "
+        f"more than {buckets.per_minute} requests per minute from this address "
         f"(burst {buckets.burst}); try again in {math.ceil(wait_s)} s",
         NO_RATE_TOKEN,
         status=429,
@@ -107,7 +107,7 @@ def over_rate(buckets: Buckets, wait_s: float) -> Refused:
 def over_window(key: Key, per_minute: int, wait_s: float) -> Refused:
     """Return the 429 of a key that asks too often."""
     return Refused(
-        f"the key {key.name} has made the {per_minute} requests per minute that it may make; try again in "
+        f"the key {key.name} has reached its limit of {per_minute} requests per minute; try again in "
         f"{math.ceil(wait_s)} s",
         "key_rate_limit",
         status=429,
@@ -120,7 +120,7 @@ def over_window(key: Key, per_minute: int, wait_s: float) -> Refused:
 def busy_key(name: str, whose: str, limit: int, waited: str) -> Refused:
     """Return the 429 of a key, or of all listeners bound to one, that has no slot left."""
     return Refused(
-        f"{limit} requests of {whose} are running{waited}, the most at a time; try again",
+        f"{limit} requests of {whose} are running{waited}, which is the limit; try again",
         "key_concurrency_limit",
         status=429,
         code="too_many_concurrent_requests",
@@ -164,7 +164,7 @@ def check_key(
     if wait_s:
         raise Refused(
             f"the key {key.name} has used {spent.today(key.id, wall_s):,} tokens today, and its budget is "
-            f"{key.tokens_per_day:,} per UTC day (what is counted are requests that have ended); it starts again in "
+            f"{key.tokens_per_day:,} per UTC day (requests that have ended are counted); it is renewed in "
             f"{math.ceil(wait_s):,} s",
             "key_token_budget",
             status=429,
@@ -191,7 +191,7 @@ def require_json(head: RequestHead, route: Route | None, *, opened: bool) -> Non
     if head.has_body and kind != b"application/json":
         who = "without a relay token" if opened else "from a browser"
         raise Refused(
-            f"{who} only bodies of type application/json are accepted",
+            f"{who} only bodies with content-type application/json are accepted",
             "content_type",
             status=415,
             code="unsupported_media_type",
@@ -203,8 +203,8 @@ def refuse_browser(head: RequestHead) -> None:
     found = browser.field_of(head)
     if found:
         raise Refused(
-            f"this listener is for programs of this machine, and {found.decode()} comes from a browser; use the "
-            "other listener, with a key",
+            f"this listener is for programs on this machine, and the header {found.decode()} comes from a "
+            "browser; use another listener, with the token or a key",
             "browser_field",
             status=403,
             code="browser_refused",

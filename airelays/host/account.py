@@ -57,8 +57,8 @@ def find_account() -> Account | None:
         return None
     if not 0 < found.pw_uid <= LAST_SYSTEM_UID:
         raise ConfigError(
-            f"the user {NAME} has the id {found.pw_uid}, so it is not a system user, and the machine-wide relay needs "
-            "that name for its own; rename the account: usermod --login OTHER airelays"
+            f"the user {NAME} has the id {found.pw_uid}, so it is not a system user, but the machine-wide relay "
+            "needs that name for its system user; rename the account: usermod --login OTHER airelays"
         )
     return Account(found.pw_uid, found.pw_gid)
 
@@ -87,10 +87,12 @@ def make_account() -> Account:
             return found
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         why = said[-1] if said else f"exit code {done.returncode}"
-        raise ConfigError(f"{command[0]} did not make the user {NAME} ({why}); make it by hand")
+        raise ConfigError(
+            f"{command[0]} could not create the user {NAME} ({why}); create it manually"
+        )
     raise ConfigError(
-        f"neither systemd-sysusers nor useradd is here to make the user {NAME}; make a system user of that name, "
-        f"with the home folder {DATA_DIR}, then try again"
+        f"cannot create the user {NAME}, because there is neither systemd-sysusers nor useradd; create a system "
+        f"user with that name and the home folder {DATA_DIR}, then try again"
     )
 
 
@@ -110,26 +112,26 @@ def prepare_folder(account: Account, folder: str = DATA_DIR) -> None:
         found = os.stat(folder, follow_symlinks=False)
     except OSError as error:
         raise ConfigError(
-            f"{folder} cannot be used ({error.strerror}); make it: "
+            f"{folder} cannot be used ({error.strerror}); create it: "
             f"install -d -o {NAME} -g {NAME} -m 700 {folder}"
         ) from error
     if stat.S_ISLNK(found.st_mode):
-        way = "name the folder itself"
+        way = "use the folder that it leads to"
         if folder == DATA_DIR:
             # Of DynamicUser= in earlier releases; systemd undoes it (systemd.exec(5), StateDirectory=).
-            way = "start the service of this release once, which puts the folder in its place"
+            way = "start the service of this release once, which replaces the link with the folder"
         raise ConfigError(f"{folder} is a link to {os.readlink(folder)}; {way}")
     if not stat.S_ISDIR(found.st_mode):
         raise ConfigError(f"{folder} is not a folder; move it away, then try again")
     if found.st_uid != account.uid:
         raise ConfigError(
-            f"{folder} belongs to user {found.st_uid}, and the machine-wide relay runs as {NAME} ({account.uid}); "
-            f"look at its content, then type: chown -R {NAME}: {folder}"
+            f"{folder} belongs to user {found.st_uid}, but the machine-wide relay runs as {NAME} "
+            f"({account.uid}); check what is in it, then run: chown -R {NAME}: {folder}"
         )
     if found.st_mode & 0o022:
         raise ConfigError(
-            f"{folder} can be changed by others than {NAME} (mode {stat.S_IMODE(found.st_mode):04o}); look at its "
-            f"content, then type: chmod 700 {folder}"
+            f"{folder} can be changed by users other than {NAME} "
+            f"(mode {stat.S_IMODE(found.st_mode):04o}); check what is in it, then run: chmod 700 {folder}"
         )
 
 

@@ -56,8 +56,8 @@ class Contact:
         if self.running is None:
             if plain not in _BY_URL:
                 raise ConfigError(
-                    "only the relay's own machine and user can ask for this, without --url: it goes through "
-                    "the data folder of the relay"
+                    "this works only without --url, as the relay's user on the relay's machine, because it needs "
+                    "the relay's data folder"
                 )
             plain = _BY_URL[plain]
         url = self._asked + plain + ("?" + query if query else "")
@@ -79,7 +79,7 @@ def _answer(status: int, raw: bytes) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise ConfigError(
-            f"this is not an AIRelays relay: it answered with status {status} and no JSON"
+            f"this is not an AIRelays relay: it answered with status {status} and without JSON"
         )
     if status == 200:
         return found
@@ -106,8 +106,9 @@ def find(data_dir: str) -> Contact | None:
         if held is None:
             return None
         raise ConfigError(
-            f"a relay uses {data_dir} and has left no {os.path.basename(path_of(data_dir))}: it begins or ends just "
-            "now, is of an earlier version, or could not write the file; name it with --url http://127.0.0.1:PORT/v1"
+            f"a relay uses {data_dir}, but there is no {os.path.basename(path_of(data_dir))}: the relay is "
+            "starting or stopping, is an earlier version, or could not write the file; try again, or add --url "
+            "http://127.0.0.1:PORT/v1"
         )
     problem = _disproved(running)
     if not problem:
@@ -119,8 +120,8 @@ def find(data_dir: str) -> Contact | None:
     if held is None:
         return None
     raise ConfigError(
-        f"{path_of(data_dir)} names port {running.control_port} of 127.0.0.1, and {problem}; restart the relay, or "
-        "run this command where the relay runs (in its container)"
+        f"{path_of(data_dir)} contains port {running.control_port} of 127.0.0.1, but {problem}; restart the "
+        "relay, or run this command where the relay runs, for example in its container"
     )
 
 
@@ -132,7 +133,8 @@ def at_url(url: str, token: bytes | None) -> Contact:
         split_url(url)
     except ConfigError as error:
         raise FlagError(
-            "--url is not usable; give the relay's base URL, for example http://127.0.0.1:8080/v1"
+            "the value of --url is not a URL that can be used; give the relay's base URL, for "
+            "example http://127.0.0.1:8080/v1"
         ) from error
     base = url.strip().rstrip("/")
     base = base if base.endswith("/v1") else base + "/v1"
@@ -187,6 +189,6 @@ async def _send(
             )
             return response.status, await response.read(MAX_ANSWER_BYTES)
     except TimeoutError:
-        raise UpstreamFault(f"nothing came within {within_s:g} s", hop="tcp") from None
+        raise UpstreamFault(f"no answer within {within_s:g} s", hop="tcp") from None
     finally:
         await client.close()

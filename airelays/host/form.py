@@ -27,8 +27,8 @@ def program_argv() -> list[str]:
         path = getattr(_loader(), "path", None)
         if not path:
             raise ConfigError(
-                "the program came from standard input and has no file to start again; "
-                "save it as airelays.py and run that"
+                "the program was read from standard input, so it has no file to start again; save it as "
+                "airelays.py and run that"
             )
         return [sys.executable, "-I", os.path.abspath(path)]
     if form == "checkout":

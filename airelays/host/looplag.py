@@ -35,7 +35,7 @@ class LagWatch:
         if late_s > LAG_SECONDS and now_s - self._complained_s >= COMPLAINT_SECONDS:
             self._complained_s = now_s
             self._complain(
-                f"the relay was held up for {late_s * 1000:.0f} ms; clients waited meanwhile"
+                f"the relay was blocked for {late_s * 1000:.0f} ms, and all clients had to wait"
             )
         self._due_s = now_s + LOOK_SECONDS
         self._handle = self._loop.call_at(self._due_s, self._look)

@@ -137,7 +137,7 @@ async def _settle(relay: Relay) -> None:
         relay.desk.store.warm()
         await asyncio.to_thread(keep_code)
     except OSError as error:
-        relay.complain(f"not everything could be prepared at the start: {error.strerror}")
+        relay.complain(f"the relay started, but could not prepare everything: {error.strerror}")
 
 
 def listen(relay: Relay, doors: dict[socket.socket, Door]) -> Listener:
@@ -161,7 +161,7 @@ def listen(relay: Relay, doors: dict[socket.socket, Door]) -> Listener:
 def shutting_down() -> RelayError:
     """Return what a request that cannot end any more is answered with."""
     return RelayError(
-        "the relay is shutting down; send the request again when it is back",
+        "the relay is shutting down; send the request again once it is running",
         status=503,
         code="relay_shutting_down",
         retry_after_s=1.0,

@@ -65,13 +65,11 @@ def read_running(data_dir: str) -> Running | None:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise ConfigError(
-            f"{path} was not written by a relay; restart the relay, which replaces it"
-        )
+        raise ConfigError(f"{path} was not written by a relay; restart the relay to replace it")
     if found.get("format") != FORMAT:
         raise ConfigError(
-            f"{path} was written by another version of AIRelays (format {str(found.get('format'))[:20]!r}, "
-            f"this one knows {FORMAT}); use that version, or restart the relay with this one"
+            f"{path} was written by another version of AIRelays (format {str(found.get('format'))[:20]!r}; this "
+            f"version supports {FORMAT}); use that version, or restart the relay with this one"
         )
     return _parsed(path, found)
 
@@ -91,9 +89,7 @@ def _parsed(path: str, found: dict[str, Any]) -> Running:
     for name, kind in Running.fields.items():
         value = found.get(name)
         if type(value) is not kinds[kind]:
-            raise ConfigError(
-                f"{path} has no usable {name}; restart the relay, which writes it again"
-            )
+            raise ConfigError(f"{path} has no valid {name}; restart the relay to write it again")
         values[name] = tuple(map(str, value)) if isinstance(value, list) else value
     if not 0 < values["control_port"] < 65536 or not values["secret"] or not values["base_urls"]:
         raise ConfigError(f"{path} does not say how to reach the relay; restart the relay")

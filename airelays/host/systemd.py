@@ -54,8 +54,8 @@ def passed_sockets(env: MutableMapping[str, str], pid: int) -> list[socket.socke
 
 def _taken(fd: int) -> socket.socket:
     refused = ConfigError(
-        f"descriptor {fd}, which was passed to the relay, is not a listening TCP socket; airelays.socket may have "
-        "only ListenStream=ADDRESS:PORT, and Accept=no"
+        f"descriptor {fd}, which was passed to the relay, is not a listening TCP socket; use only "
+        "ListenStream=ADDRESS:PORT and Accept=no in airelays.socket"
     )
     try:
         os.set_inheritable(fd, False)

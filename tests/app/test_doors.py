@@ -143,7 +143,7 @@ def test_sixty_requests_per_minute_are_its_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "listen", "said"),
     [
-        ("", "127.0.0.1:0,key=free", "needs --routes text and one of --models"),
+        ("", "127.0.0.1:0,key=free", "needs --routes text and --models or"),
         ("--routes all --requests-per-minute 5", "127.0.0.1:0,key=free", "has --routes all"),
         ("--routes read --requests-per-minute 5", "127.0.0.1:0,key=free", "has --routes read"),
         ("--requests-per-minute 5", "127.0.0.1:0,key=other", "does not exist"),

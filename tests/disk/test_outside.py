@@ -387,8 +387,8 @@ def test_a_masked_unit_is_reported_as_masked(person: Person, manager: str, mask:
     done = person.run("service", "install", PATH=manager)
     assert (done.returncode, done.stderr) == (
         1,
-        f"airelays: airelays.service is masked ({unit} is {mask}), so it is not installed; "
-        "to allow it, type: systemctl --user unmask airelays.service\n",
+        f"airelays: airelays.service is masked ({unit} is {mask}), so it is not installed; to allow it, run: "
+        "systemctl --user unmask airelays.service\n",
     )
     shown = person.run("service", "status", PATH=manager).stdout
     assert "Masked:" in shown and "systemctl --user unmask airelays.service" in shown
@@ -439,7 +439,7 @@ def test_a_masked_unit_of_the_machine_leaves_dev_null_alone(tmp_path: Path) -> N
     if "mount:" in done.stderr or "unshare:" in done.stderr:
         pytest.skip("a mount of its own cannot be made here")
     assert done.stdout.splitlines() == ["666 1 3", "code 1", "666 1 3", "/dev/null"]
-    assert "type: systemctl unmask airelays.service" in done.stderr
+    assert "run: systemctl unmask airelays.service" in done.stderr
 
 
 # ---- reading

@@ -29,5 +29,5 @@ async def watched(*holds_s: float) -> tuple[list[str], float]:
 
 def test_a_long_hold_is_told_once() -> None:
     said, worst_s = asyncio.run(watched(LOOK_SECONDS * 0.5 + LAG_SECONDS + 0.2, 0.9))
-    assert len(said) == 1 and "held up" in said[0]
+    assert len(said) == 1 and "was blocked for" in said[0]
     assert worst_s > LAG_SECONDS

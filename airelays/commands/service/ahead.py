@@ -39,8 +39,8 @@ def find_running(place: Place, settings: Settings) -> Contact | None:
     if contact is None or contact.running is None or is_of(place, contact.running.pid):
         return contact
     raise ConfigError(
-        f"a relay (pid {contact.running.pid}) that is not this service runs on {settings.data_dir}; "
-        f"stop it first: {hint('stop')}"
+        f"another relay (pid {contact.running.pid}), which is not this service, uses {settings.data_dir}; stop "
+        f"it first: {hint('stop')}"
     )
 
 
@@ -57,8 +57,8 @@ def check_ports(
             continue
         if system and not by_socket and port < _first_free_port():
             raise ConfigError(
-                f"port {port} is for root only, and the service runs as {NAME}; choose a port from 1024 on, or have "
-                "systemd open it: --socket"
+                f"port {port} can be opened only by root, but the service runs as {NAME}; choose a port from "
+                "1024 up, or add --socket to have systemd open it"
             )
         try:
             opened = bind(host, port)
@@ -67,7 +67,7 @@ def check_ports(
             if not isinstance(cause, OSError) or cause.errno != errno.EADDRINUSE:
                 raise
             raise ConfigError(
-                f"port {port} on {host} is taken by another program; stop that program, or choose another port: "
+                f"port {port} on {host} is in use by another program; stop that program, or choose another port: "
                 f"{program()} service install{' --system' if system else ''} --port {port % 65535 + 1}"
             ) from error
         for listening in opened:
@@ -94,14 +94,15 @@ def check_program(files: Sequence[str], account: Account | None) -> None:
             hidden = next((top for top in HIDDEN if (name + "/").startswith(top + "/")), "")
             if hidden:
                 raise ConfigError(
-                    f"the machine-wide service cannot read {name}: its sandbox hides {hidden}; put the program "
-                    "elsewhere, for example into /usr/local/bin, or install the package, and name it with --program"
+                    f"the machine-wide service cannot read {name}: its sandbox hides {hidden}; move the program "
+                    "to another folder, for example /usr/local/bin, or install the package, and give its path "
+                    "with --program"
                 )
         closed = closed_to(account, path)
         if closed:
             raise ConfigError(
-                f"the machine-wide service cannot read {path}: {closed} is closed to the user {NAME}; "
-                "open it with chmod, or put the program elsewhere and name it with --program"
+                f"the machine-wide service cannot read {path}: the user {NAME} has no access to {closed}; change "
+                "that with chmod, or move the program and give its path with --program"
             )
 
 
@@ -120,6 +121,6 @@ def check_folders(folders: Sequence[str], account: Account | None) -> None:
                 f"chown -R {NAME}: {word}" if owner >= 0 else f"install -d -o {NAME} -m 700 {word}"
             )
             raise ConfigError(
-                f"{folder} {'belongs to another user' if owner >= 0 else 'does not exist'}, and the service runs as "
-                f"{NAME}; type: {make}"
+                f"{folder} {'belongs to another user' if owner >= 0 else 'does not exist'}, but the service runs "
+                f"as {NAME}; run: {make}"
             )

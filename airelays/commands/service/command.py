@@ -61,7 +61,7 @@ def run_print(args: Arguments, console: Console) -> int:
         raise FlagError(f"--kind is {kind!r}; expected {', '.join(KINDS)}")
     if args.has("--socket"):
         if kind != "systemd":
-            raise FlagError("--socket is for systemd; leave it out, or --kind")
+            raise FlagError("--socket works only with systemd; leave it out, or leave out --kind")
         from airelays.commands.service import ahead
 
         settings = ahead.future_context(args, console).settings
@@ -101,9 +101,9 @@ def _planned(args: Arguments, console: Console) -> Plan:
     system = args.has("--system")
     place = find_place(args, console.env)
     if system and not is_root():
-        raise ConfigError(f"--system needs root; type: sudo {program()} service install --system")
+        raise ConfigError(f"--system requires root; run: sudo {program()} service install --system")
     if args.has("--socket") and not place.socket:
-        raise FlagError("--socket is for systemd; leave it out")
+        raise FlagError("--socket works only with systemd; leave it out")
     text = _text(place.kind, args, console)
     settings = ahead.future_context(args, console).settings
     files = [(place.path, text.encode("utf-16" if place.kind == "windows" else "utf-8"))]
@@ -189,10 +189,12 @@ def _started(
         print_last_words(place, console)
         again = shlex.join(place.start[-1]) if place.start else shlex.join(place.load[-1])
         raise ConfigError(
-            f"{problem or 'the service was started and its relay did not answer'}; {place.path} is kept: once the "
-            f"cause is gone, type: {again}"
+            f"{problem or 'the service was started, but its relay did not answer'}; "
+            f"{place.path} was kept; once the cause is fixed, run: {again}"
         )
-    console.line(f"The relay runs on {contact.base_url}, and restarts automatically.")
+    console.line(
+        f"The relay is running on {contact.base_url} and restarts automatically if it fails."
+    )
     if args.has("--system"):
         login = (
             [f"{program()} login --system"]
@@ -246,8 +248,8 @@ def _refuse_masked(place: Place, path: str) -> None:
     mask = _mask(place, path)
     if mask:
         raise ConfigError(
-            f"{os.path.basename(path)} is masked ({path} is {mask}), so it is not installed; "
-            f"to allow it, type: {_unmask(place, path)}"
+            f"{os.path.basename(path)} is masked ({path} is {mask}), so it is not installed; to allow it, run: "
+            f"{_unmask(place, path)}"
         )
 
 
@@ -272,8 +274,8 @@ def _tell(args: Arguments, console: Console) -> None:
     names = left_behind(args, console.env)
     if names:
         console.note(
-            f"the service starts without {', '.join(names)} of this environment; "
-            "put into the config file what it needs, or give it as a flag"
+            f"the service starts without {', '.join(names)} from this environment; put what it needs into the "
+            "config file, or pass it as a flag"
         )
 
 

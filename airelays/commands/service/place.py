@@ -56,7 +56,7 @@ def find_place(args: Arguments, env: Mapping[str, str]) -> Place:
     """Return where a service of this system goes."""
     kind, system = own_kind(), args.has("--system")
     if kind != "systemd" and system:
-        raise ConfigError("--system is for machines with systemd; leave it out")
+        raise ConfigError("--system works only on machines with systemd; leave it out")
     if kind == "windows":
         folder = env.get("LOCALAPPDATA") or home_of(env)
         return find_windows(os.path.join(folder, "airelays", "task.xml"))

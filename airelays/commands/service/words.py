@@ -79,23 +79,23 @@ def check_words(words: tuple[str, ...], *, kind: str, system: bool, paths: tuple
     for word in words:
         if re.search(_UNFIT, word):
             raise FlagError(
-                f"{word!a} has a control character or is not UTF-8, which a service file cannot hold; "
-                "name another path"
+                f"{word!a} contains a control character or is not UTF-8, which a service file does not allow; "
+                "use another path"
             )
         if kind == "windows" and re.search(r"%[^%]+%|\$\(", word):
             raise FlagError(
-                f"{word!r} has %...% or $(, which the Task Scheduler replaces; name another path"
+                f"{word!r} contains %...% or $(, which the Task Scheduler expands; use another path"
             )
     if kind == "systemd" and set(words[0]) & set(_QUOTES):
         raise FlagError(
-            f"{words[0]!r} has a quote or a backslash, which systemd refuses in the path of a program; "
-            "put the program elsewhere"
+            f"{words[0]!r} contains a quote or a backslash, which systemd does not allow in the path of a "
+            "program; move the program to another folder"
         )
     for path in paths if kind == "systemd" and system else ():
         if set(path) & set(_QUOTES):
             raise FlagError(
-                f"{path!r} has a quote or a backslash, which the sandbox of a unit cannot name; "
-                "name another path"
+                f"{path!r} contains a quote or a backslash, which systemd does not allow in the sandbox settings "
+                "of a unit; use another path"
             )
 
 
