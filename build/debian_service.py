@@ -108,7 +108,7 @@ SERVICE_STEPS = (
     # Installed, signed in.
     Step(FAKE),
     Step(f"cat > /etc/airelays/config.toml <<'END'\n{CONFIG}END"),
-    Step(INSTALL, 0, "The relay runs on http://127.0.0.1:8080/v1"),
+    Step(INSTALL, 0, "The relay is running on http://127.0.0.1:8080/v1"),
     Step(f"getent passwd airelays; stat -c '%U %a %F' {STATE}", 0, "airelays 700 directory"),
     Step("airelays status --system", 0, "Runs: +yes; pid"),
     Step("airelays status --system", 0, "airelays login --device --system"),
@@ -155,13 +155,13 @@ SERVICE_STEPS = (
     Step(
         "test -s /etc/systemd/system/airelays.service && systemctl is-failed airelays", 0, "failed"
     ),
-    Step(f"chown airelays: {STATE}/relay-token && {INSTALL}", 0, "The relay runs on"),
+    Step(f"chown airelays: {STATE}/relay-token && {INSTALL}", 0, "The relay is running on"),
     Step("airelays service status --system", 0, "Runs: +yes"),
     # No client is refused while the relay restarts, and a stream that runs ends whole.
     Step(
         f"{INSTALL} --socket --demo",
         0,
-        "(?s)airelays.socket.*The relay runs on http://127.0.0.1:8080/v1",
+        "(?s)airelays.socket.*The relay is running on http://127.0.0.1:8080/v1",
     ),
     Step(
         f"python3 {HERE}/flood.py $(airelays token show --system) > /run/flood & "
@@ -203,7 +203,7 @@ SERVICE_STEPS = (
         0,
         "private/airelays",
     ),
-    Step(f"{INSTALL} --demo", 0, "The relay runs on"),
+    Step(f"{INSTALL} --demo", 0, "The relay is running on"),
     Step(
         f"stat -c '%U %F' {STATE} && airelays token show --system | cmp - /run/was",
         0,
