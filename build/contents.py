@@ -20,7 +20,7 @@ import onefile
 from elf_floor import ElfError, floor_of
 from frozen import FrozenError, is_frozen, read_frozen
 
-CARRIED = (".py", ".md", ".pem")
+CARRIED = (*onefile.CARRIED, ".pem")
 PARTS = ("airelays", "h11", "certifi")
 _LICENCES = {
     "h11": "MIT", "certifi": "MPL-2.0", "cpython": "PSF-2.0", "openssl": "Apache-2.0", "libffi": "MIT",

@@ -49,6 +49,7 @@ from secretfiles import SECRET_FILES  # noqa: E402
 from signin import SIGN_IN  # noqa: E402
 from terminal import TERMINAL  # noqa: E402
 from upstream import UPSTREAM  # noqa: E402
+from viewing import PAGE  # noqa: E402
 from wire import WIRE  # noqa: E402
 
 DEFENCES: tuple[Defence, ...] = (
@@ -65,6 +66,7 @@ DEFENCES: tuple[Defence, ...] = (
     *ECHOES,
     *SIGN_IN,
     *SECRET_FILES,
+    *PAGE,
     *PROCESS,
     *TERMINAL,
 )

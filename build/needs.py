@@ -59,7 +59,7 @@ def _may_unshare() -> bool:
 
 NEEDS = (
     Need("Linux", "what reads /proc, sockets of systemd, ELF files", here=lambda: sys.platform == "linux"),
-    Need("node, npm", "the openai package of Node", ("node", "npm")),
+    Need("node, npm", "the openai package of Node, axe-core for the page", ("node", "npm")),
     Need("chromium", "web pages in a browser", here=_chromium),
     Need(f"a Python of {', '.join(OLD)}", "what an old Python is told", here=lambda: _python(OLD)),
     Need(

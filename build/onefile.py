@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "dist" / "airelays.py"
 LOCK = ROOT / "build" / "requirements" / "run.txt"
 PACKAGES = ("h11", "certifi")
+CARRIED = (".py", ".md", ".html", ".css", ".js")
 FENCE = "'" * 3
 # The bundle is one file in both packages' wheels; what else lies in them is not needed to run.
 LEFT_OUT = re.compile(r"(^|/)(tests/|__pycache__/|__main__\.py$|py\.typed$)")
@@ -94,7 +95,7 @@ def collect(wheels: Path | None = None) -> dict[str, str]:
     files = {}
     for path in sorted((ROOT / "airelays").rglob("*")):
         name = path.relative_to(ROOT).as_posix()
-        if path.suffix in (".py", ".md") and "__pycache__" not in name:
+        if path.suffix in CARRIED and "__pycache__" not in name:
             files[name] = path.read_text(encoding="utf-8")
     files["LICENSE"] = (ROOT / "LICENSE").read_text(encoding="utf-8")
     for package in PACKAGES:

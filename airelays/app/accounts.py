@@ -15,8 +15,6 @@ from time import monotonic
 from airelays.app.desk import OperatorDesk
 from airelays.errors import RelayError
 from airelays.journal.book import Book, line_of, numbers_in, program_in, read_new
-from airelays.journal.ended import interrupted_in
-from airelays.journal.files import list_files
 from airelays.journal.notes import how_ended
 from airelays.net.request import Request
 
@@ -141,6 +139,9 @@ def _interrupted(
     folder: str, logs_dir: str, ids: dict[str, str], since_s: float, until_s: float
 ) -> list[bytes]:
     """Return the lines of requests without an end in the last hours of the log, and none in the book."""
+    from airelays.journal.ended import interrupted_in
+    from airelays.journal.files import list_files
+
     files = [one for one in list_files(logs_dir) if one.hour < until_s // 3600 + 1]
     newest = files[-1].hour if files else 0
     files = [one for one in files if one.hour > newest - HOURS_LOOKED_AT]

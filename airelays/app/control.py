@@ -35,6 +35,8 @@ _HANDLERS = {
     ("POST", "/reload"): "controls:reload",
     ("POST", "/keys"): "controls:keys",
     ("POST", "/sign-in"): "controls:sign_in",
+    ("POST", "/page-code"): "controls:page_code",
+    ("GET", "/page-code"): "controls:page_code_state",
     ("POST", "/lease"): "leases:hold_lease",
     ("GET", "/leased"): "controls:leased",
     ("POST", "/stop"): "controls:stop",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from airelays.app.operator import status_facts
 from airelays.app.resets import redeem_one, resets_of
 from airelays.errors import ClientFault, ConfigError
 from airelays.guard.network import limiter_key
+from airelays.guard.pagetokens import CODE_S, RANDOM_BYTES
 from airelays.settings.kinds import KINDS
 from airelays.upstream.base import Check
 
@@ -105,6 +108,21 @@ async def leased(control: Control, body: Body) -> Body:
     if found is None:
         raise ClientFault("this lease does not exist", status=404, code="unknown_lease")
     return found.sums.facts()
+
+
+async def page_code(control: Control, body: Body) -> Body:
+    """POST /page-code: a code that signs one page in; it is in this answer and nowhere else."""
+    desk = control.relay.desk
+    code, code_id = desk.gate.pages.make_code(
+        os.urandom(RANDOM_BYTES), time.monotonic(), desk.token.current()
+    )
+    return {"code": code, "id": code_id, "seconds": CODE_S}
+
+
+async def page_code_state(control: Control, body: Body) -> Body:
+    """GET /page-code?id=ID: whether the code was used, waits for that, or has ended without."""
+    pages = control.relay.desk.gate.pages
+    return {"state": pages.state_of(str(body.get("id")), time.monotonic())}
 
 
 async def stop(control: Control, body: Body) -> Body:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from airelays.app.feed import Feeds
 from airelays.app.happenings import Happenings
 from airelays.credentials.token import TokenSource
 from airelays.errors import ConfigError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from airelays.app.counts import Counts
     from airelays.app.keys import Keys
     from airelays.net.listener import Listener
+    from airelays.net.session import Session
     from airelays.state.turn import Turns
 
 
@@ -120,8 +122,17 @@ class OperatorDesk(Desk):
         self.listener: Listener | None = None
         self.requests_total = 0
         self.book_lines_lost: Callable[[], int] = int
+        # Lifts the block of an address (its text, what it is counted by); returns how many there were.
+        self.unblock: Callable[[str, str | None], int] = lambda *_: 0
+        self.feeds = Feeds(
+            self.happenings, gate, token, redactor=notes.redactor, sessions=self.sessions
+        )
         self.started_wall_s = time.time()
         self._started_s = time.monotonic()
+
+    def sessions(self) -> Iterable[Session]:
+        """Return the connections of clients that are open now."""
+        return () if self.listener is None else self.listener.sessions
 
     def uptime_s(self) -> float:
         """Seconds since the relay began to serve."""

@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from airelays.app.markdown import INLINE, Block, blocks
-from airelays.app.page import PAGE_FIELDS, STYLE
+from airelays.app.page import DOC_FIELDS
 from airelays.app.pages import MOVED, PAGES, page_text, page_title
 from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.model import Route
@@ -20,7 +20,32 @@ if TYPE_CHECKING:
     from airelays.app.desk import Desk
 
 _HTML = b"text/html; charset=utf-8"
-_MORE_STYLE = """
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #5b6570; --line: #d8dee4; --back: #fbfbfa;
+  --code: #f1f2f0; --good: #1a7f4b; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --soft: #9aa4ae; --line: #30363d;
+  --back: #14171a; --code: #1e2328; --good: #4cc38a; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--back); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
+main { max-width: 44rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+h1 { font-size: 1.6rem; margin: 0 0 .25rem; letter-spacing: -.01em; }
+h2 { font-size: 1.05rem; margin: 2.25rem 0 .5rem; }
+p { margin: .5rem 0; } .soft { color: var(--soft); }
+.up { color: var(--good); font-weight: 600; }
+.up::before { content: ""; display: inline-block; width: .6rem; height: .6rem; border-radius: 50%;
+  background: var(--good); margin-right: .5rem; }
+pre { background: var(--code); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem;
+  overflow-x: auto; font: .8125rem/1.55 ui-monospace, SFMono-Regular, Menlo, monospace; margin: .5rem 0; }
+code { font: .9em ui-monospace, SFMono-Regular, Menlo, monospace; overflow-wrap: anywhere; }
+pre code { font: inherit; overflow-wrap: normal; }
+.base { display: inline-block; margin: .25rem 0; padding: .35rem .75rem; border: 1px solid var(--line);
+  border-radius: .5rem; background: var(--code); font-size: 1rem; user-select: all; }
+.whole { white-space: nowrap; }
+@media (max-width: 40rem) { main { padding: 1.75rem 1rem 3rem; }
+  pre { padding: .7rem .8rem; white-space: pre-wrap; overflow-wrap: anywhere; } }
+footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--soft);
+  font-size: .9rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; margin: .75rem 0; font-size: .93em; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .8rem .3rem 0; text-align: left;
   vertical-align: top; }
@@ -40,7 +65,7 @@ async def docs(desk: Desk, request: Request, route: Route, values: dict[str, str
     await request.reply(
         200,
         _page("Documentation", f"<h1>Documentation</h1>\n<ul>\n{rows}</ul>"),
-        PAGE_FIELDS,
+        DOC_FIELDS,
         _HTML,
     )
 
@@ -59,13 +84,13 @@ async def doc(desk: Desk, request: Request, route: Route, values: dict[str, str]
     except ConfigError as error:
         raise RelayError(str(error), status=503) from error
     body = render_markdown(text) + '<footer><a href="/docs">All pages</a></footer>'
-    await request.reply(200, _page(page_title(name), body), PAGE_FIELDS, _HTML)
+    await request.reply(200, _page(page_title(name), body), DOC_FIELDS, _HTML)
 
 
-def closed_page(origin: str, reveal: str, docs: str) -> bytes:
+def closed_page(origin: str, reveal: str, docs: str, opener: str) -> bytes:
     """Return what a browser is shown that opens the documentation without the token: how to read it.
 
-    `reveal` is the command that prints the token, `docs` the one that shows the pages.
+    `reveal` is the command that prints the token, `docs` the one that shows the pages, `opener` opens the relay's page.
     """
     return _page(
         "Documentation",
@@ -74,6 +99,8 @@ def closed_page(origin: str, reveal: str, docs: str) -> bytes:
 <p>Read them in a terminal on the machine that runs the relay:</p>
 <pre><code>{escape(docs)}
 {escape(docs)} TOPIC</code></pre>
+<p>Or open the page of the relay, which has them too:</p>
+<pre><code>{escape(opener)}</code></pre>
 <p>Or fetch them with the token:</p>
 <pre><code>curl -H "Authorization: Bearer $({escape(reveal)})" {escape(origin)}/docs</code></pre>""",
     )
@@ -86,7 +113,7 @@ def _page(title: str, body: str) -> bytes:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)} - AIRelays</title>
-<style>{STYLE}{_MORE_STYLE}</style>
+<style>{_STYLE}</style>
 </head>
 <body>
 <main>

@@ -34,11 +34,18 @@ async def embed(desk: Desk, request: Request, route: Route, values: dict[str, st
     asked = model_of(body)
     sent = from_embed(body, old=route.name == OLD)
     sent["model"] = await own_name(desk, asked)
-    await serve_named(desk, request, route, sent, asked, partial(_embedded, asked=asked))
+    await serve_named(desk, request, route, sent, asked, partial(_embedded, asked=asked, own=body))
 
 
 async def _embedded(
-    desk: Desk, request: Request, route: Route, body: Body, target: Target, *, asked: str
+    desk: Desk,
+    request: Request,
+    route: Route,
+    body: Body,
+    target: Target,
+    *,
+    asked: str,
+    own: Body,
 ) -> None:
     upstream = target.upstream
     if not upstream.passes:
@@ -48,6 +55,10 @@ async def _embedded(
             code="unsupported_route",
             should_retry=False,
         )
+    from airelays.app.native import passed_natively
+
+    if await passed_natively(desk, request, route, own, target):
+        return
     meter = meter_of(request, body["input"])
     answer = await _asked(request, upstream, "/embeddings", {**body, "model": target.model})
     old = route.name == OLD

@@ -11,7 +11,8 @@ from airelays.dialects.ollama.request import stream_of
 from airelays.dialects.parameters import refuse_tools
 from airelays.model import Route
 from airelays.net.request import Request
-from airelays.upstream.base import NetworkAnswer
+from airelays.net.response import Response
+from airelays.upstream.base import NetworkAnswer, Upstream
 from airelays.upstream.compatible.refusal import passed_fields
 from airelays.upstream.compatible.whole import not_json, read_answer
 from airelays.upstream.encoding import encode
@@ -19,6 +20,9 @@ from airelays.upstream.target import Target
 
 if TYPE_CHECKING:
     from airelays.app.desk import Desk
+
+
+_STREAMED = ("ollama_chat", "ollama_generate")
 
 
 async def passed_natively(
@@ -30,8 +34,10 @@ async def passed_natively(
         return False
     if route.no_tools:
         refuse_tools(body)
-    stream = stream_of(body)
-    sent = await encode({**body, "model": target.model, "stream": stream})
+    # Embeddings have no stream.
+    stream = route.name in _STREAMED and stream_of(body)
+    flag = {"stream": stream} if route.name in _STREAMED else {}
+    sent = await encode({**body, "model": target.model, **flag})
     response = await upstream.forward("POST", route.path, sent)
     if response.status != 200:
         refused = await upstream.refusal(response)
@@ -41,6 +47,11 @@ async def passed_natively(
         fields = passed_fields(response.head, upstream.redactor())
         await pass_stream(desk, request, upstream, NetworkAnswer(response, fields), reply)
         return True
+    await _pass_whole(request, upstream, response)
+    return True
+
+
+async def _pass_whole(request: Request, upstream: Upstream, response: Response) -> None:
     whole, value = await read_answer(response, upstream.max_answer_bytes, upstream.name)
     if not isinstance(value, dict):
         raise not_json(upstream.name, "it is not a JSON object")
@@ -48,4 +59,3 @@ async def passed_natively(
         raise refusal_in(value, upstream.redactor())
     request.outcome.usage = usage_in(value)
     await send_whole(request, upstream, response, whole)
-    return True

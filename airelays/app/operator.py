@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airelays import __version__
-from airelays.app.page import PAGE_FIELDS, render_page
+from airelays.app.page import page_fields, render_page
 from airelays.app.routes import ROUTES
 from airelays.credentials.token import fingerprint
 from airelays.errors import ClientFault, ConfigError, RelayError
@@ -37,8 +37,10 @@ async def page(desk: OperatorDesk, request: Request, route: Route, values: dict[
         desk.gate.reveal,
         needs_token=needs_token,
         wide=not is_loopback(desk.settings.host),
+        opener=told("open"),
+        explain=told("explain"),
     )
-    await request.reply(200, body, PAGE_FIELDS, b"text/html; charset=utf-8")
+    await request.reply(200, body, page_fields(), b"text/html; charset=utf-8")
 
 
 async def health(

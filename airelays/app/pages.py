@@ -1,12 +1,13 @@
-"""The documentation pages inside the program: which there are, and their text. Layer: I/O.
+"""The documentation pages inside the program: which there are, and their text; the parts of the page at `/`.
 
 Read through the loader of the package, so that it is the same in a folder, a wheel, the one-file form and
-an executable.
+an executable. Layer: I/O.
 """
 
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 import airelays
 from airelays.errors import ConfigError
@@ -18,6 +19,7 @@ PAGES = (
     "security",
     "keys",
     "usage",
+    "page",
     "api",
     "clients",
     "quirks",
@@ -45,14 +47,24 @@ MOVED = {"hardening": "threat-model"}
 
 def page_text(name: str) -> str:
     """Return the Markdown of the page `name`, which must be one of PAGES."""
-    path = os.path.join(os.path.dirname(airelays.__file__), "docs", f"{name}.md")
+    return _carried(f"docs/{name}.md", f"page {name}")
+
+
+@lru_cache(maxsize=16)
+def asset_text(name: str) -> str:
+    """Return the text of a part of the page at `/`."""
+    return _carried(f"app/assets/{name}", name)
+
+
+def _carried(name: str, what: str) -> str:
+    path = os.path.join(os.path.dirname(airelays.__file__), *name.split("/"))
     spec = airelays.__spec__
     loader = spec.loader if spec is not None else None
     try:
         # Every loader that can carry data files has `get_data` (importlib.abc.ResourceLoader).
         data = loader.get_data(path)  # type: ignore[union-attr]
     except OSError as error:
-        raise ConfigError(f"page {name} is missing from this copy of the program") from error
+        raise ConfigError(f"{what} is missing from this copy of the program") from error
     return bytes(data).decode()
 
 

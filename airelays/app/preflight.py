@@ -19,7 +19,8 @@ def grant_origin(gate: Gate, request: Request) -> None:
     if page is None:
         return
     request.fields.append((b"vary", b"origin"))
-    if gate.allows_origin(page, request.head.authority):
+    scheme = gate.scheme_of(request.head, request.peer)
+    if gate.allows_origin(page, request.head.authority, scheme):
         request.fields.append((b"access-control-allow-origin", page))
         request.fields.append((b"access-control-expose-headers", _EXPOSED))
 
@@ -28,7 +29,8 @@ async def answer_preflight(
     gate: Gate, request: Request, route: Route | None, token: bytes | None
 ) -> None:
     """Answer OPTIONS without a token: a preflight carries none, and learns nothing of the routes. Raises Refused."""
-    gate.check_browser(request.head, route, request.connection.here, token)
+    scheme = gate.scheme_of(request.head, request.peer)
+    gate.check_browser(request.head, route, request.connection.here, token, scheme)
     gate.check_scope(gate.client_of(request.head, request.peer), request.connection.door)
     if request.head.has_body:
         await request.read_body(MAX_BODY_BYTES)

@@ -19,13 +19,17 @@ from airelays.net.request import Request
 MAX_RESTING = 256
 # A client that shuts its sending side is mostly gone; one that only half closes gets its answer if its turn is near.
 HALF_CLOSED_SECONDS = 0.9
+# A slot that is about to be given back is waited for even where nobody waits otherwise.
+GIVE_WAY_SECONDS = 1.0
 
 
 class Queue:
     """The requests that wait. `stop` ends the waiting of all."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, give_way: Callable[[str], bool] = lambda _: False) -> None:
+        """`give_way` has something less important give back its slot of a key, soon; False when there is nothing."""
         self._gate = gate
+        self._give_way = give_way
         self._waiting: set[asyncio.Future[Lease]] = set()
         self._resting: set[asyncio.Future[None]] = set()
 
@@ -44,6 +48,8 @@ class Queue:
                 lease = self._gate.leases.take(slot)
                 if lease is None:
                     left_s = seconds - (loop.time() - started_s)
+                    if self._give_way(slot):
+                        left_s = max(left_s, GIVE_WAY_SECONDS)
                     lease = await self._wait(request, admission, slot, left_s)
                 held.append(lease)
         except BaseException:

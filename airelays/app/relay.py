@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from airelays.app.accounts import Accounts
@@ -25,6 +25,7 @@ from airelays.app.routes import (
     absent_api,
     family_of,
     is_ollama,
+    is_used,
     routes_of,
     speaks_anthropic,
 )
@@ -34,7 +35,7 @@ from airelays.errors import ClientFault, ConfigError, RelayError
 from airelays.guard.gate import DOCS_WITHOUT_TOKEN, Admission, Gate
 from airelays.guard.limits import Lease
 from airelays.guard.refused import Refused, check_length
-from airelays.hints import hint, know_listener
+from airelays.hints import hint, know_listener, told
 from airelays.journal.notes import Recorder
 from airelays.journal.phases import note_bad_head, note_bug, note_ready, note_refused
 from airelays.journal.retention import saved_policy
@@ -55,6 +56,7 @@ Handler = Callable[[OperatorDesk, Request, Route, dict[str, str]], Awaitable[Non
 
 # Clients send these by the dozen at a time, and give up on those that fail.
 PATIENT = frozenset({"count_tokens"})
+FEED = "relay_feed"
 # Multipart framing beside the file's own bytes.
 UPLOAD_FRAMING_BYTES = 1024 * 1024
 SMALL_BODY_BYTES = 64 * 1024
@@ -97,11 +99,12 @@ class Relay:
             happenings=self.teller.happenings,
         )
         upstreams.care.tell = self.teller.upstream_changed
-        self.desk.keys.sessions = self._sessions
+        self.desk.keys.sessions = self.desk.sessions
         self.accounts = Accounts(self.desk, complain, settings.data_dir, folds=not own_dir)
         self.stopping = False
         self.reload_problem = ""
-        self._queue = Queue(self.desk.gate)
+        self._queue = Queue(self.desk.gate, self.desk.feeds.give_way)
+        self.desk.unblock = self.unblock
         self._routes = Routes(routes_of(settings))
         self._handlers: dict[str, Handler] = {}
         self._heads = HeadCache()
@@ -156,6 +159,7 @@ class Relay:
     def begin_to_stop(self, error: RelayError) -> None:
         """Keep no connection alive and let nobody wait for a slot: who does is answered with `error`."""
         self.stopping = True
+        self.desk.feeds.stop()
         self._queue.stop(error)
 
     async def close(self) -> None:
@@ -235,7 +239,7 @@ class Relay:
                 raise
             await self._show_way_to_docs(request, refused)
             return
-        if route is None or not route.open:
+        if is_used(route):
             request.before_end = self.accounts.note
         held = self.generations.hold()
         try:
@@ -281,6 +285,7 @@ class Relay:
         )
         if admission.caller.key is not None:
             desk.keys.admitted(request, admission.caller)
+        request.caller = admission.caller
         return admission
 
     def _token(self) -> bytes | None:
@@ -290,13 +295,11 @@ class Relay:
         self.notes.know_token(token)
         return token
 
-    def _sessions(self) -> Iterable[Session]:
-        listener = self.desk.listener
-        return () if listener is None else listener.sessions
-
     async def _slot(self, request: Request, admission: Admission, route: Route | None) -> Lease:
         """Return the request's slot, waited for if need be. Raises Refused; the slot is given back then."""
         lease = admission.lease
+        if lease is None and route is not None and route.name == FEED:
+            raise self.desk.gate.too_busy(admission)  # it would have to make way again
         if lease is None:
             seconds = 0.0 if self.stopping else self.desk.settings.queue_seconds
             lease = await self._queue.slot(request, admission, seconds)
@@ -309,12 +312,14 @@ class Relay:
 
     async def _show_way_to_docs(self, request: Request, refused: Refused) -> None:
         from airelays.app.docpages import closed_page
-        from airelays.app.page import PAGE_FIELDS
+        from airelays.app.page import DOC_FIELDS
 
         request.outcome.error = refused
         gate = self.desk.gate
-        page = closed_page(self.desk.base_url.removesuffix("/v1"), gate.reveal, gate.docs)
-        await request.reply(refused.status, page, PAGE_FIELDS, b"text/html; charset=utf-8")
+        page = closed_page(
+            self.desk.base_url.removesuffix("/v1"), gate.reveal, gate.docs, told("open")
+        )
+        await request.reply(refused.status, page, DOC_FIELDS, b"text/html; charset=utf-8")
 
     async def _admitted(
         self, request: Request, route: Route | None, values: dict[str, str]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from airelays.errors import ClientFault
 from airelays.guard.keys import OPERATOR
+from airelays.guard.pagetokens import SESSION
+from airelays.journal.notes import LOOKS
 from airelays.model import RequestHead, Route
 from airelays.settings.values import Settings
 
@@ -44,7 +46,8 @@ def _table() -> tuple[Route, ...]:
         for name, path, methods, body, handler in _BOTH:
             routes.append(Route(name, base + path, methods, body, False, no_tools, handler))
     for name, path, methods, body, handler in _V1_ONLY:
-        routes.append(Route(name, "/v1" + path, methods, body, handler=handler))
+        looks = name in _LOOKS
+        routes.append(Route(name, "/v1" + path, methods, body, handler=handler, looks=looks))
     return tuple(_classed(route) for route in routes)
 
 
@@ -62,15 +65,27 @@ _CLASSES = {
         "responses", "chat", "completions", "messages", "count_tokens", "input_tokens", "compact",
         "response", "response_items", "response_cancel", "/v1/embeddings",
     },
-    OPERATOR: {"relay_status", "relay_metrics", "relay_logging", "subscription", "resets"},
+    OPERATOR: {
+        "relay_status", "relay_metrics", "relay_logging", "subscription", "resets", "relay_feed", "relay_requests",
+        "relay_models", "relay_windows", "relay_blocks", "relay_unblock", SESSION,
+    },
 }  # fmt: skip
 
 
+# Asked by the page while it is open.
+_LOOKS = frozenset({"relay_requests", "relay_models", "relay_windows", "relay_blocks"})
 _V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
     ("relay_status", "/relay/status", GET, "none", "operator:relay_status"),
     ("relay_metrics", "/relay/metrics", GET, "none", "operator:metrics"),
     ("relay_logging", "/relay/logging", (*GET, "PUT"), "json", "operator:relay_logging"),
     ("relay_usage", "/relay/usage", GET, "none", "usage:relay_usage"),
+    (SESSION, "/relay/page-session", POST, "none", "viewer:page_session"),
+    ("relay_feed", "/relay/feed", GET, "none", "viewer:feed"),
+    ("relay_requests", "/relay/requests", GET, "none", "viewer:requests"),
+    ("relay_models", "/relay/models", GET, "none", "viewer:models"),
+    ("relay_windows", "/relay/windows", GET, "none", "viewer:windows"),
+    ("relay_blocks", "/relay/blocks", GET, "none", "viewer:blocks"),
+    ("relay_unblock", "/relay/unblock", POST, "json", "viewer:unblock"),
     ("subscription", "/subscription/status", GET, "none", "catalogue:subscription"),
     ("subscription", "/account/rate_limits", GET, "none", "catalogue:subscription"),
     ("resets", "/relay/accounts/resets", GET, "none", "resets:listed"),
@@ -181,6 +196,11 @@ def is_ollama(path: str, settings: Settings) -> bool:
     """Whether `path` (still percent-encoded) belongs to Ollama's API, and that is switched on."""
     single = path[1:] if path.startswith("//") else path
     return settings.ollama_enabled and (single == OLLAMA or single.startswith(OLLAMA + "/"))
+
+
+def is_used(route: Route | None) -> bool:
+    """Whether a request belongs in the book of usage; one of the page or of a health check does not."""
+    return route is None or not (route.open or route.name in LOOKS)
 
 
 def family_of(path: str) -> str:

@@ -72,6 +72,7 @@ class StreamPump:
         kind = (b"content-type", self.reply.content_type)
         request.begin_stream([kind, *_AS_IT_COMES, *fields])
         request.say_error = self.reply.fail
+        request.reply_map = self.reply
         request.connection.on_blocked = self._blocked
         request.on_eof = self._probe
         self._timer = self._loop.call_later(self._ping_s, self._tick)

@@ -6,15 +6,16 @@ import re
 from typing import Any
 
 from airelays.app.happenings import REFUSED, REQUEST
+from airelays.app.records import from_record
 from airelays.commands.logs import seconds_text, tokens_a_second, when
 from airelays.credentials.as_owner import denied
 from airelays.errors import ConfigError, FlagError
 from airelays.hints import hint
 from airelays.journal.files import Tail, check_folders, list_files, parse_line, read_lines
+from airelays.journal.verdicts import VERDICTS
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
-from airelays.terminal.happening import from_record
 from airelays.terminal.running import logs_dir
 
 MIN_DIGITS = 6
@@ -229,19 +230,6 @@ def _after(record: dict[str, Any]) -> str:
     return f" after {seconds_text(took_ms / 1000)}" if isinstance(took_ms, (int, float)) else ""
 
 
-_VERDICTS = {
-    "ok": "the answer was complete",
-    "client_left": "the client closed the connection before its answer was complete",
-    "cut_by_upstream": "the upstream broke off in the middle of its answer",
-    "failed_upstream": "the upstream did not answer this request",
-    "bad_request": "the request could not be served as it is",
-    "refused": "the gate did not let it in",
-    "key_ended": "the named key of the program was revoked, rotated or expired while it ran",
-    "shut_down": "the relay was stopped while it ran",
-    "relay_bug": "a defect of the relay",
-}
-
-
 def verdict(records: list[dict[str, Any]]) -> tuple[str, str]:
     """Return how a request ended, in one word and in a sentence."""
     end = _of(records, "outbound_response")
@@ -251,7 +239,7 @@ def verdict(records: list[dict[str, Any]]) -> tuple[str, str]:
         said = f": {error.get('message')}" if isinstance(error, dict) else ""
         hop = error.get("hop") if isinstance(error, dict) else None
         after = _after(_of(records, "upstream_response_error", "upstream_stream_error"))
-        return word, _VERDICTS.get(word, word) + (f" (at: {hop}{after})" if hop else "") + said
+        return word, VERDICTS.get(word, word) + (f" (at: {hop}{after})" if hop else "") + said
     begin = _of(records, *_BEGINS)
     if begin.get("phase") == "endpoint_auth_failed":
         key, problem = begin.get("key"), begin.get("key_problem")

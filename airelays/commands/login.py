@@ -6,7 +6,6 @@ Layer: commands.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Coroutine
@@ -19,6 +18,7 @@ from airelays.net.client import Client
 from airelays.settings.kinds import KINDS
 from airelays.settings.values import Settings
 from airelays.terminal.arguments import Arguments
+from airelays.terminal.browser import is_headless, open_browser
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.context import Context, find_context
 from airelays.terminal.progress import wait_visibly
@@ -30,7 +30,6 @@ from airelays.upstream.chatgpt.login import (
     PastedLogin,
     browser_login,
     device_login,
-    is_headless,
     sign_in_from,
 )
 from airelays.upstream.chatgpt.oauth import DeviceCode, Issuer, TokenRefused
@@ -127,7 +126,7 @@ def _sign_in(
             _show_address(console, url)
             shown.set()
             if opens:
-                _open_browser(console, url)
+                open_browser(console, url)
 
         work = browser_login(
             issuer, show=show, timeout_s=timeout_s, workspace_id=workspace_id, ports=ports
@@ -204,28 +203,6 @@ def _ask_for_address(console: Console, timeout_s: float) -> str:
     if not text:
         raise ConfigError("no address was pasted; nothing was changed")
     return text
-
-
-def _open_browser(console: Console, url: str) -> None:
-    """Open the browser; a failure costs nothing, the address stands there."""
-    import subprocess
-
-    opener = {"darwin": "open", "win32": "explorer"}.get(sys.platform, "xdg-open")
-    # A frozen program's loader variables must not reach other programs.
-    env = {
-        k: v
-        for k, v in os.environ.items()
-        if k != "LD_LIBRARY_PATH" and not k.startswith("_MEIPASS")
-    }
-    if "LD_LIBRARY_PATH_ORIG" in env:
-        env["LD_LIBRARY_PATH"] = env.pop("LD_LIBRARY_PATH_ORIG")
-    null = subprocess.DEVNULL
-    try:
-        subprocess.Popen(
-            [opener, url], stdin=null, stdout=null, stderr=null, env=env, start_new_session=True
-        )
-    except OSError as error:
-        console.note(f"{opener} could not be started ({error.strerror}); open the address yourself")
 
 
 def _store(store: SignInStore, sign_in: SignIn) -> str:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from airelays.app.happenings import Happening
+from airelays.app.records import from_record
 from airelays.errors import FlagError
 from airelays.hints import hint
 from airelays.journal.files import Tail, check_folders, list_files, parse_line
@@ -28,7 +29,7 @@ from airelays.settings.values import Settings
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_context
-from airelays.terminal.happening import SOFT, day_text, from_record, heads, lines_of
+from airelays.terminal.happening import SOFT, day_text, heads, lines_of
 from airelays.terminal.running import logs_dir
 
 POLICY_FLAGS = {

@@ -267,6 +267,7 @@ def _print_banner(console: Console, context: Context, doors: list[Door]) -> None
         console.line(escaped(f"AIRelays {__version__} listens on {url}{every}"))
         for door in others:
             console.line(f"and on {client_base_url(door.host, door.port)}{open_words(door)}")
+        console.line(escaped(f"see what it does: {hint('open')}"))
         console.out.flush()
         return
     console.title("Serve")
@@ -278,6 +279,7 @@ def _print_banner(console: Console, context: Context, doors: list[Door]) -> None
     for door in others:
         console.field("Also", f"{client_base_url(door.host, door.port)}{open_words(door)}")
     console.field("Upstream", settings.upstream_kind)
+    console.field("Page", f"{url.removesuffix('/v1')}/ (signed in: {hint('open')})")
     console.section("Client Auth")
     if settings.require_bearer_auth:
         console.field("Bearer auth", "required")

@@ -19,10 +19,10 @@ from airelays.hints import hint
 from airelays.settings.kinds import KINDS
 from airelays.settings.values import client_base_url
 from airelays.terminal.arguments import Arguments
+from airelays.terminal.browser import is_headless
 from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context
 from airelays.terminal.running import NOT_RUNNING, access, find_relay
-from airelays.upstream.chatgpt.login import is_headless
 from airelays.upstream.chatgpt.signin import SignIn
 from airelays.upstream.chatgpt.store import SignInStore
 

@@ -43,6 +43,14 @@ _ALL = (
         ),
     ),
     Command(
+        "open",
+        "Open the page of the relay that runs, signed in.",
+        "open:run",
+        "Opens it in the browser of this machine with a code that works once, within 60 s, and ends when the page is "
+        "signed in. The address is printed when there is no browser, or when it has not used the code after 10 s.",
+        (Flag("--print", "Only print the address, for a browser elsewhere."),),
+    ),
+    Command(
         "ask",
         "Ask one question and print the answer as it comes.",
         "ask:run",

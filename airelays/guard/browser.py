@@ -35,19 +35,21 @@ def is_allowed_host(authority: str, allowed: frozenset[str]) -> bool:
     return bool(name) and name in allowed
 
 
-def is_allowed_origin(origin: str, authority: str, allowed: frozenset[str]) -> bool:
-    """Whether a page of `origin` may call: the relay's own page, or one that the user listed.
+def is_allowed_origin(
+    origin: str, authority: str, allowed: frozenset[str], scheme: str = "http"
+) -> bool:
+    """Whether a page of `origin` may call: the relay's own page (`scheme` and Host), or one that the user listed.
 
     An entry of `allowed` is a whole origin ("https://app.example", "null"), or a scheme with an
     authority left open ("app://", "chrome-extension://"), which stands for every origin of that scheme.
     """
     folded = origin.lower()
-    if authority and folded == f"http://{authority.lower()}":
+    if authority and folded == f"{scheme}://{authority.lower()}":
         return True
     if folded in allowed:
         return True
-    scheme, separator, _ = folded.partition("://")
-    return bool(separator) and scheme not in ("http", "https") and f"{scheme}://" in allowed
+    other, separator, _ = folded.partition("://")
+    return bool(separator) and other not in ("http", "https") and f"{other}://" in allowed
 
 
 def field_of(head: RequestHead) -> bytes:

@@ -10,7 +10,6 @@ Owns: that order, the refusals' texts and codes. Refuses to know: sockets, which
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from ipaddress import ip_network
 from typing import NamedTuple
@@ -20,13 +19,17 @@ from airelays.guard import auth, browser, network
 from airelays.guard.keylimits import Spent, Windows
 from airelays.guard.keys import OWNER, PREFIX, Caller, Found, Key, KeyTable
 from airelays.guard.limits import Blocklist, Buckets, Lease, Leases
+from airelays.guard.pagetokens import SESSION, PageTokens
 from airelays.guard.refused import (
     Refused,
+    blocked,
     busy,
     busy_key,
     check_key,
+    check_page,
     ended,
     not_here,
+    out_of_scope,
     over_rate,
     over_window,
     refuse_browser,
@@ -81,6 +84,7 @@ class Gate:
         self.leases = Leases(settings.concurrent_requests_per_ip)
         self.windows = Windows()
         self.spent = Spent()
+        self.pages = PageTokens()
         self.blocklist = Blocklist(
             settings.failed_auth_max_attempts,
             settings.failed_auth_window_seconds,
@@ -113,6 +117,10 @@ class Gate:
         """Return the client's address as every limit sees it."""
         return network.client_address(peer.host, head, self._trusted)
 
+    def scheme_of(self, head: RequestHead, peer: Peer) -> str:
+        """Return the scheme of the relay's own origin, as the client sees it."""
+        return network.client_scheme(peer.host, head, self._trusted)
+
     def admit(
         self,
         head: RequestHead,
@@ -135,15 +143,14 @@ class Gate:
         client = self.client_of(head, peer)
         if door is not None and door.key:
             return self._admit_unasked(head, client, route, now_s, door, asking, here)
-        self.check_browser(head, route, here, token)
+        scheme = self.scheme_of(head, peer)
+        self.check_browser(head, route, here, token, scheme)
         self.check_scope(client, door)
         if route is not None and route.open:
             return Admission(client, "", Lease(None, ""))
-        key, caller = network.limiter_key(client), OWNER
-        if self._settings.require_bearer_auth:
-            caller = self._identify(head, key, now_s, token, family, asking)
-        else:
-            caller = _attributed(head, asking)
+        key = network.limiter_key(client)
+        caller = self._identify(head, key, now_s, token, family, route, asking)
+        check_page(caller, head, route, scheme)
         require_json(head, route, opened=not self._settings.require_bearer_auth)
         if route is not None and route.looks:
             return self._admit_look(head, client, key, route, now_s, caller, asking)
@@ -229,7 +236,12 @@ class Gate:
         return Admission(client, address, self.leases.take_all(slots), caller, slots)
 
     def check_browser(
-        self, head: RequestHead, route: Route | None, here: str, token: bytes | None
+        self,
+        head: RequestHead,
+        route: Route | None,
+        here: str,
+        token: bytes | None,
+        scheme: str = "http",
     ) -> None:
         """Refuse (421, 403) what a web page in the user's browser could have sent."""
         if not head.authority and head.http_version == "1.0":
@@ -243,7 +255,7 @@ class Gate:
         else:
             self._check_host(head, here)
         page = head.get(b"origin")
-        if page is not None and not self.allows_origin(page, head.authority):
+        if page is not None and not self.allows_origin(page, head.authority, scheme):
             raise Refused(
                 "requests from web pages of other origins are refused; list the origin under "
                 "security.allowed_origins if it is yours",
@@ -276,9 +288,9 @@ class Gate:
             return True
         return bool(here) and browser.host_name(authority) == here.lower()
 
-    def allows_origin(self, page: bytes, authority: str) -> bool:
-        """Whether a page of origin `page` may call."""
-        return browser.is_allowed_origin(page.decode("latin-1"), authority, self._origins)
+    def allows_origin(self, page: bytes, authority: str, scheme: str = "http") -> bool:
+        """Whether a page of origin `page` may call; `scheme` and `authority` make the relay's own."""
+        return browser.is_allowed_origin(page.decode("latin-1"), authority, self._origins, scheme)
 
     def scope_of(self, door: Door | None) -> str:
         """Return who may come in by `door`; None stands for `server.host`."""
@@ -291,15 +303,7 @@ class Gate:
         scope = self.scope_of(door)
         if network.in_scope(client, scope):
             return
-        where = "on_this_machine" if scope == "loopback" else "on_private_network"
-        raise Refused(
-            f"clients outside the scope {scope!r} are refused (security.network_scope)".replace(
-                "'", '"'
-            ),
-            "network_scope",
-            status=403,
-            code=f"client_not_{where}",
-        )
+        raise out_of_scope(scope)
 
     def _identify(
         self,
@@ -308,9 +312,15 @@ class Gate:
         now_s: float,
         token: bytes | None,
         family: str,
+        route: Route | None,
         asking: Asking,
     ) -> Caller:
-        """Return who presents the relay token or a key. Raises Refused, and counts that as a failed attempt."""
+        """Return who presents the relay token, a key, a page's token or code.
+
+        Raises Refused, and counts that as a failed attempt.
+        """
+        if not self._settings.require_bearer_auth:
+            return self._attributed(head, now_s, token, asking)
         presented = auth.credentials(head)
         good = auth.matches(presented, token or b"")
         left_s = self.blocklist.blocked_for_s(key, now_s)
@@ -321,17 +331,30 @@ class Gate:
         held = left_s and self._settings.failed_auth_block_scope == "address"
         if found is not None and not found.problem and not held:
             return found.caller
+        if not held:
+            page = self.pages.use(presented, now_s, token)
+            if page:
+                return Caller(page=page)
+            asks = route is not None and route.name == SESSION
+            if asks and self.pages.is_code(presented, now_s, token):
+                return OWNER
         self._check_attempt(head, family)
         if left_s:
-            raise Refused(
-                "too many failed attempts to authenticate from this address; "
-                f"blocked for {math.ceil(left_s)} more seconds",
-                "auth_block_active",
-                status=429,
-                code="ip_temporarily_blocked",
-                retry_after_s=left_s,
-            )
-        raise wrong(presented, found, self.blocklist.fail(key, now_s), self.reveal)
+            raise blocked(left_s)
+        raise wrong(presented, found, self.blocklist.fail(key, now_s), self.reveal, route)
+
+    def _attributed(
+        self, head: RequestHead, now_s: float, token: bytes | None, asking: Asking
+    ) -> Caller:
+        """Return whose key or page an open relay was given; anything else is a placeholder, and never refused."""
+        try:
+            presented = auth.credentials(head)
+        except ClientFault:
+            return OWNER
+        found = _find_key(presented, asking)
+        if found is not None and not found.problem:
+            return found.caller
+        return Caller(page=self.pages.use(presented, now_s, token))
 
     def _check_attempt(self, head: RequestHead, family: str) -> None:
         """Refuse (404) what asks for a page without any credential: nobody guesses at the token so.
@@ -411,15 +434,6 @@ def _find_key(presented: list[bytes], asking: Asking) -> Found | None:
     if any(value.startswith(PREFIX) for value in presented):
         return asking.keys().find(presented, asking.wall_s)
     return None
-
-
-def _attributed(head: RequestHead, asking: Asking) -> Caller:
-    """Return whose key an open relay was given; anything else is a placeholder there, and never refused."""
-    try:
-        found = _find_key(auth.credentials(head), asking)
-    except ClientFault:
-        return OWNER
-    return OWNER if found is None or found.problem else found.caller
 
 
 def _listener_slot(key: Key) -> str:

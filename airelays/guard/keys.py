@@ -80,11 +80,13 @@ class Key(NamedTuple):
 class Caller(NamedTuple):
     """Who is asking: a named key, or the owner (`key` None), who is also everybody in open mode.
 
-    `digest` is the one that was presented, b"" on a listener bound to the key.
+    `digest` is the one that was presented, b"" on a listener bound to the key. `page` is the digest of a page's token
+    (`guard.pagetokens`), b"" for everybody else.
     """
 
     key: Key | None = None
     digest: bytes = b""
+    page: bytes = b""
 
     @property
     def owner(self) -> str:

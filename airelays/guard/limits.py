@@ -267,5 +267,13 @@ class Blocklist:
         """Return how many keys are blocked now."""
         return sum(1 for entry in self._table.values() if entry.blocked_until_s > now_s)
 
+    def listing(self, now_s: float) -> list[tuple[str, float]]:
+        """Return the keys that are blocked now, each with the seconds that its block still lasts."""
+        return [
+            (key, entry.blocked_until_s - now_s)
+            for key, entry in self._table.items()
+            if entry.blocked_until_s > now_s
+        ]
+
     def __len__(self) -> int:
         return len(self._table)

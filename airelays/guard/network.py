@@ -1,7 +1,7 @@
 """Client addresses: which one counts, how it is keyed, and whether it is in scope.
 
-Owns: X-Forwarded-For (read here and nowhere else), the limiter's key, network scopes. Refuses to know:
-sockets. Layer: rules.
+Owns: X-Forwarded-For and X-Forwarded-Proto (read here and nowhere else), the limiter's key, network scopes. Refuses to
+know: sockets. Layer: rules.
 """
 
 from __future__ import annotations
@@ -66,6 +66,17 @@ def client_address(peer: str, head: RequestHead, trusted: tuple[Network, ...]) -
         if not _in_any(address, trusted):
             break
     return best
+
+
+def client_scheme(peer: str, head: RequestHead, trusted: tuple[Network, ...]) -> str:
+    """Return "https" where a proxy in `trusted` says that the client came by it, else "http", which the relay speaks.
+
+    With several proxies the last one's word counts: the others are not known to be any.
+    """
+    if not trusted or not _in_any(parse_address(peer), trusted):
+        return "http"
+    said = b",".join(head.get_all(b"x-forwarded-proto")).rpartition(b",")[2].strip(b" \t").lower()
+    return "https" if said == b"https" else "http"
 
 
 @lru_cache(maxsize=1024)

@@ -10,6 +10,7 @@ from airelays.guard import auth, browser
 from airelays.guard.keylimits import Spent
 from airelays.guard.keys import MISTYPED, Caller, Found, Key, route_refusal
 from airelays.guard.limits import Buckets
+from airelays.guard.pagetokens import SESSION, is_own_page, is_page_token, opens
 from airelays.hints import told
 from airelays.model import RequestHead, Route
 
@@ -43,15 +44,29 @@ class Refused(ClientFault):
         self.problem = problem
 
 
-def wrong(presented: list[bytes], found: Found | None, began: bool, reveal: str) -> Refused:
+def wrong(
+    presented: list[bytes],
+    found: Found | None,
+    began: bool,
+    reveal: str,
+    route: Route | None = None,
+) -> Refused:
     """Return the 401; `reveal` is the command that shows the token.
 
-    One body for everything but a wrong checksum, which anybody could have worked out.
+    One body for everything but a wrong checksum, which anybody could have worked out, and what the page sends.
     """
-    text = (
-        "the relay token is missing or wrong; send it as Authorization: Bearer TOKEN "
-        f"({reveal} prints it)"
+    text, code = (
+        (
+            "the relay token is missing or wrong; send it as Authorization: Bearer TOKEN "
+            f"({reveal} prints it)"
+        ),
+        "invalid_api_key",
     )
+    if route is not None and route.name == SESSION:
+        text, code = wrong_code(), "page_code_wrong"
+    elif any(map(is_page_token, presented)):
+        text = f"this page is no longer signed in; open it again: {told('open')}"
+        code = "page_session_ended"
     if found is not None and found.problem == MISTYPED:
         text = (
             "the key is mistyped: its checksum does not match; copy all 54 characters of it again"
@@ -64,9 +79,58 @@ def wrong(presented: list[bytes], found: Found | None, began: bool, reveal: str)
         key="" if found is None else found.caller.name,
         problem="" if found is None else found.problem,
         status=401,
-        code="invalid_api_key",
+        code=code,
         headers={"www-authenticate": 'Bearer realm="airelays"'},
     )
+
+
+def blocked(left_s: float) -> Refused:
+    """Return the 429 of an address that has failed too often."""
+    return Refused(
+        "too many failed attempts to authenticate from this address; "
+        f"blocked for {math.ceil(left_s)} more seconds",
+        "auth_block_active",
+        status=429,
+        code="ip_temporarily_blocked",
+        retry_after_s=left_s,
+    )
+
+
+def out_of_scope(scope: str) -> Refused:
+    """Return the 403 of a client that may not connect at all."""
+    where = "on_this_machine" if scope == "loopback" else "on_private_network"
+    return Refused(
+        f'clients outside the scope "{scope}" are refused (security.network_scope)',
+        "network_scope",
+        status=403,
+        code=f"client_not_{where}",
+    )
+
+
+def wrong_code() -> str:
+    """Return what is said of every code that opens nothing, whatever the reason."""
+    return f"the code is wrong, was already used or is too old; get a new one: {told('open')}"
+
+
+def check_page(caller: Caller, head: RequestHead, route: Route | None, scheme: str) -> None:
+    """Refuse (403) a page what its token does not open, and its token to what is not the relay's own page."""
+    if not caller.page:
+        return
+    if not is_own_page(head, scheme):
+        raise Refused(
+            "the token of the page is for the relay's own page, and this request comes from elsewhere",
+            "page_origin",
+            status=403,
+            code="origin_not_allowed",
+        )
+    if not opens(route, head.method):
+        raise Refused(
+            f"the token of the page does not open {head.method} {head.path[:200]}; use the relay token",
+            "page_route",
+            status=403,
+            code="route_not_allowed",
+            should_retry=False,
+        )
 
 
 def ended(caller: Caller, problem: str) -> Refused:

@@ -175,6 +175,22 @@ def read_lines(path: str) -> Iterator[bytes]:
         os.close(fd)
 
 
+def read_last_lines(path: str, max_bytes: int) -> list[bytes]:
+    """Return the lines of the last `max_bytes` of a log file, without one that begins before them or is not ended."""
+    fd = open_regular(path, follow=False)
+    try:
+        start = max(0, os.fstat(fd).st_size - max_bytes)
+        os.lseek(fd, start, os.SEEK_SET)
+        parts = []
+        while max_bytes > 0 and (data := os.read(fd, max_bytes)):
+            parts.append(data)
+            max_bytes -= len(data)
+    finally:
+        os.close(fd)
+    lines = b"".join(parts).split(b"\n")
+    return lines[1 if start else 0 : -1]
+
+
 def parse_line(line: bytes) -> dict[str, Any] | None:
     """Return the record of one line, None when it is torn or was never one."""
     try:

@@ -28,8 +28,10 @@ from airelays.upstream.base import Answer
 if TYPE_CHECKING:
     from airelays.guard.redact import Redactor
 
+# Asked by the page, while it is open: they are not in the book of usage either.
+LOOKS = frozenset({"relay_feed", "relay_requests", "relay_models", "relay_windows", "relay_blocks"})
 # Asked by machines every few seconds: they are counted, and written down only when they fail.
-QUIET = frozenset({"health", "relay_status", "relay_metrics", "metrics", "relay_logging"})
+QUIET = frozenset({"health", "relay_status", "relay_metrics", "metrics", "relay_logging"}) | LOOKS
 # What the network client says when an answer ends before its time; other failures the upstream tells itself.
 # Why a running request of a named key was ended.
 KEY_ENDS = frozenset({"key_revoked", "key_expired"})

@@ -36,6 +36,12 @@ class ErrorWords(Protocol):
         """Return status and body."""
 
 
+class Counted(Protocol):
+    """What makes a stream, and counts its events."""
+
+    events: int
+
+
 class ClientGone(ConnectionError):
     """The client left before its answer was complete."""
 
@@ -50,7 +56,7 @@ class Request:
     asks, as soon as the gate knows it. `before_end` is called once, before the last bytes of the answer go out,
     `on_head` after the first ones have. `words` puts errors into the form of a client's API that is not OpenAI's.
     `say_error` makes the last event of a stream that fails, in the client's dialect; an answer of any other
-    kind has none.
+    kind has none. `reply_map` is what a stream is made by, as soon as it begins.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class Request:
         self.on_head: Callable[[], None] | None = None
         self.say_error: Callable[[RelayError], bytes] | None = None
         self.words: ErrorWords | None = None
+        self.reply_map: Counted | None = None
         self._body_gap_s = body_gap_s
         self._continue_due = head.expects_continue and head.has_body
         self._stream_head = b""

@@ -202,8 +202,8 @@ PROCESS = (
     Defence(
         "P4",
         "nor the browser",
-        "airelays/commands/login.py",
-        "_open_browser",
+        "airelays/terminal/browser.py",
+        "open_browser",
         always("startswith"),
         (
             "tests/upstream/test_login.py::test_the_browser_is_opened_without_a_shell_and_the_loaders_variables",

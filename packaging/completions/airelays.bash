@@ -20,7 +20,7 @@ _airelays() {
         --by|--callback-port|--concurrent|--credit|--expires|--grace|--host|--lines|--listen|--max-file-mb|--max-total-mb|--model|--models|--older-than|--port|--request-id|--requests-per-minute|--retention-days|--routes|--session|--signers|--since|--tokens-per-day|--until|--upstream|--upstream-key-env|--upstreams|--url|--verify|--workspace-id|-m|-n) ;;
         *)
             case $path in
-                "") next="serve ask init login logout status models usage doctor token config connect run key logs explain unblock reload stop storage docs service migrate completion manpage version" ;;
+                "") next="serve open ask init login logout status models usage doctor token config connect run key logs explain unblock reload stop storage docs service migrate completion manpage version" ;;
                 "usage") next="reset" ;;
                 "token") next="show rotate" ;;
                 "config") next="show set edit check path" ;;
@@ -28,7 +28,7 @@ _airelays() {
                 "logs") next="prune" ;;
                 "storage") next="check prune" ;;
                 "service") next="install uninstall status print" ;;
-                "docs") next="getting-started configuration security keys usage api clients quirks claude-code ollama upstreams files conversations logs metrics errors troubleshooting performance growing demo architecture threat-model releases disclaimer licenses" ;;
+                "docs") next="getting-started configuration security keys usage page api clients quirks claude-code ollama upstreams files conversations logs metrics errors troubleshooting performance growing demo architecture threat-model releases disclaimer licenses" ;;
                 "connect") next="openai-python openai-node codex claude-code aider llm continue continue-cli opencode goose gptme shell-gpt cline-cli cursor roo jan cline zed open-webui langchain ai-sdk" ;;
                 "completion") next="bash zsh fish powershell" ;;
             esac
@@ -72,6 +72,7 @@ _airelays() {
                     "serve"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --for-ollama --help --host --i-know-this-is-open --listen --log-format --logs-dir --make-token --network-scope --no-auth --no-pager --offline --port --quiet --ready-file --upstream --upstream-key-env --version" ;;
                     "login"*) next="--auth-storage --bearer-token-file --browser --ca-file --callback-port --config --data-dir --device --help --json --logs-dir --no-browser --no-pager --offline --paste --system --version --workspace-id" ;;
                     "usage"*) next="--auth-storage --bearer-token-file --by --ca-file --config --csv --data-dir --help --json --logs-dir --no-pager --offline --raw --rebuild --since --system --until --url --version" ;;
+                    "open"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --print --version" ;;
                     "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --find --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --no-pager --offline --port --show-token --upstream --upstream-key-env --version" ;;
                     "logs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --failed --follow --help --json --lines --logs-dir --max-file-mb --max-total-mb --no-pager --offline --reset --retention-days --system --version" ;;
                     "stop"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --system --version" ;;

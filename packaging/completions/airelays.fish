@@ -28,6 +28,7 @@ function __airelays_in
 end
 complete -c airelays -f
 complete -c airelays -n '__airelays_at' -a serve -d 'Run the relay.'
+complete -c airelays -n '__airelays_at' -a open -d 'Open the page of the relay that runs, signed in.'
 complete -c airelays -n '__airelays_at' -a ask -d 'Ask one question and print the answer as it comes.'
 complete -c airelays -n '__airelays_at' -a init -d 'Write the config file and make the relay token.'
 complete -c airelays -n '__airelays_at' -a login -d 'Sign in to ChatGPT.'
@@ -77,6 +78,7 @@ complete -c airelays -n '__airelays_at docs' -a configuration
 complete -c airelays -n '__airelays_at docs' -a security
 complete -c airelays -n '__airelays_at docs' -a keys
 complete -c airelays -n '__airelays_at docs' -a usage
+complete -c airelays -n '__airelays_at docs' -a page
 complete -c airelays -n '__airelays_at docs' -a api
 complete -c airelays -n '__airelays_at docs' -a clients
 complete -c airelays -n '__airelays_at docs' -a quirks
@@ -197,6 +199,17 @@ complete -c airelays -n '__airelays_in serve' -l ready-file -r -F -d 'Write pid,
 complete -c airelays -n '__airelays_in serve' -l upstream -r -d 'Base URL of an OpenAI-compatible server to use as the upstream.'
 complete -c airelays -n '__airelays_in serve' -l upstream-key-env -r -d 'Environment variable that holds the key of a compatible upstream.'
 complete -c airelays -n '__airelays_in serve' -l version -d 'Print the version and exit.'
+complete -c airelays -n '__airelays_in open' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
+complete -c airelays -n '__airelays_in open' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
+complete -c airelays -n '__airelays_in open' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'
+complete -c airelays -n '__airelays_in open' -l config -r -F -d 'Config file to read or write.'
+complete -c airelays -n '__airelays_in open' -l data-dir -r -F -d 'Folder for the relay\'s own files; `~/.airelays` if unset.'
+complete -c airelays -n '__airelays_in open' -l help -d 'Show help and exit.'
+complete -c airelays -n '__airelays_in open' -l logs-dir -r -F -d 'Folder for the traffic log; `logs` below data_dir if unset.'
+complete -c airelays -n '__airelays_in open' -l no-pager -d 'Show help and documentation without a pager, as AIRELAYS_PAGER=cat does.'
+complete -c airelays -n '__airelays_in open' -l offline -d 'Connect to loopback and private addresses only.'
+complete -c airelays -n '__airelays_in open' -l print -d 'Only print the address, for a browser elsewhere.'
+complete -c airelays -n '__airelays_in open' -l version -d 'Print the version and exit.'
 complete -c airelays -n '__airelays_in ask' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is kept. "file", "keyring" or "auto"; default file.'
 complete -c airelays -n '__airelays_in ask' -l bearer-token-file -r -F -d 'File with the relay token; `relay-token` below data_dir if unset.'
 complete -c airelays -n '__airelays_in ask' -l ca-file -r -F -d 'PEM file with the only authorities to trust upstream.'

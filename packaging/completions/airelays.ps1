@@ -2,7 +2,7 @@
 Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
     param($word, $tree, $cursor)
     $next = @{
-        '' = @('serve', 'ask', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'run', 'key', 'logs', 'explain', 'unblock', 'reload', 'stop', 'storage', 'docs', 'service', 'migrate', 'completion', 'manpage', 'version')
+        '' = @('serve', 'open', 'ask', 'init', 'login', 'logout', 'status', 'models', 'usage', 'doctor', 'token', 'config', 'connect', 'run', 'key', 'logs', 'explain', 'unblock', 'reload', 'stop', 'storage', 'docs', 'service', 'migrate', 'completion', 'manpage', 'version')
         'usage' = @('reset')
         'token' = @('show', 'rotate')
         'config' = @('show', 'set', 'edit', 'check', 'path')
@@ -10,7 +10,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'logs' = @('prune')
         'storage' = @('check', 'prune')
         'service' = @('install', 'uninstall', 'status', 'print')
-        'docs' = @('getting-started', 'configuration', 'security', 'keys', 'usage', 'api', 'clients', 'quirks', 'claude-code', 'ollama', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'growing', 'demo', 'architecture', 'threat-model', 'releases', 'disclaimer', 'licenses')
+        'docs' = @('getting-started', 'configuration', 'security', 'keys', 'usage', 'page', 'api', 'clients', 'quirks', 'claude-code', 'ollama', 'upstreams', 'files', 'conversations', 'logs', 'metrics', 'errors', 'troubleshooting', 'performance', 'growing', 'demo', 'architecture', 'threat-model', 'releases', 'disclaimer', 'licenses')
         'connect' = @('openai-python', 'openai-node', 'codex', 'claude-code', 'aider', 'llm', 'continue', 'continue-cli', 'opencode', 'goose', 'gptme', 'shell-gpt', 'cline-cli', 'cursor', 'roo', 'jan', 'cline', 'zed', 'open-webui', 'langchain', 'ai-sdk')
         'completion' = @('bash', 'zsh', 'fish', 'powershell')
     }
@@ -21,6 +21,7 @@ Register-ArgumentCompleter -Native -CommandName airelays -ScriptBlock {
         'key' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--no-pager', '--offline', '--version')
         'service' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--no-pager', '--offline', '--version')
         'serve' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--for-ollama', '--help', '--host', '--i-know-this-is-open', '--listen', '--log-format', '--logs-dir', '--make-token', '--network-scope', '--no-auth', '--no-pager', '--offline', '--port', '--quiet', '--ready-file', '--upstream', '--upstream-key-env', '--version')
+        'open' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--help', '--logs-dir', '--no-pager', '--offline', '--print', '--version')
         'ask' = @('--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--help', '--logs-dir', '--model', '--no-pager', '--offline', '--upstream', '--upstream-key-env', '--url', '--version')
         'init' = @('--allow-weak-token', '--auth-storage', '--bearer-token-file', '--ca-file', '--config', '--data-dir', '--demo', '--find', '--force', '--help', '--host', '--i-know-this-is-open', '--json', '--logs-dir', '--network-scope', '--no-auth', '--no-pager', '--offline', '--port', '--show-token', '--upstream', '--upstream-key-env', '--version')
         'login' = @('--auth-storage', '--bearer-token-file', '--browser', '--ca-file', '--callback-port', '--config', '--data-dir', '--device', '--help', '--json', '--logs-dir', '--no-browser', '--no-pager', '--offline', '--paste', '--system', '--version', '--workspace-id')

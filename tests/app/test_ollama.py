@@ -265,10 +265,13 @@ def test_an_upstream_that_is_an_ollama_gets_the_requests_as_they_are(tmp_path: P
             assert made.json()["response"]
             refused = ask(relay, think="perhaps")
             assert refused.status == 400 and "think" in refused.json()["error"]
+            vectors = relay.send("POST", "/api/embed", {"model": "demo:latest", "input": "x"})
+            assert vectors.status >= 500 and "/api/embed" in vectors.json()["error"]
             used = relay.get("/v1/relay/usage?by=route").json()["book"]["total"]
             assert used["output_tokens"] > 0
             relay.stop()
         ollama.stop()
     log = "".join(f.read_text() for f in (home / ".airelays/logs").rglob("*.jsonl"))
     assert log.count('"route":"ollama_chat"') > 2 and '"route":"ollama_generate"' in log
+    assert '"route":"ollama_embed"' in log
     assert '"route":"chat"' not in log and '"route":"responses"' not in log

@@ -42,7 +42,7 @@ ROWS = [
     for number in range(1, last + 1)
 ]
 # Of the second table (N1 to N12) those that are built.
-ROWS += ["N1", "N2", "N3", "N6", "N7", "N8", "N11", "N12"]
+ROWS += ["N1", "N2", "N3", "N4", "N6", "N7", "N8", "N11", "N12"]
 IDS = [f"{d.row} {d.name}" for d in DEFENCES]
 
 

@@ -16,7 +16,7 @@ from typing import get_args
 import pytest
 
 from airelays.app.docpages import render_markdown
-from airelays.app.page import PAGE_FIELDS
+from airelays.app.page import DOC_FIELDS
 from airelays.app.pages import PAGES, page_text
 from airelays.app.routes import ROUTES
 from airelays.commands.table import COMMANDS
@@ -191,7 +191,7 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[live.Relay]:
 def test_a_page_is_served_as_plain_html(relay: live.Relay, name: str) -> None:
     reply = relay.get(f"/docs/{name}")
     assert reply.status == 200 and reply.headers["content-type"] == "text/html; charset=utf-8"
-    for field, value in PAGE_FIELDS:
+    for field, value in DOC_FIELDS:
         assert reply.headers[field.decode()] == value.decode()
     html = reply.body.decode()
     tags = Tags()

@@ -7,12 +7,12 @@ import re
 import pytest
 
 from airelays.app.happenings import BLOCK, NOTICE, REFUSED, REQUEST, SIGN_IN, UPSTREAM, Happening
+from airelays.app.records import from_record
 from airelays.terminal.happening import (
     MAX_KINDS,
     Failures,
     Repeats,
     count_text,
-    from_record,
     heads,
     lines_of,
     short_time,

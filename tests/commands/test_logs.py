@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
+from airelays.app.records import from_record
 from airelays.commands.explain import timeline, verdict
 from airelays.commands.logs import seconds_text, tokens_a_second, when
 from airelays.credentials.lock import FileLock
 from airelays.journal.files import hour_path
-from airelays.terminal.happening import from_record, lines_of
+from airelays.terminal.happening import lines_of
 from tests.live import DEADLINE_S, ROOT, Relay, plain, program, running
 
 ID = "req_" + "0a" * 16

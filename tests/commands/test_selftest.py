@@ -65,7 +65,8 @@ def test_digests_are_those_of_the_files(tmp_path: Path) -> None:
     if facts["form"] == "executable":
         assert re.fullmatch(r"[0-9a-f]{64}", facts["executable_sha256"])
         return
-    paths = [p for p in (ROOT / "airelays").rglob("*") if p.suffix in (".py", ".md")]
+    carried = (".py", ".md", ".html", ".css", ".js")
+    paths = [p for p in (ROOT / "airelays").rglob("*") if p.suffix in carried]
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}\n"
         for name, path in sorted((p.relative_to(ROOT).as_posix(), p) for p in paths)

@@ -350,7 +350,9 @@ def test_a_relay_that_is_not_the_service_keeps_its_folder(tmp_path: Path, manage
     with live.running(tmp_path) as relay:
         done = install(tmp_path, manager, "--data-dir", str(tmp_path / ".airelays"))
     assert done.returncode == 1
-    assert f"another relay (pid {relay.process.pid}), which is not this service, uses" in done.stderr
+    assert (
+        f"another relay (pid {relay.process.pid}), which is not this service, uses" in done.stderr
+    )
     assert not (tmp_path / ".config" / "systemd").exists()
 
 

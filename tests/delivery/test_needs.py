@@ -32,7 +32,9 @@ def test_a_bare_machine_is_told_all_of_it(tmp_path: Path) -> None:
         check=True,
     )
     lines = done.stdout.splitlines()
-    assert "skipped: the openai package of Node (missing: node, npm)" in lines
+    assert (
+        "skipped: the openai package of Node, axe-core for the page (missing: node, npm)" in lines
+    )
     assert "skipped: web pages in a browser (missing: chromium)" in lines
     assert "skipped: what an old Python is told (missing: a Python of 2.7, 3.6, 3.8, 3.10)" in lines
     assert (

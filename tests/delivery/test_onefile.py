@@ -78,7 +78,7 @@ def test_unpacking_gives_back_every_file_byte_for_byte(built: Path, tmp_path: Pa
     ours = {
         p.relative_to(ROOT).as_posix()
         for p in (ROOT / "airelays").rglob("*")
-        if p.suffix in (".py", ".md")
+        if p.suffix in (".py", ".md", ".html", ".css", ".js")
     }
     assert ours <= out
     for name in [*ours, "LICENSE"]:

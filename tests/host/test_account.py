@@ -141,5 +141,7 @@ def test_a_folder_that_is_not_that_users_is_refused(
 def test_a_folder_that_others_can_change_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path, *THEIRS)
     tmp_path.chmod(0o770)
-    with pytest.raises(ConfigError, match=r"can be changed by users other than airelays .mode 0770."):
+    with pytest.raises(
+        ConfigError, match=r"can be changed by users other than airelays .mode 0770."
+    ):
         prepare_folder(THEIRS, str(tmp_path))

@@ -381,7 +381,10 @@ def test_the_page_is_static_and_gives_nothing_away(relay: Relay) -> None:
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in reply.headers["content-security-policy"]
     assert "frame-ancestors 'none'" in reply.headers["content-security-policy"]
-    assert "<script" not in text and TOKEN not in text
+    assert "unsafe" not in reply.headers["content-security-policy"]
+    assert text.count("<script") == 1 and "<script>" in text and TOKEN not in text
+    again = relay.send("GET", "/", headers={"User-Agent": "another"})
+    assert again.body == reply.body, "the same for everybody, with the token too"
     assert str(relay.home) not in text and "1.0.0" not in text
     assert f"http://127.0.0.1:{relay.port}/v1" in text
 

@@ -22,8 +22,9 @@ import pytest
 
 from airelays.errors import ConfigError
 from airelays.net.client import Client
+from airelays.terminal.browser import is_headless
 from airelays.upstream.chatgpt.callback import CallbackServer, code_from_url
-from airelays.upstream.chatgpt.login import browser_login, device_login, is_headless
+from airelays.upstream.chatgpt.login import browser_login, device_login
 from airelays.upstream.chatgpt.oauth import Issuer, TokenRefused
 from tests.fakes.authority import Authority
 from tests.fakes.backend import FakeBackend

@@ -25,7 +25,7 @@ from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 
 PARTS = ("airelays", "h11", "certifi")
-CARRIED = (".py", ".md", ".pem")
+CARRIED = (".py", ".md", ".html", ".css", ".js", ".pem")
 Read = Callable[[str], bytes]
 
 

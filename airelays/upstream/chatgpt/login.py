@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from airelays.errors import ConfigError, UpstreamFault
@@ -25,13 +25,6 @@ from airelays.upstream.chatgpt.signin import SignIn
 
 # RFC 8628 section 3.5.
 SLOWER_S = 5.0
-
-
-def is_headless(env: Mapping[str, str], platform: str) -> bool:
-    """Whether a browser on this machine is unlikely: an SSH session, or Linux without a display."""
-    if env.get("SSH_CONNECTION") or env.get("SSH_TTY"):
-        return True
-    return platform.startswith("linux") and not (env.get("DISPLAY") or env.get("WAYLAND_DISPLAY"))
 
 
 def _redirect_uri(port: int) -> str:
