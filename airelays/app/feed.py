@@ -108,7 +108,7 @@ class Feeds:
         """Return a new feed. Raises ClientFault when the address has MAX_PER_ADDRESS already."""
         if sum(feed.address == address for feed in self._feeds) >= MAX_PER_ADDRESS:
             raise ClientFault(
-                f"{MAX_PER_ADDRESS} pages of this address follow the relay, the most at a time; close one",
+                f"{MAX_PER_ADDRESS} pages of this address are live, which is the limit; close one",
                 status=429,
                 code="too_many_feeds",
                 retry_after_s=RECONNECT_S,

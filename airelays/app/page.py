@@ -113,10 +113,11 @@ def render_page(
         for title, text in _SNIPPETS
     )
     access = (
-        f"Clients need the relay token; <code>{escape(reveal)}</code> prints it on the machine "
+        f"Clients require the relay token; <code>{escape(reveal)}</code> prints it on the machine "
         "that runs the relay."
         if needs_token
-        else "This relay is open: clients on this machine need no token, any placeholder will do."
+        else "This relay is open: clients on this machine don't need a token. If one insists on an API key, use "
+        "any text."
     )
     parts = {
         "style": style(),

@@ -64,7 +64,8 @@ def test_a_socket_that_the_settings_do_not_name_is_refused(opened: socket.socket
         open_doors(Settings(data_dir="/nowhere", port=port - 1), [opened])
     assert str(caught.value) == (
         f"systemd listens on 127.0.0.1:{port} for the relay, but the relay is configured to listen on "
-        f"127.0.0.1:{port - 1}; change ListenStream= in airelays.socket (systemctl edit airelays.socket), or server.host and server.port"
+        f"127.0.0.1:{port - 1}; change ListenStream= in airelays.socket (systemctl edit "
+        "airelays.socket), or server.host and server.port"
     )
     assert opened.fileno() == -1
 
