@@ -1,6 +1,7 @@
-"""The control listener's requests: what the owner's commands ask of the relay that runs. Layer: app.
+"""The control listener's requests: what the owner's commands request from the running relay. Layer: app.
 
-It works in open mode, for a blocked address and with all client connections taken, and knows neither tokens nor keys.
+It works in open mode, for a blocked address, and when all client connections are in use. It uses neither tokens nor
+keys.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ Handler = Callable[["Control", Body], Awaitable[Body]]
 
 
 class About(NamedTuple):
-    """What the process knows of itself and the relay does not."""
+    """What the process knows about itself, and the relay does not."""
 
     config_path: str
     form: str

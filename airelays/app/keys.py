@@ -182,7 +182,7 @@ class Keys:
 
 
 def _ended(key: Key, problem: str) -> RelayError:
-    """Return what a running request is told whose key has ended."""
+    """Return the error for a running request whose key has ended."""
     if problem == EXPIRED:
         text, code = f"the key {key.name} has expired; the answer ends here", "key_expired"
     else:

@@ -157,7 +157,7 @@ class Relay:
         return taken, left
 
     def begin_to_stop(self, error: RelayError) -> None:
-        """Keep no connection alive and let nobody wait for a slot: who does is answered with `error`."""
+        """Keep no connection alive and let no request wait for a slot: who does is answered with `error`."""
         self.stopping = True
         self.desk.feeds.stop()
         self._queue.stop(error)

@@ -18,7 +18,7 @@ GET = ("GET", "HEAD")
 POST = ("POST",)
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
-# Below these a missing token is a failed attempt, whether or not there is such a path.
+# Below these, a missing token is a failed attempt, whether or not the path exists.
 GREETING = "/api/hello"
 FAMILIES = ("/v1", "/no-tools/v1", "/metrics", "/docs")
 
@@ -72,7 +72,7 @@ _CLASSES = {
 }  # fmt: skip
 
 
-# Asked by the page while it is open.
+# Requested by the page while it is open.
 _LOOKS = frozenset({"relay_requests", "relay_models", "relay_windows", "relay_blocks"})
 _V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
     ("relay_status", "/relay/status", GET, "none", "operator:relay_status"),

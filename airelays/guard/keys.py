@@ -25,7 +25,7 @@ _SECRET_CHARS, _CHECK_CHARS = 43, 6
 _BODY = re.compile(rb"[A-Za-z0-9_-]{49}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _ID = re.compile(r"key_[0-9a-f]{16}")
-# What a presented key is when it opens nothing.
+# Why a presented key is not accepted.
 MISTYPED, UNKNOWN, REVOKED, EXPIRED, REPLACED = (
     "mistyped",
     "unknown",
@@ -33,9 +33,9 @@ MISTYPED, UNKNOWN, REVOKED, EXPIRED, REPLACED = (
     "expired",
     "replaced",
 )
-# From the least to the most; each allows all that stands before it.
+# From the least to the most; each one includes those before it.
 ROUTES = ("read", "text", "all")
-# A route of the operator: reading it takes "all", and only the owner changes anything there.
+# A route of the operator: reading it requires "all", and only the owner can change anything there.
 OPERATOR = "operator"
 MAX_PER_MINUTE, MAX_CONCURRENT, MAX_TOKENS = 100_000, 10_000, 10**15
 _NOTHING = bytes(32)

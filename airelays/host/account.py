@@ -1,9 +1,9 @@
-"""The system user that the machine-wide relay runs as: its places, how it is made, how root acts for it. Layer: app.
+"""The system user of the machine-wide relay: its folders, how it is created, how root acts for it. Layer: app.
 
-Root acts for that user only by becoming it, in another process: what is read and written there is read and written
-with the rights of the relay, and nothing that its user has put in the way (a link, a file of somebody else's) can have
-root do more. That process gets the standard streams and no other descriptor, a new environment, no group of root's,
-and no terminal that controls it: another process of the same user could else type into root's shell with it.
+Root acts for that user only by becoming it, in another process. Everything there is read and written with the rights
+of the relay, and nothing that its user has put in the way (a link, another user's file) can make root do more. That
+process gets the standard streams and no other descriptor, a new environment, none of root's groups, and no
+controlling terminal, through which another process of the same user could type into root's shell.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ NAME = "airelays"
 DATA_DIR = "/var/lib/airelays"
 CONFIG = "/etc/airelays/config.toml"
 UNIT = "airelays.service"
-# SYS_UID_MAX of Debian, Fedora and Arch: from 1000 on they are people.
+# SYS_UID_MAX of Debian, Fedora and Arch: ids from 1000 up belong to people.
 LAST_SYSTEM_UID = 999
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# What a terminal shows, and whether a browser is likely: nothing that could hold a secret.
+# About the terminal, and whether there is a browser; nothing that could contain a secret.
 _KEPT = ("TERM", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "NO_COLOR", "COLUMNS", "SSH_CONNECTION")
 _MAKE = (
     ("systemd-sysusers", "--inline", f'u {NAME} - "AIRelays" {DATA_DIR}'),
@@ -46,7 +46,7 @@ class Account(NamedTuple):
 
 
 def find_account() -> Account | None:
-    """Return the user, None when there is none. Raises ConfigError for an account of a person."""
+    """Return the user, None if there is none. Raises ConfigError for a person's account."""
     if sys.platform == "win32":
         return None
     import pwd
@@ -64,7 +64,7 @@ def find_account() -> Account | None:
 
 
 def make_account() -> Account:
-    """Return the user, made when it is missing. Raises ConfigError when that is not possible here."""
+    """Return the user, created if it is missing. Raises ConfigError if that is not possible."""
     found = find_account()
     if found is not None:
         return found
@@ -104,7 +104,8 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def prepare_folder(account: Account, folder: str = DATA_DIR) -> None:
-    """As root, see that `folder` is the user's; the usual one is made when it is missing. Raises ConfigError."""
+    """As root, check that `folder` belongs to the user; create the default one if it is missing. Raises
+    ConfigError."""
     if folder == DATA_DIR and not os.path.lexists(folder):
         os.mkdir(folder, 0o700)  # in /var/lib, which is root's
         os.chown(folder, account.uid, account.gid, follow_symlinks=False)
@@ -136,7 +137,7 @@ def prepare_folder(account: Account, folder: str = DATA_DIR) -> None:
 
 
 def closed_to(account: Account | None, path: str) -> str:
-    """Return the part of `path` that the user may not enter or read, by owner and mode; "" when it may."""
+    """Return the part of `path` that the user cannot enter or read, by owner and mode; "" if there is none."""
     real = os.path.realpath(path)
     parts = [real]
     while os.path.dirname(parts[-1]) != parts[-1]:
@@ -183,7 +184,7 @@ def run_as(account: Account, argv: Sequence[str], env: Mapping[str, str]) -> int
     def pass_on(number: int, _: FrameType | None) -> None:
         child.send_signal(number)
 
-    # It is not in the terminal's group of processes, so Ctrl-C reaches this one only.
+    # The child is not in the terminal's process group, so Ctrl-C reaches only this process.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, pass_on)
     code = child.wait()

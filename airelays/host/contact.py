@@ -1,6 +1,6 @@
-"""How a command reaches the relay that runs: the file it left, the proof that it is that relay, then questions.
+"""How a command reaches the running relay: the file that it wrote, the proof that it is that relay, then requests.
 
-Nothing is sent to a process that has not proved that it knows the secret in the file. Layer: app.
+No request is sent to a process that has not proved that it knows the secret in the file. Layer: app.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PROOF_S = 2.0
 ANSWER_S = 10.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 NOT_OFFERED = "unsupported_for_upstream"
-# What a relay that is named by its URL answers to its clients' token.
+# The routes for a relay that was given by its URL, with the token of its clients.
 _BY_URL = {
     "/status": "/relay/status",
     "/models": "/models",
@@ -31,11 +31,11 @@ _BY_URL = {
 
 
 class NotOffered(ConfigError):
-    """The relay's upstream has no such thing."""
+    """The relay's upstream does not offer this."""
 
 
 class Contact:
-    """A relay that runs. `base_url` is for clients; `running` is its file, None when it was named by its URL."""
+    """A running relay. `base_url` is for clients; `running` is its file, None if it was given by its URL."""
 
     def __init__(self, base_url: str, fields: Fields, asked: str, running: Running | None) -> None:
         self.base_url = base_url
@@ -51,7 +51,8 @@ class Contact:
         *,
         within_s: float = ANSWER_S,
     ) -> dict[str, Any]:
-        """Return the relay's answer. Raises ConfigError with the relay's own words, or why there are none."""
+        """Return the relay's answer. Raises ConfigError with the relay's error, or the reason why there is no
+        answer."""
         plain, _, query = path.partition("?")
         if self.running is None:
             if plain not in _BY_URL:
@@ -94,7 +95,7 @@ def _answer(status: int, raw: bytes) -> dict[str, Any]:
 def find(data_dir: str) -> Contact | None:
     """Return the relay that runs on `data_dir`, None when none does.
 
-    Takes 2 s at most. Raises ConfigError when that cannot be seen, or when the file is not that relay's.
+    Takes 2 s at most. Raises ConfigError if this cannot be determined, or if the file is not that relay's.
     """
     check_readable(data_dir)
     lock = os.path.join(data_dir, "relay.lock")

@@ -37,7 +37,7 @@ def program_argv() -> list[str]:
 
 
 def program_files() -> list[str]:
-    """Return the files that whoever starts this copy has to be able to read."""
+    """Return the files that a user needs to read to start this copy."""
     form = program_form()
     if form == "executable":
         return [sys.executable]

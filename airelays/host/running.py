@@ -1,7 +1,7 @@
-"""`running.json`: what a serving relay leaves in its data folder, so that commands can find it. Layer: app.
+"""`running.json`: the file in the data folder by which commands find the running relay. Layer: app.
 
-Written (0600) while `relay.lock` is held, removed at the end. A relay that is killed leaves it; nobody is misled: its
-reader has the relay prove that it knows the secret (`guard/control.py`).
+Written (0600) while `relay.lock` is held, removed at the end. A relay that is killed leaves it behind. That misleads
+no command, because the reader requires proof that the relay knows the secret (`guard/control.py`).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def write_running(data_dir: str, running: Running) -> None:
 
 
 def remove_running(data_dir: str) -> None:
-    """Take the file away; one that is gone already is fine."""
+    """Remove the file, if it exists."""
     with contextlib.suppress(OSError):
         os.unlink(path_of(data_dir))
 
@@ -75,7 +75,7 @@ def read_running(data_dir: str) -> Running | None:
 
 
 def began_before(data_dir: str) -> float | None:
-    """Return when the last relay of `data_dir` began, a Unix time, if it was killed; None if it ended by itself."""
+    """Return when the last relay of `data_dir` began, a Unix time, if it was killed; None if it ended normally."""
     try:
         left = read_running(data_dir)
         return None if left is None else float(left.started)

@@ -1,4 +1,4 @@
-"""What is looked at before a service file is written: whatever would only fail in the background. Layer: commands."""
+"""Checks before a service file is written: everything that would otherwise fail in the background. Layer: commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FREE_PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
 
 def future_context(args: Arguments, console: Console) -> Context:
-    """Return what the service will start with: the config file and the flags, nothing of this environment."""
+    """Return what the service will start with: the config file and the flags, without this environment."""
     env = environment({}) if args.has("--system") else {"HOME": home_of(console.env)}
     context = find_context(args, Console(console.out, console.err, env))
     check_listener(context.settings)
@@ -34,7 +34,7 @@ def future_context(args: Arguments, console: Console) -> Context:
 
 
 def find_running(place: Place, settings: Settings) -> Contact | None:
-    """Return the relay of this service if it runs. Raises ConfigError when another one has the data folder."""
+    """Return the relay of this service if it runs. Raises ConfigError if another relay uses the data folder."""
     contact = find(settings.data_dir)
     if contact is None or contact.running is None or is_of(place, contact.running.pid):
         return contact
@@ -47,7 +47,7 @@ def find_running(place: Place, settings: Settings) -> Contact | None:
 def check_ports(
     place: Place, settings: Settings, running: Contact | None, *, by_socket: bool, system: bool
 ) -> None:
-    """Raise ConfigError when the service could not listen where it is set to."""
+    """Raise ConfigError if the service could not listen on its addresses."""
     if place.socket and told((*place.tool, "is-active", SOCKET))[0] == 0:
         return  # systemd has the ports, and the relay says when they are not those of its settings
     own = () if running is None or running.running is None else running.running.base_urls

@@ -1,4 +1,4 @@
-"""Where a service file goes on this system, and the commands by which its manager takes it. Layer: commands."""
+"""Where a service file belongs on this system, and the commands that make its manager load it. Layer: commands."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def find_windows(path: str) -> Place:
 
 
 def told(command: Words, within_s: float = _RUN_S) -> tuple[int, str]:
-    """Run a program of the system; return its exit code and what it said."""
+    """Run a program of the system; return its exit code and its output."""
     import subprocess
 
     try:
