@@ -302,7 +302,7 @@ def test_a_user_service_is_installed_changed_and_removed(tmp_path: Path, manager
     with socket.create_server(("127.0.0.1", 0)) as taken:
         before, port, second = unit.read_bytes(), taken.getsockname()[1], pid_of(manager)
         done = run(tmp_path, "service", "install", "--port", str(port), PATH=path)
-    assert done.returncode == 1 and f"port {port} on 127.0.0.1 is taken" in done.stderr
+    assert done.returncode == 1 and f"port {port} on 127.0.0.1 is in use" in done.stderr
     assert (unit.read_bytes(), pid_of(manager)) == (before, second)
     done = run(tmp_path, "service", "uninstall", PATH=path)
     assert done.returncode == 0 and not unit.exists()
