@@ -66,7 +66,7 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the texts of a file with the lines on which they begin."""
     source = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
-        yield from _prose(source) if path.suffix == ".md" else enumerate(source.splitlines(), 1)
+        yield from _prose(source) if path.suffix == ".md" else _lines(source, path.suffix)
         return
     tree = ast.parse(source)
     skipped = {id(node) for node in _unread(tree)}
@@ -88,6 +88,17 @@ def _unread(tree: ast.AST) -> Iterator[ast.AST]:
             yield node.value
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             yield from ast.walk(node) if node.func.attr in _NOT_READ else ()
+
+
+def _lines(source: str, suffix: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of another file: of a page without its tags, of a script only the sentences in quotes."""
+    for number, line in enumerate(source.splitlines(), 1):
+        if suffix == ".js":
+            for found in re.finditer(r"""(["'`])((?:(?!\1).)*)\1""", line):
+                if len(found[2].split()) >= 3:
+                    yield number, found[2]
+        else:
+            yield number, re.sub(r"<[^>]*>", "", line) if suffix == ".html" else line
 
 
 def _prose(source: str) -> Iterator[tuple[int, str]]:
@@ -129,6 +140,8 @@ def files() -> list[Path]:
         ROOT / "README.md",
         *(ROOT / "airelays").rglob("*.md"),
         *(ROOT / "airelays").rglob("*.py"),
+        *(ROOT / "airelays").rglob("*.html"),
+        *(ROOT / "airelays").rglob("*.js"),
     ]
     found += [
         path
