@@ -49,9 +49,8 @@ class Meter:
     def counts(self, usage: Usage | None, pieces: int) -> dict[str, int]:
         """Return the counters: clients divide by them, so none is 0. `pieces` is how many pieces of text came."""
         now_s = self._clock()
-        # Of an answer that came in one piece nobody knows when the prompt was read: all of the time counts for both.
-        first_s = self.first_s or now_s
-        made_s = now_s - (self.first_s or self._asked_s)
+        # When an answer came in one piece, when its first token was made is not known: each part gets half of the time.
+        first_s = self.first_s or (self._asked_s + now_s) / 2
         spent, made = (0, 0) if usage is None else (usage.input_tokens, usage.output_tokens)
         if not spent:
             size = len(json.dumps(self._prompt, ensure_ascii=False))
@@ -62,7 +61,7 @@ class Meter:
             "prompt_eval_count": max(1, spent),
             "prompt_eval_duration": _ns(first_s - self._asked_s),
             "eval_count": max(1, made or pieces),
-            "eval_duration": _ns(made_s),
+            "eval_duration": _ns(now_s - first_s),
         }
 
 
