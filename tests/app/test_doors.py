@@ -172,4 +172,4 @@ def test_a_taken_port_of_a_second_listener_leaves_nothing_open(tmp_path: Path) -
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run(tmp_path, "serve", "--demo", "--port", "0", "--listen", f"127.0.0.1:{port}")
-    assert done.returncode == 1 and f"port {port} on 127.0.0.1 is in use" in done.stderr
+    assert done.returncode == 1 and f"port {port} on 127.0.0.1 is used by" in done.stderr
