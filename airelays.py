@@ -23,7 +23,7 @@ def main():
         open_missing_streams()
     if sys.version_info < NEEDED:
         return refuse(
-            "AIRelays needs Python 3.11 or newer; this is Python %d.%d. Run it with a newer one."
+            "AIRelays requires Python 3.11 or newer, and this is Python %d.%d. Run it with a newer version."
             % sys.version_info[:2]
         )
     here = os.path.dirname(os.path.realpath(globals().get("__file__") or "?"))

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from airelays.terminal.arguments import Arguments, Command
     from airelays.terminal.console import Console
 
-TOO_OLD = "AIRelays needs Python 3.11 or newer; this is Python %d.%d. Run it with a newer one."
+TOO_OLD = (
+    "AIRelays requires Python 3.11 or newer, and this is Python %d.%d. Run it with a newer version."
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -134,7 +136,8 @@ def _lacks(error: ModuleNotFoundError) -> int:
     if root not in sys.stdlib_module_names:
         raise error
     sys.stderr.write(
-        f"airelays: this Python lacks {error.name}, a part of its own standard library; install the rest of it "
+        f"airelays: this Python does not include {error.name}, which is part of its standard library; "
+        f"install the complete library "
         "(Debian: apt-get install python3), or use the executable\n"
     )
     return 1

@@ -15,8 +15,8 @@ import sys
 
 if sys.version_info < (3, 11):
     sys.stderr.write(
-        "airelays: AIRelays needs Python 3.11 or newer; this is Python %d.%d. Run it with a newer one.\n"
-        % sys.version_info[:2]
+        "airelays: AIRelays requires Python 3.11 or newer, and this is Python %d.%d. Run it with a newer "
+        "version.\n" % sys.version_info[:2]
     )
     sys.exit(1)
 

@@ -42,6 +42,7 @@ FIELDS = (
     (b"x-accel-buffering", b"no"),
 )
 _OWN = OWN_ROUTES | QUIET
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Feed:
@@ -234,4 +235,4 @@ def last_word(error: RelayError) -> bytes:
 
 def event(name: str, facts: dict[str, Any]) -> bytes:
     """Return one server-sent event; the JSON is ASCII, so that no byte of it ends a line."""
-    return f"event: {name}\ndata: {json.dumps(facts, separators=(',', ':'))}\n\n".encode("ascii")
+    return f"event: {name}\ndata: {_encode(facts)}\n\n".encode("ascii")

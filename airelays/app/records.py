@@ -72,7 +72,7 @@ def _why(record: dict[str, Any], one: Happening) -> str:
         blocked = "; its address is blocked now" if record.get("blocked") is True else ""
         return f"the relay token was missing or wrong{blocked}"
     if one.kind == REFUSED:
-        return f"the gate refused it: {one.state}"
+        return f"the relay refused it: {one.state}"
     hop = _text(_part(record, "error").get("hop"))
     return VERDICTS.get(one.state, one.state) + (f" (at: {hop})" if hop else "")
 
@@ -133,13 +133,13 @@ def _of_unblock(record: dict[str, Any]) -> Happening:
 
 def _of_ready(record: dict[str, Any]) -> Happening:
     needed = _text(record.get("require_bearer_auth"))
-    return Happening(NOTICE, 0.0, text=f"the relay began to serve (token required: {needed})")
+    return Happening(NOTICE, 0.0, text=f"the relay started (token required: {needed})")
 
 
 def _of_bug(record: dict[str, Any]) -> Happening:
     where = f"{_text(record.get('error'))} at {_text(record.get('place'))}"
     return Happening(
-        NOTICE, 0.0, text=f"{_text(record.get('request_id'))}: defect of the relay, {where}"
+        NOTICE, 0.0, text=f"{_text(record.get('request_id'))}: defect in the relay, {where}"
     )
 
 

@@ -51,20 +51,20 @@ def _question(words: tuple[str, ...]) -> str:
         parts.append(_standard_input())
     question = "\n\n".join(part for part in parts if part)
     if not question:
-        raise FlagError(f'ask what? For example: {hint("ask")} "Why is the sky blue?"')
+        raise FlagError(
+            f'the question is missing; for example: {hint("ask")} "Why is the sky blue?"'
+        )
     return question
 
 
 def _standard_input() -> str:
     raw = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
     if len(raw) > MAX_INPUT_BYTES:
-        raise ConfigError(f"standard input holds more than {MAX_INPUT_BYTES:,} bytes; send less")
+        raise ConfigError(f"standard input has more than {MAX_INPUT_BYTES:,} bytes; send less")
     try:
         return raw.decode("utf-8").strip()
     except UnicodeDecodeError:
-        raise ConfigError(
-            "standard input is not UTF-8 text; only text can be asked about"
-        ) from None
+        raise ConfigError("standard input is not UTF-8 text; send text only") from None
 
 
 class Printer:
@@ -116,7 +116,7 @@ class Printer:
 
 def _words(error: Any) -> str:
     said = error.get("message") if isinstance(error, dict) else None
-    return str(said or "the upstream failed and did not say why")
+    return str(said or "the upstream failed without giving a reason")
 
 
 def _body(model: str, question: str) -> dict[str, Any]:
@@ -146,7 +146,7 @@ async def _first_model(catalogue: Any) -> str:
     for entry in await catalogue:
         if isinstance(entry.get("slug"), str):
             return str(entry["slug"])
-    raise ConfigError("the server lists no models; name one with -m MODEL")
+    raise ConfigError("the server does not list any models; name one with -m MODEL")
 
 
 async def _ask_relay(args: Arguments, context: Context, question: str, printer: Printer) -> None:
@@ -175,21 +175,21 @@ def _relay(args: Arguments, context: Context) -> tuple[str, str, bytes]:
     contact = find_relay(args, context)
     if contact is None:
         raise ConfigError(
-            f"{no_relay(context)}. Without a relay: {hint('ask --demo')}, or {hint('ask --upstream URL')}"
+            f"{no_relay(context)}. To ask without a relay: {hint('ask --demo')} or {hint('ask --upstream URL')}"
         )
     found = access(context, contact)
     model = args.get("--model") or found.model
     if not model:
         listed = contact.ask("GET", "/models", within_s=60.0)["data"]
         if not listed:
-            raise ConfigError("the relay lists no models; name one with -m MODEL")
+            raise ConfigError("the relay does not list any models; name one with -m MODEL")
         model = str(listed[0]["id"])
     token = context.token.current()
     if found.needs_token and token is None:
         raise ConfigError(
             context.token.problem
-            or f"the relay needs its token, and there is none in {context.token.path}; name the file with "
-            "--bearer-token-file, or set AIRELAYS_BEARER_TOKEN"
+            or f"the relay requires its token, and {context.token.path} does not contain one; name the file "
+            f"with --bearer-token-file or set AIRELAYS_BEARER_TOKEN"
         )
     return found.base_url, model, (token or b"") if found.needs_token else b""
 

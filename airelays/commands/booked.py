@@ -51,7 +51,7 @@ def _from_folder(context: Context, query: Query, console: Console) -> dict[str, 
     try:
         names = {key.id: key.name for key in read_keys(settings.data_dir)}
     except ConfigError as error:
-        console.note(f"keys are shown by their ids: {error}")
+        console.note(f"the names of keys are not available, so their ids are shown: {error}")
         names = {}
     rows = read_usage(settings.data_dir, query.since, query.until, sessions=query.sessions)
     return report(rows, query, lambda key: names.get(key, key), settings.prices)
@@ -65,7 +65,7 @@ def write_csv(console: Console, found: dict[str, Any]) -> None:
 def print_book(console: Console, found: dict[str, Any]) -> None:
     """Print the rows as a table, with bars on a terminal."""
     until = found["until"] or "now"
-    console.section(f"Requests from {found['since']} to {until}, days in UTC")
+    console.section(f"Requests from {found['since']} to {until} (UTC)")
     rows, total = found["rows"], found["total"]
     if not rows:
         console.line("  none")
@@ -90,7 +90,7 @@ def print_book(console: Console, found: dict[str, Any]) -> None:
         console.line(line)
     if total.get("tokens_without_price"):
         console.line(
-            f"  {total['tokens_without_price']:,} tokens are of models without a price in [prices]"
+            f"  {total['tokens_without_price']:,} tokens went to models without a price in [prices]"
         )
 
 

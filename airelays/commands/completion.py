@@ -22,7 +22,7 @@ def run(args: Arguments, console: Console) -> int:
     makers = {"bash": _bash, "zsh": _zsh, "fish": _fish, "powershell": _powershell}
     if shell not in makers:
         raise FlagError(
-            f"the shell is {shell!r}; expected {', '.join(SHELLS)}"
+            f"the shell is {shell!r}; expected one of {', '.join(SHELLS)}"
             if shell
             else f"name a shell: {hint('completion')} {'|'.join(SHELLS)}"
         )

@@ -122,7 +122,7 @@ def _beaten(context: Context) -> dict[str, str]:
         return dict.fromkeys((f"log_{name}" for name in Policy._fields), f"; {error}")
     path = policy_path(settings.logs_dir)
     return {
-        f"log_{name}": f"; not in effect: {path} says {value} ({hint('logs --reset')} forgets it)"
+        f"log_{name}": f"; not in effect: {path} sets {value} (`{hint('logs --reset')}` removes it)"
         for name, value in found.items()
     }
 

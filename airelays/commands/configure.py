@@ -28,7 +28,7 @@ def run_set(args: Arguments, console: Console) -> int:
     """Set one option in the file; nothing is written unless the file can be used afterwards."""
     if len(args.words) != 2:
         raise FlagError(
-            f"name a key and its value, for example: {hint('config set server.port 9090')}"
+            f"KEY or VALUE is missing; for example: {hint('config set server.port 9090')}"
         )
     key, text = args.words
     option = _option(key)
@@ -70,10 +70,10 @@ def run_edit(args: Arguments, console: Console) -> int:
                 if not agrees(console, "Edit it again?"):
                     kept = write_outside(path + ".edited", after.encode(), home=places.home)
                     raise ConfigError(
-                        f"{path} stays as it is; what you typed is in {kept}"
+                        f"{path} was not changed; your edits are in {kept}"
                     ) from error
     _save(path, after, console)
-    console.line(f"{path} is written")
+    console.line(f"saved {path}")
     _tell_relay(args, console, path)
     return 0
 
@@ -83,10 +83,10 @@ def _option(key: str) -> Option:
     option = known.get(key)
     if option is None:
         near = nearest(key, set(known))
-        more = f"did you mean {near}?" if near else f"{hint('docs configuration')} lists all keys"
+        more = f"did you mean {near}?" if near else f"`{hint('docs configuration')}` lists all keys"
         raise FlagError(f"there is no option {key[:80]!r} that can be set here; {more}")
     if option.kind == "pairs":
-        raise FlagError(f"{key} is a table of texts; write it with {hint('config edit')}")
+        raise FlagError(f"{key} is a table of strings; edit it with `{hint('config edit')}`")
     return option
 
 
@@ -110,10 +110,10 @@ def _edit(path: str, console: Console) -> None:
         code = subprocess.call(command)
     except OSError as error:
         raise ConfigError(
-            f"the editor {command[0]} could not be started ({error.strerror}); name another in EDITOR"
+            f"the editor {command[0]} could not be started ({error.strerror}); set EDITOR to another one"
         ) from error
     if code:
-        raise ConfigError(f"the editor {command[0]} ended with code {code}; nothing was changed")
+        raise ConfigError(f"the editor {command[0]} exited with code {code}; nothing was changed")
 
 
 def _tell_relay(args: Arguments, console: Console, path: str) -> None:

@@ -28,9 +28,9 @@ def run_unblock(args: Arguments, console: Console) -> int:
     if args.has("--json"):
         console.json({"client": client or None, "lifted": count})
     elif not count:
-        console.line(f"{client or 'nobody'} was not blocked")
+        console.line(f"{client or 'no address'} was not blocked")
     else:
-        console.line(f"lifted: {client or f'{count} blocks or counts of failures'}")
+        console.line(f"unblocked: {client or f'all addresses ({count})'}")
     return 0
 
 
@@ -74,7 +74,7 @@ def wait_for_end(data_dir: str, before: Contact, seconds: float) -> None:
         if now is None or now.running != before.running:
             return
         time.sleep(LOOK_S)
-    raise ConfigError(f"the relay was told to stop and still runs after {seconds:g} s")
+    raise ConfigError(f"the relay is still running {seconds:g} s after it was asked to stop")
 
 
 def _address(text: str) -> str:
@@ -82,5 +82,5 @@ def _address(text: str) -> str:
         return str(ip_address(text.strip("[]")))
     except ValueError as error:
         raise FlagError(
-            f"{text[:80]!r} is not an IP address; give one such as 192.168.1.7, or none for all"
+            f"{text[:80]!r} is not an IP address; expected one such as 192.168.1.7, or none to unblock all"
         ) from error

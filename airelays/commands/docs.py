@@ -26,7 +26,7 @@ def run(args: Arguments, console: Console) -> int:
     name = MOVED.get(word, word)
     if name not in PAGES:
         raise FlagError(
-            f"there is no page {name!r}; there are {', '.join(PAGES)}{did_you_mean(name, PAGES)}"
+            f"there is no page {name!r}; expected one of {', '.join(PAGES)}{did_you_mean(name, PAGES)}"
         )
     text = page_text(name)
     if console.terminal:

@@ -33,7 +33,7 @@ def run(args: Arguments, console: Console) -> int:
     console.line()
     console.field("Offline", settings.offline)
     if settings.offline:
-        console.line("  Names that lead beyond loopback and private addresses are refused.")
+        console.line("  Names that resolve to any other address are refused.")
     return 0
 
 

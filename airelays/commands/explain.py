@@ -34,7 +34,7 @@ def run(args: Arguments, console: Console) -> int:
 
         return list_session(logs_dir(find_context(args, console)), session, args, console)
     if args.words and args.has("--failed"):
-        raise FlagError("--failed looks for a request, and an id names one; leave one of them out")
+        raise FlagError("--failed and a request id cannot be combined; use one of them")
     folder = logs_dir(find_context(args, console))
     name = args.words[0] if args.words else last_request(folder, failed=args.has("--failed"))
     records = _find(folder, name)
@@ -97,7 +97,7 @@ def last_request(logs_dir: str, *, failed: bool) -> str:
             return told.id
     kind = "failed request" if failed else "request"
     raise ConfigError(
-        f"{logs_dir} has no {kind}; it may be older than what is kept ({hint('logs')})"
+        f"{logs_dir} contains no {kind}; it may be older than the logs that are kept (`{hint('logs')}`)"
     )
 
 
@@ -106,8 +106,8 @@ def _find(logs_dir: str, name: str) -> list[dict[str, Any]]:
     match = _ID.fullmatch(name.strip())
     if match is None or len(match[1]) < MIN_DIGITS:
         raise FlagError(
-            f"{name[:80]!r} is not a request id; expected req_ and 32 hexadecimal digits, "
-            f"or at least the first {MIN_DIGITS} of them"
+            f"{name[:80]!r} is not a request id; expected req_ and 32 hexadecimal digits, or at least the "
+            f"first {MIN_DIGITS} digits"
         )
     needle = b'"request_id":"req_' + match[1].encode()
     found: list[dict[str, Any]] = []
@@ -129,10 +129,12 @@ def _find(logs_dir: str, name: str) -> list[dict[str, Any]]:
     if not ids:
         raise ConfigError(
             f"{logs_dir} has no record of req_{match[1]} in its {len(files)} file{'s' if len(files) != 1 else ''}; "
-            f"it may be older than what is kept ({hint('logs')}), or of another relay"
+            f"it may be older than the logs that are kept (`{hint('logs')}`) or belong to another relay"
         )
     if len(ids) > 1:
-        raise ConfigError(f"several requests begin so: {', '.join(ids[:5])}; give more digits")
+        raise ConfigError(
+            f"several request ids begin with these digits: {', '.join(ids[:5])}; add more digits"
+        )
     return found
 
 
@@ -148,7 +150,7 @@ def timeline(records: list[dict[str, Any]]) -> list[Step]:
         return steps
     gate_ms = float(times.get("gate", 0.0))
     if times:
-        steps.append((gate_ms, "the gate let it in"))
+        steps.append((gate_ms, "the relay accepted it"))
     start_s = (when(begin) or 0.0) - gate_ms / 1000
     for record in records:
         told = _aside(record)
@@ -163,7 +165,7 @@ def timeline(records: list[dict[str, Any]]) -> list[Step]:
     steps += _upstream_steps(end, times)
     if "total" in times:
         sent = (
-            f"the relay was done: status {end.get('status_code')}, {end.get('bytes_out'):,} bytes"
+            f"the relay finished: status {end.get('status_code')}, {end.get('bytes_out'):,} bytes"
         )
         steps.append((float(times["total"]), sent))
     return sorted(steps, key=lambda step: step[0])
@@ -174,7 +176,7 @@ def _arrival(begin: dict[str, Any]) -> str:
     agent = headers.get("user-agent") if isinstance(headers, dict) else None
     what = " ".join(str(begin.get(name)) for name in ("method", "path") if begin.get(name))
     by = f" ({agent})" if agent else ""
-    return f"{what or 'a request'} came from {begin.get('client_ip', 'somebody')}{by}"
+    return f"{what or 'a request'} came from {begin.get('client_ip', 'an unknown address')}{by}"
 
 
 def _upstream_steps(end: dict[str, Any], times: dict[str, Any]) -> list[Step]:
@@ -184,11 +186,11 @@ def _upstream_steps(end: dict[str, Any], times: dict[str, Any]) -> list[Step]:
     if "head" in times and first_ms is not None:
         dial_ms, tls_ms = float(times.get("dial", 0.0)), float(times.get("tls", 0.0))
         how = (
-            f"dialled in {dial_ms:.1f} ms" + (f", TLS in {tls_ms:.1f} ms" if tls_ms else "")
+            f"connected in {dial_ms:.1f} ms" + (f", TLS in {tls_ms:.1f} ms" if tls_ms else "")
             if dial_ms
-            else "on a connection that was open"
+            else "on an open connection"
         )
-        head = f"{name} answered {float(times['head']):.1f} ms after it was asked, {how}"
+        head = f"{name} answered {float(times['head']):.1f} ms after the request was sent, {how}"
         steps.append((float(first_ms), head))
     if first_ms is not None:
         steps.append((float(first_ms), f"first byte of the answer from {name}"))
@@ -196,7 +198,7 @@ def _upstream_steps(end: dict[str, Any], times: dict[str, Any]) -> list[Step]:
         steps.append((float(times["first_token"]), "first token went to the client"))
     gap_ms = float(times.get("longest_gap", 0.0))
     if gap_ms >= 1 and "total" in times:
-        steps.append((float(times["total"]), f"longest silence of {name}: {gap_ms:,.1f} ms"))
+        steps.append((float(times["total"]), f"longest pause of {name}: {gap_ms:,.1f} ms"))
     return steps
 
 
@@ -206,8 +208,8 @@ def _aside(record: dict[str, Any]) -> str:
     error = record.get("error")
     if phase == "upstream_fallback" and record.get("skipped"):
         return (
-            f"{record.get('from_upstream')} was not asked ({record.get('reason')}); "
-            f"{record.get('to_upstream')} was, in its place"
+            f"{record.get('from_upstream')} was skipped ({record.get('reason')}); "
+            f"{record.get('to_upstream')} was used instead"
         )
     if phase == "upstream_fallback":
         return (
@@ -247,9 +249,9 @@ def verdict(records: list[dict[str, Any]]) -> tuple[str, str]:
             return "refused", f"the key {key or 'that was presented'} was {problem}"
         return "refused", "the relay token was missing or wrong"
     if begin.get("phase") == "endpoint_rejected":
-        said = f"the gate refused it: {begin.get('reason')}, status {begin.get('status_code')}"
+        said = f"the relay refused it: {begin.get('reason')}, status {begin.get('status_code')}"
         return "refused", said + (f"; {begin['message']}" if begin.get("message") else "")
-    return "open", "there is no end: it is still running, or the relay was killed meanwhile"
+    return "open", "no end was logged: the request is still running, or the relay was killed"
 
 
 def _of(records: list[dict[str, Any]], *phases: str) -> dict[str, Any]:

@@ -35,12 +35,15 @@ class Found(NamedTuple):
     def as_text(self) -> str:
         """Return one line on it."""
         if self.needs_key:
-            said = "requires a key, or is something else; set api_key_env or api_key_file"
+            said = (
+                "requires a key or is not a model server; if it requires a key, set api_key_env or "
+            )
+            "api_key_file"
         elif self.models:
             more = f" and {len(self.models) - 1} more" if len(self.models) > 1 else ""
             said = f"lists {self.models[0][:80]}{more}"
         else:
-            said = "lists no model yet"
+            said = "does not list any models yet"
         return f"{self.base_url} ({self.server}'s port) {said}"
 
 

@@ -125,7 +125,7 @@ class Lease:
         try:
             return self._contact.ask("GET", f"/leased?id={self._key_id}")
         except ConfigError as error:
-            self._console.note(f"what the command used is not known: {error}")
+            self._console.note(f"the usage of the command is not known: {error}")
             return None
 
     async def _hold(self) -> None:

@@ -44,8 +44,8 @@ def run(args: Arguments, console: Console) -> int:
     given = [flag for flag in LISTENER_FLAGS if args.has(flag)]
     if exists and given and not args.has("--force"):
         raise ConfigError(
-            f"{context.config_path} exists and is kept, so {given[0]} would have no effect; "
-            "edit the file, or add --force to write it again"
+            f"{context.config_path} already exists, so {given[0]} would have no effect; edit the file, or "
+            f"add --force to replace it"
         )
     config_created = not exists or args.has("--force")
     if config_created:
@@ -80,9 +80,11 @@ def _find(args: Arguments, console: Console) -> list[Found]:
     found = look_around()
     if not found:
         ports = ", ".join(f"{server} {port}" for _, server, port in USUAL)
-        console.note(f"no model server answers at the usual ports of 127.0.0.1 ({ports})")
+        console.note(f"no model server answered on the usual ports of 127.0.0.1 ({ports})")
     for one in found:
-        console.note(f"found {one.as_text()}; in the config file: [upstreams.{one.name}]")
+        console.note(
+            f"found {one.as_text()}; its table in the config file is [upstreams.{one.name}]"
+        )
     return found
 
 
@@ -103,8 +105,8 @@ def _ask_for_upstream(args: Arguments, console: Console, context: Context) -> Co
         return context
     console.err.write(
         "What answers your requests?\n  1  ChatGPT, with your own sign-in\n"
-        "  2  an OpenAI-compatible server (llama.cpp, Ollama, vLLM, LM Studio, ...)\n"
-        "  3  the built-in demo, without a network\n"
+        "  2  an OpenAI-compatible server (llama.cpp, Ollama, vLLM, LM Studio, ...)\n  3  the built-in demo, "
+        "which does not use the network\n"
     )
     choice = ask(console, "1, 2 or 3, or the URL of a server [1]", "1")
     if choice == "2":
@@ -134,8 +136,8 @@ def _config_text(context: Context, found: Sequence[Found] = ()) -> str:
             value = getattr(context.settings, option.attribute)
             if not is_unicode(str(value)):
                 raise FlagError(
-                    f"{option.flag} is {value!r}, which is not UTF-8 as a config file must be; "
-                    "name another path, or remove it here and give it to each command"
+                    f"{option.flag} is {value!r}, which is not UTF-8, so it cannot be written to the config "
+                    f"file; choose another path, or pass it to each command instead"
                 )
             tree.setdefault(table, {})[name] = value
     for server in found:
@@ -162,7 +164,7 @@ def _tell_environment(context: Context, console: Console) -> None:
     origins = context.loaded.origins.values()
     names = sorted(o.name for o in origins if o.source == "environment")
     if names:
-        console.note(f"taken from the environment now, and not written down: {', '.join(names)}")
+        console.note(f"taken from the environment and not written to the file: {', '.join(names)}")
 
 
 def _facts(

@@ -50,7 +50,7 @@ def run_create(args: Arguments, console: Console) -> int:
         live = [one.name for one in keys if one.revoked_s is None]
         if name in live:
             raise ConfigError(
-                f"there is a key {name} already; choose another name, or type: {hint('key revoke ' + name)}"
+                f"there is already a key {name}; choose another name, or run: {hint('key revoke ' + name)}"
             )
         return (*keys, key)
 
@@ -115,7 +115,9 @@ def _tell_relay(context: Context, console: Console) -> int | None:
         contact = find(context.settings.data_dir)
         found = None if contact is None else contact.ask("POST", "/keys")
     except ConfigError as error:
-        console.note(f"running requests of the key end with the next request of any key: {error}")
+        console.note(
+            f"running requests of this key end when any key sends its next request: {error}"
+        )
         return None
     return None if found is None else int(found.get("ended", 0))
 
@@ -130,7 +132,7 @@ def run_list(args: Arguments, console: Console) -> int:
         console.json({"keys": rows})
         return 0
     if not rows:
-        console.line(f"there are no named keys; make one: {hint('key create NAME')}")
+        console.line(f"there are no named keys; create one: {hint('key create NAME')}")
         return 0
     for row in rows:
         console.section(row["name"])
@@ -158,9 +160,7 @@ def key_from_flags(args: Arguments, name: str, now_s: float) -> Key:
         raise FlagError(f'--routes is "{routes[:60]}"; expected text, read or all')
     models = _listed(args, "--models")
     if len(models) > _MAX_PATTERNS:
-        raise FlagError(
-            f"--models has {len(models)} patterns; at most {_MAX_PATTERNS} are accepted"
-        )
+        raise FlagError(f"--models has {len(models)} patterns; at most {_MAX_PATTERNS} are allowed")
     return Key(
         id="key_" + os.urandom(8).hex(),
         name=name,
@@ -199,11 +199,11 @@ def _span(text: str, flag: str) -> int:
     found = _SPAN.fullmatch(text)
     if found is None:
         raise FlagError(
-            f'{flag} is "{text[:60]}"; expected a number and s, m, h, d or w, for example 30d'
+            f'{flag} is "{text[:60]}"; expected a number followed by s, m, h, d or w, such as 30d'
         )
     seconds = int(found[1]) * _UNITS[found[2]]
     if seconds > _MAX_SPAN_S:
-        raise FlagError(f'{flag} is "{text}"; at most 100 years are accepted')
+        raise FlagError(f'{flag} is "{text}"; at most 100 years are allowed')
     return seconds
 
 
@@ -222,7 +222,8 @@ def _expiry(text: str | None, now_s: float) -> float | None:
         ends_s = now_s + _span(text, "--expires")
     if ends_s <= now_s:
         raise FlagError(
-            f"--expires is {text}, which has passed; expected a time to come, for example 30d or 2030-01-31 (UTC)"
+            f"--expires is {text}, which is in the past; expected a future time, such as 30d or 2030-01-31 "
+            f"(UTC)"
         )
     return round(ends_s, 3)
 
@@ -230,11 +231,13 @@ def _expiry(text: str | None, now_s: float) -> float | None:
 def _find(keys: tuple[Key, ...], name: str, now_s: float | None) -> Key:
     found = KeyTable(keys).named(name)
     if found is None:
-        raise ConfigError(f"there is no key {name}; {hint('key list')} shows all")
+        raise ConfigError(f"there is no key {name}; `{hint('key list')}` lists all keys")
     if found.revoked_s is not None:
-        raise ConfigError(f"the key {name} is revoked already")
+        raise ConfigError(f"the key {name} is already revoked")
     if now_s is not None and found.state(now_s) != "live":
-        raise ConfigError(f"the key {name} has expired; make a new one: {hint('key create NAME')}")
+        raise ConfigError(
+            f"the key {name} has expired; create a new one: {hint('key create NAME')}"
+        )
     return found
 
 
@@ -243,7 +246,7 @@ def _check_upstreams(key: Key, settings: Settings) -> None:
     for name in key.upstreams:
         # The main one is called as its kind, and a flag of `serve` can choose another kind.
         if name not in (*known, *KINDS):
-            raise ConfigError(f"there is no upstream {name}; known are {', '.join(known)}")
+            raise ConfigError(f"there is no upstream {name}; expected one of {', '.join(known)}")
 
 
 def _check_patterns(key: Key, context: Context, console: Console) -> None:
@@ -261,11 +264,12 @@ def _check_patterns(key: Key, context: Context, console: Console) -> None:
             continue
         if whole:
             raise ConfigError(
-                f"--models has {pattern}, which matches none of the {len(names):,} models here; "
-                f"{hint('models')} lists them"
+                f"--models has {pattern}, which matches none of the {len(names):,} models; "
+                f"`{hint('models')}` lists them"
             )
         console.note(
-            f"--models has {pattern}, which matches no model that is known now; the upstream's list cannot be had"
+            f"--models has {pattern}, which does not match any known model; the upstream's list is not "
+            f"available"
         )
 
 
@@ -288,7 +292,7 @@ def _print_key(args: Arguments, console: Console, title: str, key: Key, text: st
     console.title(title)
     console.section("Key")
     console.field("Key", text)
-    console.field("Note", "it is not stored and not shown again; copy it now")
+    console.field("Note", "copy the key now; it is not stored and cannot be shown again")
     console.section(key.name)
     for label, value in _shown(_row(key, {}, time.time())):
         console.field(label, value)

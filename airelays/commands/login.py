@@ -39,14 +39,14 @@ from airelays.upstream.chatgpt.store import SignInStore
 INTERRUPTED = 130
 MAX_PASTE_CHARS = 16 * 1024
 PASTES = 3
-WAITING_FOR_CODE = "waiting for the code to be typed"
+WAITING_FOR_CODE = "waiting for you to confirm the code"
 
 
 def run(args: Arguments, console: Console) -> int:
     """Sign in; return 0, or 130 when interrupted with nothing changed."""
     ways = [flag for flag in ("--device", "--browser", "--paste") if args.has(flag)]
     if len(ways) > 1:
-        raise FlagError(f"{' and '.join(ways)} are different ways to sign in; choose one")
+        raise FlagError(f"{' and '.join(ways)} cannot be combined; choose one way to sign in")
     context = find_context(args, console)
     settings = context.settings
     if not KINDS[settings.upstream_kind].signs_in:
@@ -66,7 +66,7 @@ def run(args: Arguments, console: Console) -> int:
     replaced = _store(store, sign_in)
     tell_sign_in(context, "signed_in")
     if replaced:
-        console.note(f"the sign-in of {replaced} was stored here and is replaced")
+        console.note(f"this replaces the stored sign-in of {replaced}")
     _report(console, context, store, sign_in, as_json=args.has("--json"))
     return 0
 
@@ -79,7 +79,7 @@ def _needs_none(settings: Settings, console: Console, *, as_json: bool) -> int:
         console.json({**facts, "next_steps": steps})
         return 0
     where = settings.upstream_base_url or settings.upstream_kind
-    console.line(escaped(f"the upstream {where} needs no sign-in; nothing was done"))
+    console.line(escaped(f"the upstream {where} does not need a sign-in; nothing was changed"))
     console.steps(steps)
     return 0
 
@@ -89,7 +89,7 @@ def _way(ways: list[str], console: Console) -> str:
     if ways:
         return ways[0].removeprefix("--")
     if is_headless(console.env, sys.platform):
-        console.note("no browser is likely here (SSH or no display); using a device code")
+        console.note("there is probably no browser here (SSH or no display); using a device code")
         return "device"
     return "browser"
 
@@ -179,19 +179,19 @@ def _show_address(console: Console, url: str) -> None:
 
 
 def _show_code(console: Console, device: DeviceCode) -> None:
-    console.line("On any device, open this address, sign in and type the code:")
+    console.line("On any device, open this address, sign in and enter the code:")
     console.line()
     console.line(f"  {escaped(device.page)}")
     console.line(f"  {console.style(escaped(device.user_code), '1')}")
     console.line()
-    console.line("Type it only there, and only because you asked for it here.")
+    console.line("Enter it only on that page, and only if you started this sign-in yourself.")
     console.out.flush()
 
 
 def _ask_for_address(console: Console, timeout_s: float) -> str:
     """Read the pasted address from standard input, for at most `timeout_s`."""
     console.err.write(
-        "After sign-in the browser shows an error page; paste its whole address here:\n"
+        "After you sign in, the browser shows an error page. Paste its full address here:\n"
     )
     console.err.flush()
     if sys.platform != "win32":
@@ -213,7 +213,8 @@ def _store(store: SignInStore, sign_in: SignIn) -> str:
             store.save(sign_in)
     except TimeoutError as error:
         raise ConfigError(
-            f"the sign-in worked but another process keeps {store.path}.lock; end it and sign in again"
+            f"the sign-in worked, but another process holds {store.path}.lock; end that process and sign in "
+            f"again"
         ) from error
     if before is None or before.account_id in ("", sign_in.account_id):
         return ""

@@ -28,12 +28,14 @@ def run(args: Arguments, console: Console) -> int:
             deleted = store.delete()
     except TimeoutError as error:
         raise ConfigError(
-            f"another process keeps {store.path}.lock; end it, or wait for its refresh to end"
+            f"another process holds {store.path}.lock; end it, or wait until it has finished"
         ) from error
     tell_sign_in(context, "signed_out")
     revoked = sign_in is not None and not problem
     if problem:
-        console.note(f"removed here, but not revoked at the issuer: {problem}")
+        console.note(
+            f"removed from this machine, but not revoked at the sign-in service: {problem}"
+        )
     if args.has("--json"):
         name = (sign_in.email or sign_in.account_id or None) if sign_in is not None else None
         signed_out = [name] if deleted and name else []

@@ -51,7 +51,9 @@ def run(args: Arguments, console: Console) -> int:
     configured = Policy.of(settings)
     changes = {name: _number(args, flag) for flag, name in POLICY_FLAGS.items() if args.has(flag)}
     if changes and args.has("--reset"):
-        raise FlagError("--reset forgets the saved policy, the other flags save one; choose one")
+        raise FlagError(
+            "--reset removes the saved policy and the other flags save one; use one or the other"
+        )
     if changes:
         _save(console, settings.logs_dir, configured, changes)
     elif args.has("--reset"):
@@ -76,7 +78,7 @@ def run(args: Arguments, console: Console) -> int:
         last = view.last()
         view.show(last)
         if not last:
-            console.line("  none" if settings.log_enabled else "  none: the log is off")
+            console.line("  none" if settings.log_enabled else "  none: the traffic log is off")
     console.steps(steps)
     return 0
 
@@ -85,7 +87,7 @@ def _nothing(args: Arguments, settings: Settings) -> str:
     """Return why there is no line."""
     kind = "failed request" if args.has("--failed") else "request"
     off = "" if settings.log_enabled else "; the traffic log is off (logging.enabled)"
-    return f"no {kind} is shown of {settings.logs_dir}{off}"
+    return f"no {kind} to show in {settings.logs_dir}{off}"
 
 
 def _print(console: Console, settings: Settings, facts: dict[str, Any]) -> list[str]:
@@ -101,7 +103,7 @@ def _print(console: Console, settings: Settings, facts: dict[str, Any]) -> list[
     console.section("Retention")
     days = policy["retention_days"]
     console.field("Kept for", f"{days} days" if days else "no age limit")
-    console.field("In all", f"{policy['max_total_mb']:,} MiB")
+    console.field("All files", f"{policy['max_total_mb']:,} MiB")
     console.field("One file", f"{policy['max_file_mb']:,} MiB")
     saved = facts["policy_source"] == "saved"
     console.field("Policy from", facts["policy_path"] if saved else "config")
@@ -110,7 +112,9 @@ def _print(console: Console, settings: Settings, facts: dict[str, Any]) -> list[
         configured = Policy.of(settings)
         beaten = overridden(settings.logs_dir, configured)
         said = (f"{name} = {configured.facts()[name]}" for name in beaten)
-        console.field("Not in effect", ", ".join(said) or "nothing: the config says the same")
+        console.field(
+            "Not in effect", ", ".join(said) or "nothing: the config file sets the same values"
+        )
         steps.append(hint("logs --reset"))
     return steps
 
@@ -149,19 +153,19 @@ def _save(console: Console, logs_dir: str, configured: Policy, changes: dict[str
         raise FlagError(f"{error}; nothing was saved") from error
     save_policy(logs_dir, policy)
     console.note(
-        f"saved, and wins over the config file until `{hint('logs --reset')}`; "
-        f"a running relay takes it up within {CLEANUP_SECONDS} s"
+        f"saved; it overrides the config file until you run `{hint('logs --reset')}`. A running relay "
+        f"applies it within {CLEANUP_SECONDS} s"
     )
 
 
 def _reset(console: Console, logs_dir: str) -> None:
     if forget_policy(logs_dir):
         console.note(
-            "the saved policy is forgotten, the config counts again; "
-            f"a running relay takes it up within {CLEANUP_SECONDS} s"
+            "removed the saved policy; the config file applies again. A running relay "
+            f"applies it within {CLEANUP_SECONDS} s"
         )
     else:
-        console.note("no policy was saved; the config counts")
+        console.note("there was no saved policy; the config file applies")
 
 
 def _size(count: int) -> str:
@@ -242,7 +246,7 @@ def _follow(view: View, console: Console, logs_dir: str) -> int:
     shown = view.last()
     view.show(shown)
     if not shown and console.terminal:
-        console.note(f"nothing in {logs_dir} yet; waiting for requests, Ctrl-C ends")
+        console.note(f"nothing in {logs_dir} yet; waiting for requests. Press Ctrl-C to stop")
     while True:
         time.sleep(LOOK_SECONDS)
         view.show(view.more())

@@ -9,17 +9,17 @@ from airelays.terminal.console import Console
 from airelays.terminal.line import common_flags, flags_of
 
 _FILES = (
-    ("~/.config/airelays/config.toml", "The options; airelays docs configuration lists all."),
-    ("~/.airelays/thinking-key", "Signs what clients of Anthropic's API bring back."),
-    ("~/.airelays/relay-token", "The relay token, readable by the user alone."),
+    ("~/.config/airelays/config.toml", "The options; see airelays docs configuration."),
+    ("~/.airelays/thinking-key", "Key that signs what clients of Anthropic's API send back."),
+    ("~/.airelays/relay-token", "The relay token, readable only by you."),
     ("~/.airelays/auth.json", "The ChatGPT sign-in."),
     ("~/.airelays/state.sqlite3, ~/.airelays/uploads", "Conversations, answers, files."),
     ("~/.airelays/logs", "The traffic log."),
 )
 _CODES = (
     ("0", "Done."),
-    ("1", "Refused; one sentence on standard error says why and what to do."),
-    ("2", "The command line is wrong."),
+    ("1", "The command failed; a message on standard error gives the reason and what to do."),
+    ("2", "The command line is not valid."),
     ("75", "Another relay uses the data folder."),
     ("130", "Stopped with Ctrl-C."),
 )
@@ -44,12 +44,12 @@ def manual_page() -> str:
         "[FLAGS]",
         ".SH DESCRIPTION",
         _text(
-            "Speaks OpenAI's API to client programs on this machine and passes their requests on to one far "
-            "side: a ChatGPT subscription, any OpenAI-compatible model server, or a demo that is built in."
+            "Serves OpenAI's API to client programs on this machine and passes their requests on to an "
+            "upstream: a ChatGPT subscription, any OpenAI-compatible model server, or the built-in demo."
         ),
         ".PP",
-        _text("The documentation is inside the program: airelays docs lists the pages."),
-        ".SH SHOWN",
+        _text("The documentation is part of the program: airelays docs lists the pages."),
+        ".SH COMMANDS",
     ]
     for command in SHOWN:
         lines += _command(command, common)
@@ -59,8 +59,8 @@ def manual_page() -> str:
     lines += [
         ".SH ENVIRONMENT",
         _text(
-            "Most options can be set as AIRELAYS_NAME, and the relay token as AIRELAYS_BEARER_TOKEN; flags win over "
-            "the environment, the environment over the file."
+            "Most options can be set as AIRELAYS_NAME, and the relay token as AIRELAYS_BEARER_TOKEN. A flag "
+            "overrides the environment, and the environment overrides the config file."
         ),
     ]
     return "\n".join(lines) + "\n"

@@ -41,7 +41,7 @@ def run(args: Arguments, console: Console) -> int:
         for model in models:
             _line(console, model)
     if not owners:
-        console.line("the upstreams list no models")
+        console.line("the upstreams do not list any models")
     return 0
 
 
@@ -51,10 +51,10 @@ def _stale(cache: dict[str, Any] | None) -> str:
         return ""
     age_s = cache.get("age_seconds")
     if age_s is None:
-        return "the upstream could not be asked; this is the list of this release"
+        return "the upstream could not be reached; this is the list built into this release"
     if age_s < WAIT_S:
         return ""
-    return f"the upstream could not be asked; this is its list of {span(age_s)} ago"
+    return f"the upstream could not be reached; this is its list from {span(age_s)} ago"
 
 
 def _without_relay(context: Context, console: Console) -> dict[str, Any]:

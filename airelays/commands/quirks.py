@@ -13,7 +13,7 @@ def run(args: Arguments, console: Console) -> int:
         console.json(QUIRKS)
         return 0
     console.title("Quirks")
-    console.line("An answer names the adaptations it needed in the header x-airelays-quirks:")
+    console.line("The header x-airelays-quirks names the adaptations that a response needed:")
     for name, meaning in QUIRKS.items():
         console.line()
         console.line(f"  {name}")

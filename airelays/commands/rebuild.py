@@ -27,7 +27,9 @@ def rebuild(context: Context, console: Console) -> int:
     check_readable(settings.data_dir)
     files = list_files(settings.logs_dir)
     if not files:
-        raise ConfigError(f"there are no logs in {settings.logs_dir}; the book stays as it is")
+        raise ConfigError(
+            f"there are no logs in {settings.logs_dir}; the usage figures were not changed"
+        )
     # The first hour that is left may begin in the middle of a day: that day stays as it is in the book.
     first_s = files[0].hour * 3600
     since = day_of(first_s if first_s % 86_400 == 0 else first_s + 86_400)
@@ -37,7 +39,7 @@ def rebuild(context: Context, console: Console) -> int:
     console.title("Usage")
     console.section("Book")
     console.field("From the logs", f"{count:,} requests since {since}")
-    console.field("Unchanged", f"days before {since}, which the logs do not cover as a whole")
+    console.field("Unchanged", f"days before {since}, which the logs do not fully cover")
     console.line(
         "  Requests that the log did not record (logging.enabled = false) are not included."
     )
@@ -50,11 +52,12 @@ def _refilled(settings: Settings, since: str, entries: list[dict[str, Any]]) -> 
     try:
         if not lock.acquire():
             raise ConfigError(
-                f"a relay runs on {settings.data_dir} and writes the book; stop it first: {hint('stop')}"
+                f"a relay is using {settings.data_dir} and writes the usage figures; stop it first: "
+                f"{hint('stop')}"
             )
     except LockUnsupported:
         raise ConfigError(
-            f"{settings.data_dir} is on a file system without locks, so it cannot be seen whether a relay runs"
+            f"{settings.data_dir} is on a file system without locks, so a running relay cannot be detected"
         ) from None
     try:
         state = State(settings.data_dir, recover=False)

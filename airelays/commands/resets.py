@@ -34,12 +34,12 @@ def run(args: Arguments, console: Console) -> int:
     found = ask_resets(context, contact, console)
     count = found["available_count"]
     if not count:
-        console.line("No earned reset is available.")
+        console.line("You have no earned resets.")
         return 1
     if not args.has("--yes"):
         if not can_ask(console):
             raise FlagError(
-                f"a reset cannot be taken back: confirm it with {hint('usage reset --yes')}"
+                f"a reset cannot be undone; confirm it with {hint('usage reset --yes')}"
             )
         for one in found["accounts"][0]["resets"]["credits"]:
             console.line(f"  {described(one)}")
@@ -68,8 +68,8 @@ def _redeem(
         return ask_main(context, console, lambda one: one.redeem(body.get("credit_id"), asked))
     except ConfigError as error:
         raise ConfigError(
-            f"{error}. It is not known whether a reset was redeemed; "
-            f"{hint(f'usage reset --request-id {asked}')} repeats this request and redeems no second one"
+            f"{error}. The reset may have been redeemed; "
+            f"{hint(f'usage reset --request-id {asked}')} repeats this request without redeeming a second one"
         ) from error
 
 

@@ -48,7 +48,9 @@ Facts = dict[str, Any]
 def run(args: Arguments, console: Console) -> int:
     """Run the command; return its exit code, 128 + n for signal n, 127 when there is no such command."""
     if not args.words:
-        raise FlagError(f'run what? For example: {hint("run")} -- codex exec "Say hello"')
+        raise FlagError(
+            f'the command is missing; for example: {hint("run")} -- codex exec "Say hello"'
+        )
     context = find_context(args, console)
     from airelays.commands.holding import Inside, Lease
 
@@ -116,7 +118,7 @@ def _run_command(words: list[str], env: dict[str, str], console: Console) -> int
     try:
         child = subprocess.Popen([program or words[0], *words[1:]], env=env)
     except FileNotFoundError:
-        console.note(f"there is no command {words[0][:200]!r}; check its name and PATH")
+        console.note(f"the command {words[0][:200]!r} was not found; check its name and PATH")
         return NOT_FOUND
     except OSError as error:
         console.note(f"{words[0][:200]} cannot be run: {error.strerror}")

@@ -59,13 +59,14 @@ def run(args: Arguments, console: Console) -> int:
         if not _needs_no_disk(context):
             raise
         console.note(
-            f"{error}; the demo runs without: nothing is logged, stored or counted, and there are no named keys"
+            f"{error}; the demo runs without it: nothing is logged, stored or counted, and there are no "
+            f"named keys"
         )
         return _serve(_without_disk(context), console, args)
     if not taken:
         console.note(
-            f"another relay uses {settings.data_dir}{_holder(pid_file)}; "
-            "stop it, or give this one a folder of its own with --data-dir"
+            f"another relay is using {settings.data_dir}{_holder(pid_file)}; stop it, or give this one its "
+            f"own folder with --data-dir"
         )
         return IN_USE
     try:
@@ -99,8 +100,8 @@ def _start_notes(context: Context) -> Iterator[str]:
     if unused:
         keys = "1 key" if len(unused) == 1 else f"{len(unused)} keys"
         yield (
-            f"{context.config_path} has {keys} of an earlier AIRelays without an effect here; "
-            f"take out: {hint('migrate --clean')}"
+            f"{context.config_path} has {keys} of an earlier AIRelays that have no effect here; to remove "
+            f"them: {hint('migrate --clean')}"
         )
     yield from context.loaded.notes[len(unused) :]
 
@@ -165,7 +166,7 @@ def _take(lock: FileLock, console: Console) -> bool:
         return lock.acquire(LOCK_WAIT_S)
     except LockUnsupported:
         console.note(
-            f"{lock.path}: this file system has no locks; do not run two relays on this folder"
+            f"{lock.path}: this file system does not support locks; do not run two relays with this folder"
         )
         return True
 
@@ -190,8 +191,8 @@ def needs_new_token(context: Context) -> bool:
     makes = flagged or KINDS[settings.upstream_kind].makes_token
     if not (settings.auto_generate_bearer_token or makes):
         raise ConfigError(
-            f"there is no relay token in {token.path}; type: {hint('init')} "
-            "(or set AIRELAYS_BEARER_TOKEN, or run with --no-auth)"
+            f"there is no relay token in {token.path}; run `{hint('init')}`, set AIRELAYS_BEARER_TOKEN, or "
+            f"use --no-auth"
         )
     return True
 
@@ -204,7 +205,7 @@ def _makes_token(context: Context, console: Console) -> bool:
         from airelays.terminal.question import agrees
 
         offered = not context.token.problem and agrees(
-            console, f"There is no relay token in {context.token.path} yet. Make one?"
+            console, f"There is no relay token in {context.token.path} yet. Create one?"
         )
         if not offered:
             raise
@@ -235,7 +236,7 @@ def _ensure_token(context: Context, console: Console) -> None:
     path = context.settings.bearer_token_file
     context.token.created = create_token(path)
     context.token.weak_is = "refused" if is_refused(context.settings) else "told"
-    console.note(f"made a relay token in {path}; `{reveal()}{_where(context)}` shows it")
+    console.note(f"created a relay token in {path}; `{reveal()}{_where(context)}` shows it")
 
 
 def _ready_json(settings: Settings, doors: list[Door]) -> bytes:
@@ -264,10 +265,10 @@ def _print_banner(console: Console, context: Context, doors: list[Door]) -> None
     first = [door for door in doors if door not in others]
     if not console.terminal:
         every = ", on all addresses of this machine" if is_wildcard_host(settings.host) else ""
-        console.line(escaped(f"AIRelays {__version__} listens on {url}{every}"))
+        console.line(escaped(f"AIRelays {__version__} is listening on {url}{every}"))
         for door in others:
             console.line(f"and on {client_base_url(door.host, door.port)}{open_words(door)}")
-        console.line(escaped(f"see what it does: {hint('open')}"))
+        console.line(escaped(f"watch it in your browser: {hint('open')}"))
         console.out.flush()
         return
     console.title("Serve")
@@ -292,7 +293,7 @@ def _print_banner(console: Console, context: Context, doors: list[Door]) -> None
         console.field("Access mode", "open")
         console.field("Client key", "optional placeholder only")
     if not is_loopback(settings.host) and not settings.allowed_hosts:
-        console.field("Note", "other machines need a name in security.allowed_hosts")
+        console.field("Note", "other machines can connect only by a name in security.allowed_hosts")
     _print_paste(console, context, url)
     console.out.flush()
 
@@ -301,7 +302,7 @@ def open_words(door: Door) -> str:
     """Return what has to be said of a listener that asks for nothing, "" for any other."""
     if not door.key:
         return ""
-    return f": open to every program on this machine, as the key {door.name}"
+    return f": open to every program on this machine, with the key {door.name}"
 
 
 def _print_paste(console: Console, context: Context, url: str) -> None:

@@ -24,7 +24,7 @@ def list_session(logs_dir: str, name: str, args: Arguments, console: Console) ->
     found = _find(logs_dir, wanted)
     if not found:
         raise ConfigError(
-            f"{logs_dir} has no request of the session {name[:80]}; it may be older than what is kept"
+            f"{logs_dir} contains no request of the session {name[:80]}; it may be older than the logs that are kept"
         )
     total = sum(_usage(record, "total_tokens") for record in found)
     if args.has("--json"):

@@ -77,7 +77,7 @@ def _told(running: dict[str, Any] | None) -> dict[str, Any] | None:
 def _print_running(console: Console, context: Context, running: dict[str, Any] | None) -> None:
     console.section("Running")
     if running is None:
-        console.field("Runs", f"no; nothing of {context.settings.data_dir} is served now")
+        console.field("Runs", f"no relay is using {context.settings.data_dir}")
         return
     process = running.get("process", {})
     ends = ", stopping" if process.get("stopping") else ""
@@ -182,7 +182,7 @@ def _print_relay(console: Console, context: Context, relay: dict[str, Any]) -> N
     console.field("Base URL", relay["client_base_url"])
     for one in relay.get("listeners", ()):
         if one["port"] != relay["port"] or one["key"]:
-            key = f": open to every program on this machine, as the key {one['key']}"
+            key = f": open to every program on this machine, with the key {one['key']}"
             url = client_base_url(one["host"], one["port"])
             console.field("Also", url + (key if one["key"] else ""))
     console.field("Upstream", relay["upstream_kind"])

@@ -73,7 +73,7 @@ def run_check(args: Arguments, console: Console) -> int:
     console.field("Answers", f"{found.responses:,}")
     console.field("Swept", f"{found.swept:,} leftovers")
     if found.in_flight:
-        console.field("On their way", f"{found.in_flight:,} uploads of the running relay")
+        console.field("On their way", f"{found.in_flight:,} uploads in progress")
     console.field("In order", not found.problems)
     if found.problems:
         console.section("Problems")

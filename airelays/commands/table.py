@@ -10,9 +10,9 @@ from airelays.commands.services import LISTEN, SERVICES
 from airelays.terminal.arguments import JSON, Command, Flag
 
 GLOBAL_FLAGS = (
-    Flag("--config", "Config file to read or write.", "PATH", env="AIRELAYS_CONFIG"),
+    Flag("--config", "Use this config file.", "PATH", env="AIRELAYS_CONFIG"),
     Flag("--help", "Show help and exit.", short="-h"),
-    Flag("--no-pager", "Show help and documentation without a pager, as AIRELAYS_PAGER=cat does."),
+    Flag("--no-pager", "Show help and documentation without a pager, like AIRELAYS_PAGER=cat."),
     Flag("--version", "Print the version and exit.", short="-V"),
 )
 FOR_SYSTEM = Flag("--system", "Act for the machine-wide relay, as its user; needs root.")
@@ -24,19 +24,19 @@ ACT_FOR_SYSTEM = frozenset({
     *("logs", "logs prune", "explain", "unblock", "reload", "stop"),
     *("storage", "storage check", "storage prune"),
 })  # fmt: skip
-URL = Flag("--url", "Ask the relay at this base URL instead, with the relay token.", "URL")
+URL = Flag("--url", "Ask the relay at this base URL instead. The relay token is sent there.", "URL")
 
 _ALL = (
     Command(
         "serve",
         "Run the relay.",
         "serve:run",
-        "Listens until it is stopped. SIGTERM or Ctrl-C lets running answers finish for "
-        "server.drain_seconds; a second one ends at once. Exit 75 when another relay uses the data folder.",
+        "Runs until you stop it. SIGTERM or Ctrl-C gives running requests server.drain_seconds to finish; "
+        "a second one stops at once. Exits with 75 if another relay uses the data folder.",
         (
             Flag(
                 "--ready-file",
-                "Write pid, port and url there as JSON once the relay listens.",
+                "Write pid, port and url to this file as JSON once the relay is listening.",
                 "PATH",
             ),
             LISTEN,
@@ -44,39 +44,46 @@ _ALL = (
     ),
     Command(
         "open",
-        "Open the page of the relay that runs, signed in.",
+        "Open the running relay's page in your browser, signed in.",
         "open:run",
-        "Opens it in the browser of this machine with a code that works once, within 60 s, and ends when the page is "
-        "signed in. The address is printed when there is no browser, or when it has not used the code after 10 s.",
+        "Opens the browser on this machine with a code that works once, within 60 s, and ends when the page "
+        "is signed in. Prints the address if there is no browser or if the browser has not used the code "
+        "after 10 s.",
         (Flag("--print", "Only print the address, for a browser elsewhere."),),
     ),
     Command(
         "ask",
-        "Ask one question and print the answer as it comes.",
+        "Ask one question and print the answer as it arrives.",
         "ask:run",
-        "Asks the relay that runs; with --demo or --upstream this process does it, and nothing is kept. What standard "
-        "input holds is added to the question. Exit 1 with the error when there is no answer, or not the whole.",
-        (Flag("--model", "Ask this model; without it the first of the relay.", "MODEL", "-m"), URL),
+        "Asks the running relay. With --demo or --upstream, no relay is needed and nothing is stored. "
+        "Text on standard input is added to the question. If the answer is missing or incomplete, prints "
+        "the error and exits with 1.",
+        (
+            Flag(
+                "--model", "Model to ask. Default: the first that the relay lists.", "MODEL", "-m"
+            ),
+            URL,
+        ),
         "[QUESTION ...]",
         1000,
     ),
     Command(
         "init",
-        "Write the config file and make the relay token.",
+        "Write the config file and create the relay token.",
         "init:run",
-        "Keeps what is there: the config file is written again only with --force (the previous one stays "
-        "as config.toml.bak), and an existing token is kept and not shown.",
+        "Keeps what exists. The config file is replaced only with --force, and the previous one is saved "
+        "as config.toml.bak. An existing token is kept and not shown.",
         (
             JSON,
             Flag(
                 "--force",
-                "Write the config file again, with the values it has and the flags given.",
+                "Replace the config file; it gets the current values and those of the flags.",
             ),
-            Flag("--show-token", "Show the token although it was there before."),
+            Flag("--show-token", "Show the token even if it already existed."),
             Flag(
                 "--find",
-                "Look for Ollama, LM Studio, llama.cpp, vLLM, SGLang and Jan at their usual ports of 127.0.0.1; a "
-                "new config file gets those found.",
+                "Look for Ollama, LM Studio, llama.cpp, vLLM, SGLang and Jan on their usual ports of 127.0.0.1, "
+                "and add those found to a new config file.",
             ),
         ),
     ),
@@ -84,151 +91,171 @@ _ALL = (
         "login",
         "Sign in to ChatGPT.",
         "login:run",
-        "Opens nothing by itself unless auth.browser_open is set; the address is always printed. Without a "
-        "display, or over SSH, a device code is used. The sign-in is stored where auth.storage says.",
+        "Prints an address to open in a browser, and opens it automatically only if auth.browser_open is "
+        "set. Without a display or over SSH, a device code is used. auth.storage sets where the sign-in "
+        "is stored.",
         (
             JSON,
-            Flag("--device", "Type a code on another device."),
-            Flag("--browser", "Use a browser on this machine, also over SSH."),
-            Flag("--paste", "Use a browser on another machine and paste the address it ends on."),
-            Flag("--no-browser", "Do not open the browser, whatever auth.browser_open says."),
-            Flag("--workspace-id", "Accept a sign-in to this workspace only.", "ID"),
-            Flag("--callback-port", "Wait for the browser on this port (0: any free one).", "PORT"),
+            Flag("--device", "Confirm a code on another device."),
+            Flag("--browser", "Use a browser on this machine, even over SSH."),
+            Flag(
+                "--paste",
+                "Use a browser on another machine, and paste the address that it ends on.",
+            ),
+            Flag("--no-browser", "Do not open the browser, even if auth.browser_open is set."),
+            Flag("--workspace-id", "Accept only a sign-in to this workspace.", "ID"),
+            Flag("--callback-port", "Port to wait for the browser on; 0 picks a free one.", "PORT"),
         ),
     ),
     Command(
         "logout",
         "Revoke the sign-in and remove it from this machine.",
         "logout:run",
-        "Removed even when the issuer cannot be asked.",
+        "The sign-in is removed from this machine even if the sign-in service cannot be reached.",
         (JSON,),
     ),
     Command(
         "status",
-        "Show the relay that runs, its options, relay token and sign-in; asks no upstream.",
+        "Show the running relay, its options, relay token and sign-in.",
         "status:run",
-        "Exit 3 when no relay runs on the data folder; then what one would start with is shown.",
+        "Does not contact the upstream. If no relay is running, shows what it would start with and exits "
+        "with 3.",
         (JSON, URL),
     ),
     Command(
         "models",
-        "List the models that clients may ask for.",
+        "List the models that clients can use.",
         "models:run",
-        "Asks the relay that runs. Without one the upstreams are asked from here.",
+        "Asks the running relay. If none is running, asks the upstreams directly.",
         (JSON, URL),
     ),
     Command(
         "usage",
-        "Show how much of the subscription's windows is used, and what requests used.",
+        "Show how much of your subscription and how many tokens were used.",
         "usage:run",
-        "Below the windows is the book: requests and tokens by UTC day, also of days whose log is deleted. With --by, "
-        "--since, --until or --csv it shows the book alone and contacts no upstream. Prices in [prices] add the cost.",
+        "Shows the subscription's windows, then requests and tokens per UTC day, including days whose "
+        "logs were deleted. With --by, --since, --until or --csv, shows only the latter and does not "
+        "contact the upstream. Set [prices] to add the cost.",
         (
             JSON,
             URL,
-            Flag("--raw", "With --json: add what the upstream sent."),
+            Flag("--raw", "With --json: include what the upstream sent."),
             Flag(
                 "--by",
-                "Add up by these: day, key, model, upstream, program, route, session. Default day.",
+                "Group by day, key, model, upstream, program, route or session. Default day.",
                 "COLUMN[,COLUMN]",
             ),
-            Flag("--since", "First day, or a number of days such as 30d. Default 7d.", "DAY"),
+            Flag(
+                "--since",
+                "First day, such as 2026-05-31, or a number of days, such as 30d. Default 7d.",
+                "DAY",
+            ),
             Flag("--until", "Last day. Default today.", "DAY"),
             Flag("--csv", "Print the book as CSV."),
-            Flag("--rebuild", "Make the book again from the logs that are left; no relay may run."),
+            Flag(
+                "--rebuild",
+                "Rebuild the usage figures from the logs that are left. Stop the relay first.",
+            ),
         ),
     ),
     Command(
         "usage reset",
         "Redeem an earned reset of the subscription's windows.",
         "resets:run",
-        "Shows the resets that the upstream has for you and asks before it redeems one, which cannot be undone. Exit 1 "
-        "when no reset was applied.",
+        "Shows the resets that you have earned and asks before it redeems one. That cannot be undone. "
+        "Exits with 1 if no reset was applied.",
         (
             JSON,
             URL,
-            Flag("--yes", "Redeem without a question.", short="-y"),
-            Flag("--credit", "Redeem this reset. Default: the upstream chooses.", "ID"),
+            Flag("--yes", "Redeem without asking.", short="-y"),
+            Flag("--credit", "Reset to redeem. Default: the upstream chooses.", "ID"),
             Flag(
                 "--request-id",
-                "Repeat a request whose answer was lost; it redeems no second reset.",
+                "Repeat a request whose answer was lost, without redeeming a second reset.",
                 "ID",
             ),
         ),
     ),
     Command(
         "doctor",
-        "Check everything between a client and the upstream, and say what to do.",
+        "Check everything between a client and the upstream, and explain how to fix problems.",
         "doctor.command:run",
-        "A relay that runs checks its upstreams itself. Exit 1 when a check fails.",
+        "A running relay checks its upstreams itself. Exits with 1 if a check fails.",
         (
             JSON,
             URL,
-            Flag("--ask", "Also ask each upstream for one short answer."),
-            Flag("--skip-response", "Of earlier releases: without --ask nobody is asked anyway."),
-            Flag("--egress", "Only list every place that the relay may connect to."),
-            Flag("--self-test", "Check this copy of the program itself, without a network."),
+            Flag("--ask", "Also request one short answer from each upstream."),
+            Flag("--skip-response", "Has no effect; accepted because earlier releases had it."),
+            Flag("--egress", "Only list the destinations that the relay can connect to."),
+            Flag("--self-test", "Only check this copy of the program. Does not use the network."),
         ),
     ),
     Command(
         "token show",
         "Show the relay token.",
         "token:run_show",
-        "On a terminal with everything a client needs; elsewhere the bare token, for $(airelays token show).",
+        "On a terminal, also shows what else a client needs. Otherwise prints only the token, as in "
+        "$(airelays token show).",
         (JSON,),
     ),
     Command(
         "token rotate",
-        "Make a new relay token; the old one stops at once.",
+        "Create a new relay token. The old one stops working at once.",
         "token:run_rotate",
-        "A running relay notices. The sign-in upstream is not touched.",
+        "A running relay uses the new token from the next request on. The sign-in stays as it is.",
         (JSON,),
     ),
     Command(
         "config show",
-        "Show every option as it is in effect.",
+        "Show the value that is in effect for every option.",
         "config:run_show",
-        "Values that may hold a secret are shown as ***.",
+        "Values that can contain a secret are shown as ***.",
         (
             JSON,
-            Flag("--origin", "Say where each value comes from."),
-            Flag("--all", "Print a config file that has every option, with help and default."),
+            Flag("--origin", "Show where each value comes from."),
+            Flag("--all", "Print a config file with every option, its help and its default."),
         ),
     ),
     Command(
         "config set",
         "Set one option in the config file.",
         "configure:run_set",
-        "The rest of the file stays as it is. Nothing is written unless the file can be used afterwards. A list is "
-        "written with commas: one,two.",
+        "The rest of the file stays as it is. If the result is not valid, nothing is written. Separate "
+        "the items of a list with commas: one,two.",
         words="KEY VALUE",
         most=2,
     ),
     Command(
         "config edit",
-        "Open the config file in an editor and check it before it counts.",
+        "Edit the config file, and check it before it is saved.",
         "configure:run_edit",
-        "The editor is the one in VISUAL or EDITOR. What was typed is kept beside "
-        "the file when it cannot be used.",
+        "Opens the editor named in VISUAL or EDITOR. If the result is not valid, the file stays as it is, "
+        "and your edits are saved next to it.",
     ),
     Command(
         "config check",
-        "Check file, environment and flags; exit 1 if the relay would not start with them.",
+        "Check the config file, the environment and the flags.",
         "config:run_check",
-        "Warns of what would only make requests fail: certificates, keys, fallbacks that are not there.",
+        "Exits with 1 if the relay would not start with them. Warns about problems that would only make "
+        "requests fail, such as certificates, keys or fallbacks that do not exist.",
         flags=(JSON,),
     ),
-    Command("config path", "Print where the config file is.", "config:run_path"),
+    Command("config path", "Print the path of the config file.", "config:run_path"),
     Command(
         "connect",
-        "Show, write or take back the settings of a client program.",
+        "Show, write or remove the settings that connect a client program.",
         "connect.command:run",
-        "Without CLIENT: lists the known ones. The token's value is never written: settings name the command "
-        "that prints it, or a variable.",
+        "Without CLIENT, lists the known clients. The token is never written into the settings; they name "
+        "a command that prints it or an environment variable.",
         (
-            Flag("--write", "Put the settings into the client's file; the previous one is kept."),
-            Flag("--undo", "Take out what --write put in."),
-            Flag("--model", "Name this model, not the one that the relay says.", "MODEL", "-m"),
+            Flag("--write", "Add the settings to the client's file. The previous file is kept."),
+            Flag("--undo", "Remove what --write added."),
+            Flag(
+                "--model",
+                "Model to put into the settings. Default: the first that the relay lists.",
+                "MODEL",
+                "-m",
+            ),
             URL,
         ),
         words="[CLIENT]",
@@ -244,41 +271,47 @@ _ALL = (
     *PROGRAMS,
     Command(
         "logs",
-        "List the last requests, and where the traffic log is; -f shows requests live.",
+        "List the latest requests, or follow them live.",
         "logs:run",
-        "Times are local. A retention given here is saved beside the log and wins over the config file, also for a "
-        "relay that runs. With --follow --json the records themselves are printed, one per line.",
+        "Also shows where the traffic log is. Times are local. A retention that you set here is saved "
+        "next to the log and overrides the config file, even for a running relay. With --follow --json, "
+        "prints the records themselves, one per line.",
         (
             JSON,
-            Flag("--follow", "Show requests as they end, until Ctrl-C.", short="-f"),
-            Flag("--lines", "Requests to list, or to begin with. Default 10.", "NUMBER", "-n"),
-            Flag("--failed", "Only requests that were refused or failed."),
+            Flag("--follow", "Show requests as they end, until you press Ctrl-C.", short="-f"),
             Flag(
-                "--retention-days", "Save: days to keep files; 0 keeps them at any age.", "NUMBER"
+                "--lines",
+                "Number of requests to list, or to start with. Default 10.",
+                "NUMBER",
+                "-n",
             ),
-            Flag("--max-total-mb", "Save: MiB to keep in all.", "NUMBER"),
-            Flag("--max-file-mb", "Save: MiB after which a new file begins.", "NUMBER"),
-            Flag("--reset", "Forget the saved policy; the config counts again."),
+            Flag("--failed", "Show only requests that were refused or failed."),
+            Flag(
+                "--retention-days", "Save: days to keep log files; 0 sets no age limit.", "NUMBER"
+            ),
+            Flag("--max-total-mb", "Save: maximum size of all log files, in MiB.", "NUMBER"),
+            Flag("--max-file-mb", "Save: maximum size of one log file, in MiB.", "NUMBER"),
+            Flag("--reset", "Remove the saved retention, so that the config file applies again."),
         ),
     ),
     Command(
         "logs prune",
-        "Remove now what the retention no longer keeps.",
+        "Delete the log files that the retention no longer keeps.",
         "logs:run_prune",
-        flags=(JSON, Flag("--dry-run", "Only say what would be removed.")),
+        flags=(JSON, Flag("--dry-run", "Only show what would be deleted.")),
     ),
     Command(
         "explain",
-        "Show one request as a timeline, and where and why it ended.",
+        "Show one request as a timeline, with where and why it ended.",
         "explain:run",
-        "Without an id, the last request that has ended. The id is in the x-request-id header of every answer, also "
-        "of one that refuses a request; its first six digits are enough.",
+        "Without an id, explains the last request that ended. Every response, including a refusal, has "
+        "its id in the x-request-id header. The first six digits are enough.",
         (
             JSON,
             Flag("--failed", "Explain the last request that was refused or failed."),
             Flag(
                 "--session",
-                "List the requests of a session instead: of the hash that the log has, or of a client's own id.",
+                "List the requests of a session instead, by the hash in the log or by the client's session id.",
                 "ID",
             ),
         ),
@@ -287,52 +320,53 @@ _ALL = (
     ),
     Command(
         "unblock",
-        "Lift the block of an address after failed attempts, or of all.",
+        "Unblock an address that had too many failed attempts, or all addresses.",
         "control:run_unblock",
-        "Works on the machine of the relay, also when the operator's own address is the blocked one.",
+        "Run it on the machine of the relay. It works even if your own address is blocked.",
         (JSON,),
         "[IP]",
         1,
     ),
     Command(
         "reload",
-        "Have the running relay read its settings again.",
+        "Reload the settings of the running relay.",
         "control:run_reload",
-        "Nothing running is cut. A file that cannot be used changes nothing, and is the error. Says what was taken "
-        "over and what takes a restart.",
+        "Running requests are not interrupted. Lists what changed and what requires a restart. If the "
+        "config file is not valid, prints the error and changes nothing.",
         (JSON,),
     ),
     Command(
         "stop",
-        "Stop the running relay and wait until it has ended.",
+        "Stop the running relay, and wait until it has ended.",
         "control:run_stop",
-        "Running answers get server.drain_seconds, as after SIGTERM.",
+        "Running requests get server.drain_seconds to finish, as after SIGTERM.",
         (JSON,),
     ),
     Command(
         "storage",
-        "Show what is stored: files, conversations, answers.",
+        "Show what is stored: files, conversations and answers.",
         "storage:run_show",
         flags=(JSON,),
     ),
     Command(
         "storage check",
-        "Compare every stored row with its bytes; exit 1 when something is wrong.",
+        "Check that everything stored is complete. Exits with 1 if something is wrong.",
         "storage:run_check",
-        "Without a running relay the leftovers of a crash are swept first, as at the relay's start.",
+        "Compares every stored row with its bytes. If no relay is running, first removes what a crash "
+        "left behind, as the relay does at startup.",
         (JSON,),
     ),
     Command(
         "storage prune",
-        "Delete what has expired and give the space back.",
+        "Delete what has expired, and free the space.",
         "storage:run_prune",
-        "Always: files past their expires_after or without bytes, answers past "
-        "storage.responses_retention_days. Works beside a running relay.",
+        "Deletes files past their expires_after or without bytes, and answers past "
+        "storage.responses_retention_days. You can run it while the relay is running.",
         (
             JSON,
             Flag(
                 "--older-than",
-                "Also delete all files, conversations and answers that are so old.",
+                "Also delete all files, conversations and answers older than this.",
                 "DAYS",
             ),
         ),
@@ -347,31 +381,32 @@ _ALL = (
     *SERVICES,
     Command(
         "migrate",
-        "Take over config, token, sign-in, files and conversations of an earlier AIRelays.",
+        "Import the config, token, sign-in, files and conversations of an earlier AIRelays.",
         "migrate.command:run",
-        "Looks in the folders of earlier releases. Keeps what is there already; run again, it changes nothing. "
-        "Exit 1 when a part could not be taken over; the others are. Stop the earlier program first.",
+        "Stop the earlier program first. Looks in the folders of earlier releases, and keeps what already "
+        "exists. Running it again changes nothing. If a part cannot be imported, imports the others and "
+        "exits with 1.",
         (
             JSON,
             Flag("--from", "Data folder of the earlier program.", "PATH"),
             Flag("--from-config", "Config file of the earlier program.", "PATH"),
             Flag(
                 "--clean",
-                "Only take keys that have no effect here out of the config file; the previous one is kept.",
+                "Only remove keys that have no effect here from the config file. The previous file is kept.",
             ),
-            Flag("--dry-run", "Only say what would be done."),
+            Flag("--dry-run", "Only show what would be done."),
         ),
     ),
     Command(
         "egress",
-        "List every place that the relay may connect to with these options.",
+        "List the destinations that the relay can connect to with these options.",
         "egress:run",
         flags=(JSON,),
         hidden=True,
     ),
     Command(
         "completion",
-        "Print the completions for a shell: bash, zsh, fish or powershell.",
+        "Print the completion script for bash, zsh, fish or powershell.",
         "completion:run",
         words="SHELL",
         most=1,
@@ -379,19 +414,20 @@ _ALL = (
     Command("manpage", "Print the manual page, for man(1).", "manpage:run"),
     Command(
         "version",
-        "Show the version and what the program runs on; check files of a release.",
+        "Show the version and the platform, or check the files of a release.",
         "version:run",
-        "With --verify the file must lie beside SHA256SUMS and SHA256SUMS.sig of its release, or be SHA256SUMS: "
-        "then everything listed that lies beside it is checked. Exit 1 when something is not as signed.",
+        "With --verify, FILE must be in the same folder as SHA256SUMS and SHA256SUMS.sig of its release. "
+        "If FILE is SHA256SUMS, every listed file in that folder is checked. Exits with 1 if something "
+        "does not match.",
         (
             JSON,
-            Flag("--digests", "Show the digests of this copy that stand in SHA256SUMS."),
+            Flag("--digests", "Show the digests of this copy, to compare with SHA256SUMS."),
             Flag(
                 "--verify", "Check the signature of SHA256SUMS with ssh-keygen, then FILE.", "FILE"
             ),
             Flag(
                 "--signers",
-                "With --verify: accept the keys in this file of allowed signers, not those in this copy.",
+                "With --verify: trust the keys in this file of allowed signers instead of those in this copy.",
                 "FILE",
             ),
         ),

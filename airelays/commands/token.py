@@ -12,9 +12,7 @@ from airelays.terminal.console import Console
 from airelays.terminal.context import Context, find_context
 from airelays.terminal.running import Access, access
 
-ENV_WINS = (
-    "AIRELAYS_BEARER_TOKEN is set and wins over the file: relays started with it keep that token"
-)
+ENV_WINS = "AIRELAYS_BEARER_TOKEN is set and overrides the file: relays that were started with it keep that token"
 
 
 def run_show(args: Arguments, console: Console) -> int:
@@ -34,7 +32,7 @@ def run_show(args: Arguments, console: Console) -> int:
         )
         return 0 if token else 1
     if token is None:
-        raise ConfigError(f"there is no relay token in {context.token.path}; type: {hint('init')}")
+        raise ConfigError(f"there is no relay token in {context.token.path}; run `{hint('init')}`")
     _show(context, console, "Token", token)
     return 0
 

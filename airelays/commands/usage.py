@@ -70,7 +70,7 @@ def _print_all(
             console.json({"object": "usage", "openai": None, "book": book})
             return 0
         console.title("Usage")
-        console.line("The upstream has no subscription, so there are no windows to show.")
+        console.line("The upstream does not have a subscription, so there are no windows to show.")
         print_book(console, book)
         return 0
     if args.has("--json"):
@@ -101,7 +101,7 @@ def print_windows(console: Console, usage: dict[str, Any]) -> None:
     for name, window in rows:
         _print_row(console, name, window)
     if not rows:
-        console.line("  the upstream told of no window")
+        console.line("  the upstream did not report any windows")
     credits_ = usage.get("credits") or {}
     if credits_.get("unlimited"):
         console.field("Credits", "unlimited")

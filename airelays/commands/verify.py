@@ -47,7 +47,7 @@ def verify(path: str, signers: str | None) -> Verified:
         name = os.path.basename(path)
         if name not in listed:
             raise ConfigError(
-                f"{sums_path} is signed and does not list {name}; it is of no release"
+                f"{sums_path} is signed but does not list {name}, so it is not part of a release"
             )
         _compare(path, listed[name])
         return Verified(files=(name,), key=key)
@@ -67,7 +67,7 @@ def check_signature(sums: bytes, signature: str, signers: str | None) -> str:
         return _keygen(sums, signature, signers)
     if not ALLOWED_SIGNERS.strip():
         raise ConfigError(
-            "this copy carries no release key; name a file of allowed signers with --signers FILE, "
+            "this copy does not contain a release key; name a file of allowed signers with --signers FILE, "
             f"see `{hint('docs releases')}`"
         )
     with tempfile.TemporaryDirectory(prefix="airelays-") as folder:
@@ -91,9 +91,9 @@ def _keygen(sums: bytes, signature: str, signers: str) -> str:
         )
     except FileNotFoundError as error:
         raise ConfigError(
-            "ssh-keygen is missing, which checks the signature: install OpenSSH (on Debian: apt install "
-            f"openssh-client); `sha256sum -c --ignore-missing {SUMS}` compares the files meanwhile, and does not "
-            "tell who made the list"
+            "ssh-keygen, which checks the signature, is missing; install OpenSSH (on Debian: apt install "
+            f"openssh-client). Until then, `sha256sum -c --ignore-missing {SUMS}` compares the files, but "
+            f"does not show who made the list"
         ) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(f"ssh-keygen cannot check the signature: {error}") from error
@@ -102,8 +102,8 @@ def _keygen(sums: bytes, signature: str, signers: str) -> str:
     if done.returncode != 0 or key is None:
         last = " ".join(said.split())[:200] or f"exit {done.returncode}"
         raise ConfigError(
-            f"{signature} is not a signature of this {SUMS} by an allowed key (ssh-keygen: {last}); "
-            "do not use these files, download them again"
+            f"{signature} is not a signature of this {SUMS} by an allowed key (ssh-keygen: {last}); do not "
+            f"use these files, download them again"
         )
     return key[0]
 
@@ -115,7 +115,7 @@ def _listed(sums: bytes, path: str) -> dict[str, str]:
         match = _LINE.fullmatch(line)
         if match is None or "/" in match[2] or "\\" in match[2] or found.get(match[2]):
             raise ConfigError(
-                f"{path} has the line {line[:100]!r}, which is not a digest and a name"
+                f"{path} contains the line {line[:100]!r}, which is not a digest and a name"
             )
         found[match[2]] = match[1]
     return found
@@ -129,7 +129,7 @@ def _compare(path: str, listed: str) -> None:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     if digest != listed:
         raise ConfigError(
-            f"{path} has the SHA-256 {digest}, and {SUMS} lists {listed}; do not use it, download it again"
+            f"{path} has the SHA-256 {digest}, but {SUMS} lists {listed}; do not use it, download it again"
         )
 
 
@@ -138,12 +138,14 @@ def _read(path: str, most: int) -> bytes:
         data = read_regular(path, most + 1)
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{path} is missing; put {SUMS} and {SUMS}.sig of the release beside the file"
+            f"{path} is missing; put {SUMS} and {SUMS}.sig of the release in the folder of the file"
             if os.path.basename(path).startswith(SUMS)
             else f"{path} is missing"
         ) from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     if len(data) > most:
-        raise ConfigError(f"{path} is larger than {most:,} bytes, which no release's is")
+        raise ConfigError(
+            f"{path} is larger than {most:,} bytes, which is more than in any release"
+        )
     return data

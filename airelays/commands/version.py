@@ -13,9 +13,9 @@ from airelays.terminal.console import Console
 def run(args: Arguments, console: Console) -> int:
     """Print the versions that a bug report needs, or what a flag asks for."""
     if args.has("--digests") and args.has("--verify"):
-        raise FlagError("--digests and --verify are two things; give one of them")
+        raise FlagError("--digests and --verify cannot be combined; use one of them")
     if args.has("--signers") and not args.has("--verify"):
-        raise FlagError("--signers belongs to --verify FILE")
+        raise FlagError("--signers requires --verify FILE")
     if args.has("--digests"):
         from airelays.commands.doctor.digests import run as show_digests
 

@@ -34,7 +34,7 @@ def check_strength(context: Context) -> None:
     if weak and is_refused(context.settings):
         wide = next(host for host in context.settings.hosts if not is_loopback(host))
         raise ConfigError(
-            f"the relay token in {context.token.place} {weak}, and on {wide} other machines can "
-            f"reach the relay; {remedy(context.token.place)}; or listen on 127.0.0.1, or add "
+            f"the relay token in {context.token.place} {weak}, and on {wide} other machines can reach the "
+            f"relay; {remedy(context.token.place)}, listen on 127.0.0.1, or add "
             "--allow-weak-token --i-know-this-is-open"
         )

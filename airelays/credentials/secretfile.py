@@ -175,7 +175,7 @@ def _check_trusted(fd: int, path: str, warn: Warn, *, refuse_open: bool) -> None
     if mode & 0o022:
         raise ConfigError(
             f"{path} can be changed by other users (mode {mode:04o}); "
-            f"check its content, then type: chmod 600 {_quoted(path)}"
+            f"check its content, then run: chmod 600 {_quoted(path)}"
         )
     if mode & 0o077 and refuse_open:
         raise ConfigError(
@@ -202,7 +202,7 @@ def _wrong_owner(path: str, uid: int) -> str:
     if is_root():
         return f"{text}; check its content, then move it away"
     if os.stat(os.path.dirname(path) or ".").st_uid == os.geteuid():
-        return f"{text}, as its folder is yours; type: sudo chown {os.geteuid()} {_quoted(path)}"
+        return f"{text}, as its folder is yours; run: sudo chown {os.geteuid()} {_quoted(path)}"
     return f"{text}; run it as that user: {as_user(uid)}"
 
 
@@ -212,7 +212,7 @@ def _close_to_others(fd: int, path: str, mode: int, warn: Warn) -> None:
     except OSError as error:
         raise ConfigError(
             f"{path} can be read by other users (mode {mode:04o}) and this cannot be changed from here: "
-            f"{error.strerror}; type: chmod 600 {_quoted(path)}"
+            f"{error.strerror}; run: chmod 600 {_quoted(path)}"
         ) from error
     warn(f"{path} could be read by other users (mode {mode:04o}); it is now 0600")
 

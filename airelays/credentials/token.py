@@ -162,7 +162,7 @@ def remedy(where: str) -> str:
     """Return what to type for a better token."""
     if where in TOKEN_ENV:
         return f"put a better one there, or unset {where} and run: {hint('init')}"
-    return f"type: {hint('token rotate')}"
+    return f"run `{hint('token rotate')}`"
 
 
 def fingerprint(token: bytes) -> str:

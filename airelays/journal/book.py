@@ -99,8 +99,8 @@ class Book:
         if abs(now_s - self._complained_s) >= _COMPLAINT_S:
             self._complained_s = now_s
             self._complain(
-                f"what requests use cannot be written down in {self._folder}: {error.strerror}; "
-                f"{self.lost:,} lines are lost, and a restart forgets them"
+                f"usage cannot be written to {self._folder}: {error.strerror}; {self.lost:,} lines are not "
+                f"saved, and a restart loses them"
             )
 
 

@@ -76,7 +76,7 @@ def open_own(path: str) -> tuple[int, int]:
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or not _is_ours(found):
-            raise UnsafeLog(f"{path} is not a plain file of the relay's own; move it away")
+            raise UnsafeLog(f"{path} is not a regular file owned by the relay; move it away")
         if _POSIX and stat.S_IMODE(found.st_mode) != 0o600:
             os.fchmod(fd, 0o600)
     except BaseException:
@@ -92,7 +92,7 @@ def _own_folder(folder: str) -> None:
         os.mkdir(folder, 0o700)
         found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode) or not _is_ours(found):
-        raise UnsafeLog(f"{folder} is not a folder of the relay's own; move it away")
+        raise UnsafeLog(f"{folder} is not a folder owned by the relay; move it away")
     if _POSIX and stat.S_IMODE(found.st_mode) != 0o700:
         os.chmod(folder, 0o700)
 

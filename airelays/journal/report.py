@@ -41,13 +41,13 @@ def read_query(by: str, since: str, until: str, now_s: float) -> Query:
     columns = tuple(part.strip() for part in by.split(",")) if by else ("day",)
     for column in columns:
         if column not in COLUMNS:
-            raise ConfigError(f"by is {by[:60]!r}; expected some of {', '.join(COLUMNS)}")
+            raise ConfigError(f"by is {by[:60]!r}; expected one or more of {', '.join(COLUMNS)}")
     if len(set(columns)) < len(columns):
         raise ConfigError(f"by is {by[:60]!r}; name each column once")
     first = _day(since, "since", now_s) if since else day_of(now_s - (SINCE_DAYS - 1) * DAY_S)
     last = _day(until, "until", now_s) if until else ""
     if last and last < first:
-        raise ConfigError(f"until is {last}, which is before since, {first}")
+        raise ConfigError(f"until is {last}, which is before since ({first})")
     return Query(columns, first, last)
 
 

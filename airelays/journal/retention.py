@@ -60,7 +60,7 @@ def changed(policy: Policy, changes: Mapping[str, Any]) -> Policy:
     """Return `policy` with some numbers replaced. Raises ValueError: one sentence, the name first."""
     for name, value in changes.items():
         if name not in _BOUNDS:
-            raise ValueError(f"{name[:64]} is unknown; known are {', '.join(_BOUNDS)}")
+            raise ValueError(f"{name[:64]} is unknown; expected one of {', '.join(_BOUNDS)}")
         low, high = _BOUNDS[name]
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError(
@@ -69,7 +69,7 @@ def changed(policy: Policy, changes: Mapping[str, Any]) -> Policy:
     new = Policy(**{**policy.facts(), **changes})
     if new.max_file_mb > new.max_total_mb:
         raise ValueError(
-            f"max_file_mb is {new.max_file_mb:,}, above max_total_mb which is {new.max_total_mb:,}"
+            f"max_file_mb is {new.max_file_mb:,}, which is more than max_total_mb ({new.max_total_mb:,})"
         )
     return new
 
@@ -86,11 +86,11 @@ def load_policy(logs_dir: str, configured: Policy) -> tuple[Policy, str]:
     try:
         found = json.loads(data)
         if not isinstance(found, dict):
-            raise ValueError("it is no table")
+            raise ValueError("it is not a table")
         return changed(configured, found), "saved"
     except (ValueError, RecursionError) as error:
         raise PolicyDamaged(
-            f"{path} holds no log policy ({error}); type: {hint('logs --reset')}, or save one with "
+            f"{path} does not contain a log policy ({error}); run `{hint('logs --reset')}` or save one with "
             f"{hint('logs --retention-days N')}"
         ) from error
 

@@ -294,7 +294,7 @@ class Journal:
         now_s = time.monotonic()
         if now_s - self._complained_s >= _COMPLAINT_S:
             self._complained_s = now_s
-            self._complain(f"{text}; requests go on, records are dropped and counted")
+            self._complain(f"{text}; requests continue, records are dropped and counted")
 
 
 def _last_byte(fd: int, size: int) -> bytes:

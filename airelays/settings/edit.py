@@ -36,7 +36,7 @@ def set_in_text(text: str, key: str, value: object, path: str) -> str:
         made = None
     if made != wanted:
         raise ConfigError(
-            f"{path} writes {key} in a way that only you can change; edit it: [{table}], {line}"
+            f"{key} cannot be changed automatically in {path}; edit the file: below [{table}], write {line}"
         )
     return result
 
@@ -72,6 +72,6 @@ def _changed(tree: Mapping[str, Any], parts: list[str], value: object) -> dict[s
         return copy
     below = copy.get(parts[0], {})
     if not isinstance(below, Mapping):
-        raise ConfigError(f"{parts[0]} is not a table in this file; correct that first")
+        raise ConfigError(f"{parts[0]} is not a table in this file; correct the file first")
     copy[parts[0]] = _changed(below, parts[1:], value)
     return copy

@@ -33,7 +33,7 @@ def read_listeners(
         found.remove(usual)
     if len(found) > MAX_LISTENERS:
         raise ConfigError(
-            f"there are {len(found)} listeners beside server.host; at most {MAX_LISTENERS} are accepted"
+            f"there are {len(found)} listeners in addition to server.host; at most {MAX_LISTENERS} are allowed"
         )
     return tuple(found)
 
@@ -41,10 +41,10 @@ def read_listeners(
 def _from_table(table: Mapping[str, Any], where: str) -> ListenSettings:
     for name in table:
         if name not in ("host", "port", "key"):
-            raise ConfigError(f"{where}.{name} is unknown; known are host, port, key")
+            raise ConfigError(f"{where}.{name} is unknown; expected host, port or key")
     host, port, key = table.get("host", "127.0.0.1"), table.get("port"), table.get("key", "")
     if not isinstance(host, str) or not isinstance(key, str):
-        raise ConfigError(f"{where} has a host or a key that is not a text")
+        raise ConfigError(f"{where} has a host or key that is not a string; put both in quotes")
     if type(port) is not int:
         raise ConfigError(
             f"{where}.port is {shown(port)}; expected a whole number from 0 to 65,535"
@@ -70,11 +70,11 @@ def _checked(host: str, port: int, key: str, where: str) -> ListenSettings:
     if not address:
         raise ConfigError(f"{where}: the host is {shown(host)}; expected an address or a host name")
     if not 0 <= port <= 65535:
-        raise ConfigError(f"{where}: the port is {port}; expected one from 0 to 65,535")
+        raise ConfigError(f"{where}: the port is {port}; expected a port from 0 to 65,535")
     if key and address not in BOUND_HOSTS:
         raise ConfigError(
-            f"{where}: a listener that is bound to a key is open to whoever can reach it, and {shown(host)} could be "
-            f"reached from elsewhere; listen on {' or '.join(BOUND_HOSTS)}"
+            f"{where}: every program that can reach a listener with a key can use it, and other machines can "
+            f"reach {shown(host)}; listen on {' or '.join(BOUND_HOSTS)}"
         )
     return ListenSettings(address, port, key)
 
@@ -85,6 +85,6 @@ def check_open(hosts: Sequence[str], *, needs_token: bool, allowed: bool) -> Non
     if needs_token or not wide or allowed:
         return
     raise ConfigError(
-        f"open mode on {wide[0]} would let other machines use the relay without a token; "
-        "listen on 127.0.0.1, or leave the token on, or add --i-know-this-is-open"
+        f"open mode on {wide[0]} lets other machines use the relay without a token; listen on 127.0.0.1, "
+        f"require the token, or add --i-know-this-is-open"
     )

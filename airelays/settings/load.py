@@ -91,7 +91,7 @@ def load(
     if not problems:
         _check_together(settings, origins, path)
     else:
-        raise ConfigErrors(problems, f"{hint('config check')} lists all")
+        raise ConfigErrors(problems, f"{hint('config check')} lists all of them")
     return Loaded(settings, origins, (*notes, *_unknown_variables(env)), tuple(unused))
 
 
@@ -157,7 +157,7 @@ _OF_THE_SERVER = ("api_key_env", "api_key_file", "upstream_headers", "upstream_m
 def _take_flagged_upstream(found: dict[str, Any], origins: dict[str, Origin]) -> None:
     """Have `--upstream URL` mean a compatible server, with nothing that was meant for another one."""
     if origins["upstream_kind"].source == "flag":
-        raise FlagError("--demo and --upstream are different upstreams; give one of them")
+        raise FlagError("--demo and --upstream cannot be combined; use one of them")
     found["upstream_kind"] = NAMED_KIND
     origins["upstream_kind"] = origins["upstream_base_url"]
     for name in _OF_THE_SERVER:
@@ -179,7 +179,7 @@ def parse_toml(text: str, path: str) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}; {advice}") from error
     except RecursionError as error:
         raise ConfigError(
-            f"{path} is nested too deeply; a config file has tables of values"
+            f"{path} is nested too deeply; a config file contains tables of values"
         ) from error
 
 
@@ -232,8 +232,8 @@ def _unknown_sentence(path: str, key: str, known: set[str]) -> str:
     last = key.rpartition(".")[2].lower()
     if last in ("api_key", "token", "bearer_token", "relay_token", "password", "secret"):
         return (
-            f"{path}: {key} is unknown, and a secret does not belong in this file; "
-            "name a file or an environment variable (api_key_file, api_key_env, bearer_token_file)"
+            f"{path}: {key} is unknown, and secrets do not belong in this file; name a file or an "
+            f"environment variable (api_key_file, api_key_env, bearer_token_file)"
         )
     near = nearest(key, known)
     return f"{path}: {key} is unknown; " + (
@@ -279,8 +279,8 @@ def _check_together(settings: Settings, origins: Mapping[str, Origin], path: str
         small, large = getattr(settings, low), getattr(settings, high)
         if small > large:
             raise ConfigError(
-                f"{_spelled(low, origins, path)} is {small:,}, above {_spelled(high, origins, path)} "
-                f"which is {large:,}; lower the first or raise the second"
+                f"{_spelled(low, origins, path)} is {small:,}, which is more than "
+                f"{_spelled(high, origins, path)} ({large:,}); lower the first or raise the second"
             )
     kind = settings.upstream_kind
     if KINDS[kind].needs_base_url and not settings.upstream_base_url:

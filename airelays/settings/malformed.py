@@ -21,16 +21,16 @@ def explain(text: str, error: str) -> str:
         places = [n for n, one in enumerate(lines, 1) if _header(one) == name]
         if len(places) > 1:
             where = " and ".join(f"line {n}" for n in places)
-            return f"[{name}] stands at {where}: put what is below the second under the first"
+            return (
+                f"[{name}] is defined at {where}: move the lines below the second one to the first"
+            )
     if error.startswith("Cannot overwrite a value"):
         places = _same_key(lines, number)
         if len(places) > 1:
-            return "the same key is set at " + " and ".join(f"line {n}" for n in places)
+            return "this table sets the same key at " + " and ".join(f"line {n}" for n in places)
     if _DRIVE.search(line):
-        return (
-            "write a Windows path in single quotes, or with /: 'C:\\Users\\me' or \"C:/Users/me\""
-        )
-    return "correct that place"
+        return "write Windows paths in single quotes or with /: 'C:\\Users\\me' or \"C:/Users/me\""
+    return "correct that line"
 
 
 def _header(line: str) -> str:

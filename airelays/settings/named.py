@@ -52,11 +52,13 @@ def read_upstreams(
         where = f"{path}: upstreams.{name}"
         if not re.match(_UPSTREAM_NAME, name):
             raise ConfigError(
-                f"{path}: upstreams has the name {shown(name)}; "
-                "expected 1 to 40 letters, digits, dots, dashes or underscores"
+                f"{path}: upstreams contains the name {shown(name)}; expected 1 to 40 letters, digits, dots, "
+                f"dashes or underscores"
             )
         if name == settings.upstream_kind:
-            raise ConfigError(f"{where} has the name of the main upstream; choose another name")
+            raise ConfigError(
+                f"{where} has the same name as the main upstream; choose another name"
+            )
         if not isinstance(table, Mapping):
             raise ConfigError(
                 f"{where} is {shown(table)}; expected a table, written [upstreams.{name}]"
@@ -78,12 +80,12 @@ def _upstream(
             values[key] = from_toml(options[key], value, f"{where}.{key}", places)
         elif key in ("api_key", "token", "password", "key"):
             raise ConfigError(
-                f"{where}.{key} is unknown, and a secret does not belong in this file; "
-                "set api_key_file or api_key_env"
+                f"{where}.{key} is unknown, and secrets do not belong in this file; set api_key_file or "
+                f"api_key_env"
             )
         else:
             raise ConfigError(
-                f"{where}.{key} is unknown; known are {', '.join(sorted([*options, 'aliases']))}"
+                f"{where}.{key} is unknown; expected one of {', '.join(sorted([*options, 'aliases']))}"
             )
     upstream = UpstreamSettings(name=name, **values)
     if KINDS[upstream.kind].needs_base_url and not upstream.base_url:
@@ -110,7 +112,7 @@ def _aliases(table: object, where: str) -> list[Alias]:
             found.append(_long_alias(name, value, f"{where}.{name}"))
         else:
             raise ConfigError(
-                f"{where}.{name} is {shown(value)}; expected a model name, or a table with model"
+                f"{where}.{name} is {shown(value)}; expected a model name or a table with the key model"
             )
     return found
 
@@ -118,16 +120,16 @@ def _aliases(table: object, where: str) -> list[Alias]:
 def _long_alias(name: str, table: Mapping[str, Any], where: str) -> Alias:
     for key, value in table.items():
         if key not in ("model", "fallback", "fallback_on"):
-            raise ConfigError(f"{where}.{key} is unknown; known are model, fallback, fallback_on")
+            raise ConfigError(f"{where}.{key} is unknown; expected model, fallback or fallback_on")
         if key != "model" and not (
             isinstance(value, list) and all(isinstance(v, str) and v for v in value)
         ):
-            raise ConfigError(f"{where}.{key} is {shown(value)}; expected a list of texts")
+            raise ConfigError(f"{where}.{key} is {shown(value)}; expected a list of strings")
     causes = tuple(table.get("fallback_on", ()))
     for cause in causes:
         if cause not in CAUSES:
             raise ConfigError(
-                f'{where}.fallback_on has {shown(cause)}; expected "quota", "overloaded" or "unreachable"'
+                f'{where}.fallback_on contains {shown(cause)}; expected "quota", "overloaded" or "unreachable"'
             )
     return Alias(name, table["model"], tuple(table.get("fallback", ())), causes)
 
@@ -139,8 +141,8 @@ def check_plain_http(key: str, url: str, allowed: bool, path: str) -> None:
     host = _host_of(url)
     if not is_near(host):
         raise ConfigError(
-            f"{path}: {key} sends prompts and keys unencrypted to {host}; use https://, "
-            "or a loopback or private address, or set allow_http = true beside it"
+            f"{path}: {key} would send prompts and keys unencrypted to {host}; use https:// or a loopback or "
+            f"private address, or set allow_http = true in the same table"
         )
 
 
@@ -151,8 +153,8 @@ def check_offline(settings: Settings, path: str) -> None:
     kind = settings.upstream_kind
     if KINDS[kind].base_url and settings.upstream_base_url == KINDS[kind].base_url:
         raise ConfigError(
-            f'{path}: upstream.offline is on and upstream.kind is "{kind}", which is on the Internet; '
-            'choose "compatible" with a server of yours, or "demo"'
+            f'{path}: upstream.offline is on and upstream.kind is "{kind}", which is on the Internet; choose '
+            f'"compatible" with your own server, or "demo"'
         )
     for upstream in (settings.main_upstream, *settings.upstreams):
         host = _host_of(upstream.base_url)

@@ -126,7 +126,7 @@ def _check_form(option: Option, match: re.Match[str] | None, where: str) -> None
         raise ConfigError(f"{where} is not valid; expected {option.allowed()}")
     port = match.groupdict().get("port")
     if port is not None and not 1 <= int(port) <= 65535:
-        raise ConfigError(f"{where} names port {port}; expected one from 1 to 65,535")
+        raise ConfigError(f"{where} has port {port}; expected a port from 1 to 65,535")
 
 
 def is_unicode(text: str) -> bool:
@@ -192,12 +192,10 @@ def _item(option: Option, item: object, where: str) -> object:
 def _pair(option: Option, name: object, text: object, where: str) -> tuple[str, str]:
     if not isinstance(name, str) or not re.match(_FIELD, name) or not isinstance(text, str):
         raise ConfigError(
-            f"{where} has an entry that is not a field name with a text; check that table"
+            f"{where} has an entry that is not a header name with a string value; check that table"
         )
     if not text.isprintable() or not text.isascii():
-        raise ConfigError(
-            f"{where}.{name} is not valid; a header value is printable ASCII on one line"
-        )
+        raise ConfigError(f"{where}.{name} is not valid; expected one line of printable ASCII")
     return name, text
 
 

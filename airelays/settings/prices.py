@@ -26,13 +26,15 @@ def read_prices(tree: Mapping[str, Any], path: str) -> tuple[Price, ...]:
             raise ConfigError(f"{where} is {shown(value)}; expected a table such as {EXAMPLE}")
         for name, number in value.items():
             if name not in _FIELDS:
-                raise ConfigError(f"{where}.{name} is unknown; known are {', '.join(_FIELDS)}")
+                raise ConfigError(
+                    f"{where}.{name} is unknown; expected one of {', '.join(_FIELDS)}"
+                )
             if isinstance(number, bool) or not isinstance(number, int | float):
                 number = -1
             if not 0 <= number <= MAX_PRICE:
                 raise ConfigError(
-                    f"{where}.{name} is {shown(value[name])}; expected a number from 0 to {MAX_PRICE:,}, the price of "
-                    "a million tokens"
+                    f"{where}.{name} is {shown(value[name])}; expected a number from 0 to {MAX_PRICE:,}, the "
+                    f"price per million tokens"
                 )
         whole = float(value.get("input", 0))
         output, cached = float(value.get("output", 0)), float(value.get("cached", whole))

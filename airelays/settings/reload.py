@@ -108,15 +108,15 @@ def spelled(names: list[str], old: Settings, new: Settings) -> list[str]:
 def reload_text(taken: list[str], left: list[str], saved_policy: str = "") -> str:
     """Return one sentence on a reload; `saved_policy` is the file of a policy that wins over the config."""
     if not taken and not left:
-        return "settings read again: nothing has changed"
+        return "settings reloaded: nothing changed"
     parts = []
     if taken:
-        parts.append("taken over: " + ", ".join(taken))
+        parts.append("applied: " + ", ".join(taken))
     if left:
-        parts.append("a restart is needed for: " + ", ".join(left))
+        parts.append("restart required for: " + ", ".join(left))
     beaten = [name for name in taken if name in POLICY] if saved_policy else []
     if beaten:
         parts.append(
-            f"{saved_policy} wins over {', '.join(beaten)} ({hint('logs --reset')} forgets it)"
+            f"{saved_policy} overrides {', '.join(beaten)} (`{hint('logs --reset')}` removes it)"
         )
-    return "settings read again: " + "; ".join(parts)
+    return "settings reloaded: " + "; ".join(parts)

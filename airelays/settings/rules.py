@@ -41,8 +41,8 @@ _EXPECTED = {
     "number": "a number",
     "whole": "a whole number",
     "bool": "true or false",
-    "text": "a text",
-    "texts": "a text or a list of up to 16 texts",
+    "text": "a string",
+    "texts": "a string or a list of up to 16 strings",
     "effort": ", ".join(EFFORTS),
 }
 _CAPPED = ("number", "whole", "effort")
@@ -56,9 +56,7 @@ def read_rules(tree: Mapping[str, Any], path: str) -> tuple[Rule, ...]:
     if not isinstance(tables, list) or not all(isinstance(one, Mapping) for one in tables):
         raise ConfigError(f"{path}: rules is {shown(tables)}; expected tables, written [[rules]]")
     if len(tables) > MAX_RULES:
-        raise ConfigError(
-            f"{path}: there are {len(tables)} rules; at most {MAX_RULES} are accepted"
-        )
+        raise ConfigError(f"{path}: there are {len(tables)} rules; at most {MAX_RULES} are allowed")
     return tuple(_rule(one, f"{path}: rules[{at}]") for at, one in enumerate(tables))
 
 
@@ -68,17 +66,17 @@ def check_rules(settings: Settings, path: str) -> None:
     for at, rule in enumerate(settings.rules):
         if rule.upstream and rule.upstream not in known:
             raise ConfigError(
-                f"{path}: rules[{at}].upstream is {shown(rule.upstream)}; known are {', '.join(known)}"
+                f"{path}: rules[{at}].upstream is {shown(rule.upstream)}; expected one of {', '.join(known)}"
             )
 
 
 def _rule(table: Mapping[str, Any], where: str) -> Rule:
     for key in table:
         if key not in _KEYS:
-            raise ConfigError(f"{where}.{key} is unknown; known are {', '.join(_KEYS)}")
+            raise ConfigError(f"{where}.{key} is unknown; expected one of {', '.join(_KEYS)}")
     for key in ("upstream", "model"):
         if not isinstance(table.get(key, ""), str):
-            raise ConfigError(f"{where}.{key} is {shown(table[key])}; expected a text")
+            raise ConfigError(f"{where}.{key} is {shown(table[key])}; expected a string")
     strip = table.get("strip", [])
     if not isinstance(strip, list):
         raise ConfigError(f"{where}.strip is {shown(strip)}; expected a list of parameters")
@@ -93,7 +91,7 @@ def _rule(table: Mapping[str, Any], where: str) -> Rule:
         _values(table, "cap", where),
     )
     if not (rule.set or rule.default or rule.strip or rule.cap):
-        raise ConfigError(f"{where} does nothing; give it set, default, strip or cap")
+        raise ConfigError(f"{where} does nothing; add set, default, strip or cap")
     both = sorted({name for name, _ in (*rule.set, *rule.default)} & set(strip))
     if both:
         raise ConfigError(
@@ -116,7 +114,7 @@ def _value(name: str, value: Any, what: str, where: str) -> Any:
     kind = _kind_of(name, where)
     if what == "cap" and kind not in _CAPPED:
         capped = [one for one, is_a in PARAMETERS.items() if is_a in _CAPPED]
-        raise ConfigError(f"{where}.{name} cannot be capped; known are {', '.join(capped)}")
+        raise ConfigError(f"{where}.{name} cannot be capped; expected one of {', '.join(capped)}")
     if not _fits(kind, value) or (name == "max_output_tokens" and value < 1):
         raise ConfigError(f"{where}.{name} is {shown(value)}; expected {_EXPECTED[kind]}")
     return tuple(value) if isinstance(value, list) else value
@@ -126,7 +124,8 @@ def _kind_of(name: object, where: str) -> str:
     kind = PARAMETERS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ConfigError(
-            f"{where} has {shown(name)}, which is not a known parameter; known are {', '.join(PARAMETERS)}"
+            f"{where} contains {shown(name)}, which is not a known parameter; "
+            f"expected one of {', '.join(PARAMETERS)}"
         )
     return kind
 

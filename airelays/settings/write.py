@@ -9,13 +9,13 @@ from airelays.settings.table import OPTIONS, Option
 
 # What `init` leaves: few lines, and no table, so that any example can be added at the end.
 SHORT_HEAD = """\
-# AIRelays. Add what you want to change below; `{check}` tests this file.
-# All options with their defaults: {show}
-# What they mean: {docs}
+# AIRelays. Add the options that you want to change below. `{check}` checks this file.
+# List all options with their defaults: {show}
+# Read what they mean: {docs}
 """
 HEAD = """\
-# AIRelays. `airelays docs configuration` explains every option, `airelays config check` tests this file.
-# Lines that begin with "# " show the default; take the mark away to change one.
+# AIRelays. `airelays docs configuration` explains every option, `airelays config check` checks this file.
+# Commented-out lines show the defaults. To change one, remove the # and edit the value.
 """
 
 

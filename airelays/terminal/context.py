@@ -43,7 +43,8 @@ def find_context(args: Arguments, console: Console) -> Context:
     text = read_config(path)
     if text is None and asked and args.command != "init" and path != SYSTEM_CONFIG:
         console.note(
-            f"config file {path} does not exist; everything not given otherwise is default"
+            f"config file {path} does not exist; all options that are not set elsewhere have their default "
+            f"values"
         )
     legacy, data_dir = f"{places.home}/.airelay", f"{places.home}/.airelays"
     if not os.path.isdir(data_dir) and os.path.isdir(legacy):
@@ -58,7 +59,7 @@ def find_context(args: Arguments, console: Console) -> Context:
         listen=[*args.all("--listen"), *([FOR_OLLAMA] if args.has("--for-ollama") else [])],
     )
     if not places.home and loaded.origins["data_dir"].source == "default":
-        raise ConfigError("there is no home folder; set HOME, or name a folder with --data-dir")
+        raise ConfigError("there is no home folder; set HOME or name a folder with --data-dir")
     token = TokenSource(loaded.settings.bearer_token_file, env, warn=console.note)
     return Context(loaded, path, text, token)
 
@@ -103,13 +104,13 @@ def read_config(path: str) -> str | None:
         raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from error
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigError(
-            f"config file {path} is larger than {MAX_CONFIG_BYTES:,} bytes; name another"
+            f"config file {path} is larger than {MAX_CONFIG_BYTES:,} bytes; use another"
         )
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"config file {path} is not UTF-8 at byte {error.start:,}; save it as UTF-8 text"
+            f"config file {path} is not UTF-8 text (byte {error.start:,}); save it as UTF-8"
         ) from error
 
 

@@ -59,9 +59,9 @@ def sentence(happening: Happening) -> str:
         return f"{name} was not used ({happening.code}){took} ({happening.id})"
     if happening.kind == BLOCK and happening.state == "blocked":
         lift = hint(f"unblock {happening.client}")
-        return f"{happening.client} is blocked for {happening.seconds:g} s; to lift that: {lift}"
+        return f"{happening.client} is blocked for {happening.seconds:g} s; to unblock it: {lift}"
     if happening.kind == BLOCK:
-        return f"the block of {happening.client or 'every address'} is lifted"
+        return f"{happening.client or 'every address'} is unblocked"
     if happening.kind == SIGN_IN:
         return f"{name}: {happening.state.replace('_', ' ')}"
     what = f"{happening.status} {happening.state}"
@@ -226,7 +226,7 @@ def _alike(one: Happening) -> tuple[str, ...]:
 
 def more_text(count: int, window_s: float) -> str:
     """Return the words on `count` more of what was shown last."""
-    return f"{count:,} more like this in {window_s:.0f} s"
+    return f"{count:,} more like this within {window_s:.0f} s"
 
 
 class Failures:

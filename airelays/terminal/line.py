@@ -20,11 +20,11 @@ _HELP_COLUMN, _TWO_COLUMNS = 26, 64
 
 
 class UsageError(Exception):
-    """The command line is wrong. `usage` is what to print below the sentence, or `topic` names the help to print."""
+    """The command line is not valid. `usage` is printed below the sentence; `topic` names the help to print instead."""
 
     def __init__(self, message: str, usage: str = "", *, topic: str | None = None) -> None:
         super().__init__(message)
-        self._usage = usage or "Type `airelays --help` for the commands.\n"
+        self._usage = usage or "Run `airelays --help` for the commands.\n"
         self._topic = topic
 
     def usage(self, columns: int) -> str:
@@ -53,7 +53,7 @@ def parse(words: list[str]) -> tuple[Command | None, Arguments]:
             takers = [c.name for c in COMMANDS if flag in {f.name for f in flags_of(c)}]
             raise UsageError(
                 f"`airelays {name}` does not take {flag}; it belongs to {', '.join(takers)}",
-                f"Type `airelays {name} --help` for its flags.\n",
+                f"Run `airelays {name} --help` for its flags.\n",
             )
     if len(rest) > command.most:
         raise UsageError(
@@ -92,7 +92,7 @@ def help_for(name: str, columns: int = HELP_COLUMNS) -> str:
     own = [flag for flag in flags_of(command) if flag not in common]
     if own:
         lines += ["", "Flags:", *_flag_lines(own, columns)]
-    lines += ["", "Flags that every command takes:", *_flag_lines(common, columns)]
+    lines += ["", "Flags of every command:", *_flag_lines(common, columns)]
     return "\n".join(lines) + "\n"
 
 
@@ -177,7 +177,7 @@ def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
             f"`airelays {first}` is followed by one of: {', '.join(members)}{near}", topic=first
         )
     if first in MEANT:
-        raise UsageError(f"there is no command {first!r}; type: {hint(MEANT[first])}")
+        raise UsageError(f"there is no command {first!r}; run `{hint(MEANT[first])}`")
     if first not in names:
         from airelays.terminal.closest import did_you_mean
 
@@ -193,7 +193,7 @@ def _overview(group: str, columns: int) -> str:
     shown = [command for command in SHOWN if command.name.startswith(start)]
     lines += _pairs([(f"  {command.name}", command.summary) for command in shown], columns)
     if not group:
-        lines += ["", "Flags that every command takes:", *_flag_lines(common_flags(), columns)]
+        lines += ["", "Flags of every command:", *_flag_lines(common_flags(), columns)]
         # Commands to paste, which stay whole.
         lines += ["", f"`{hint('COMMAND --help')}` describes a command."]
         lines.append(f"`{hint('docs')}` lists the documentation.")

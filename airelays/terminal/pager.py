@@ -24,7 +24,9 @@ def _paged(text: str, console: Console) -> bool:
     try:
         words = shlex.split(chosen)
     except ValueError:
-        console.note(f"the pager {chosen!r} is not a command line; the text is printed without one")
+        console.note(
+            f"the pager {chosen!r} is not a valid command line; showing the text without a pager"
+        )
         return False
     if not words or words == ["cat"]:
         return False

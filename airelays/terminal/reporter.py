@@ -144,7 +144,7 @@ class Reporter:
     def _left_out(self, count: int) -> list[tuple[int, str]]:
         if not count:
             return []
-        text = f"{count:,} lines were left out: the terminal did not take them"
+        text = f"{count:,} lines were left out because the terminal did not accept them"
         return self._lines(Happening(NOTICE, time.time(), "dropped", text))
 
     # ---- lines, each with the descriptor that it is for

@@ -42,7 +42,7 @@ def need_relay(args: Arguments, context: Context) -> Contact:
 
 def no_relay(context: Context) -> str:
     """Return the sentence on a data folder that no relay runs on."""
-    return f"no relay runs on {context.settings.data_dir}; start one: {hint('serve')}"
+    return f"no relay is using {context.settings.data_dir}; start one: {hint('serve')}"
 
 
 def access(

@@ -242,7 +242,7 @@ def test_the_last_requests_and_failures_come_from_the_log(relay: Relay) -> None:
         return [one for one in found if one["id"] == wanted]
 
     (one,) = wait_for(written)
-    assert one["status"] == 400 and one["why"] == "the request could not be served as it is"
+    assert one["status"] == 400 and one["why"] == "the request was not valid"
     assert "messages" in one["text"] and one["path"] == "/v1/chat/completions"
     last = asked(relay, "GET", "/v1/relay/requests?limit=5", token).json()["data"]
     assert len(last) == 5 and last[0]["at_s"] >= last[-1]["at_s"]

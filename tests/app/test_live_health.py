@@ -237,4 +237,4 @@ def test_explain_says_that_an_upstream_was_not_asked(tmp_path: Path) -> None:
         reply = ask(relay)
         story = wait_for(lambda: explained_once(relay, reply.headers["x-request-id"], "ok"))
     said = " ".join(one["what"] for one in story["timeline"])
-    assert "compatible was not asked (unreachable); local/spare was, in its place" in said
+    assert "compatible was skipped (unreachable); local/spare was used instead" in said

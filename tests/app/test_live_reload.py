@@ -22,8 +22,8 @@ def test_changes_are_told_apart() -> None:
     old, new = Settings(data_dir="/x"), Settings(data_dir="/x", port=1, rate_limit_burst=2)
     assert split_changes(old, new) == (["rate_limit_burst"], ["port"])
     assert split_changes(old, old) == ([], [])
-    assert "restart is needed for: port" in reload_text([], ["port"])
-    assert "nothing has changed" in reload_text([], [])
+    assert "restart required for: port" in reload_text([], ["port"])
+    assert "nothing changed" in reload_text([], [])
 
 
 def hang_up(relay: Relay) -> str:
@@ -57,13 +57,13 @@ def test_the_log_s_policy_changes_at_once_unless_one_is_saved(tmp_path: Path) ->
     with running(tmp_path, "--config", str(config)) as relay:
         config.write_text("[logging]\nretention_days = 2\n")
         said = hang_up(relay)
-        assert "taken over: log_retention_days" in said and "wins over" not in said
+        assert "applied: log_retention_days" in said and "overrides" not in said
         assert relay.get("/v1/relay/logging").json()["policy"]["retention_days"] == 2
         assert relay.send("PUT", "/v1/relay/logging", {"retention_days": 9}).status == 200
         config.write_text("[logging]\nretention_days = 3\n")
         said = hang_up(relay)
         assert (
-            ".retention.json wins over log_retention_days (" in said
+            ".retention.json overrides log_retention_days (" in said
             and "airelays logs --reset" in said
         )
         assert relay.get("/v1/relay/logging").json()["policy"]["retention_days"] == 9

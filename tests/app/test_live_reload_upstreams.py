@@ -57,7 +57,7 @@ def test_a_running_stream_ends_where_it_began_and_the_next_goes_elsewhere(
     with running(tmp_path, "--config", str(config), env=WIDE) as relay:
         wires = [begun(relay, "a b c d e f") for _ in range(10)]
         config.write_text(config_of(new, "local/second"))
-        assert "taken over: upstreams.local, aliases.fast" in hang_up(relay)
+        assert "applied: upstreams.local, aliases.fast" in hang_up(relay)
         with relay.connect() as wire:
             wire.send(fast(relay, "x"))
             reply = wire.reply("POST")

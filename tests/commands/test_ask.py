@@ -30,7 +30,7 @@ def test_the_running_relay_answers_with_its_token(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (0, "You said: What is this?\n", "")
         assert relay.get("/v1/relay/status").json()["requests_total"] >= 1
         lost = ask(tmp_path, "hi")
-        assert lost.returncode == 1 and "the relay needs its token" in lost.stderr
+        assert lost.returncode == 1 and "the relay requires its token" in lost.stderr
         wrong = ask(tmp_path, "hi", AIRELAYS_BEARER_TOKEN="another-token-0123456789-abcdefgh")
         assert wrong.returncode == 1 and "the relay token is missing or wrong" in wrong.stderr
 
@@ -57,13 +57,13 @@ def test_a_chat_only_server_answers_without_a_relay_beside_a_running_one(tmp_pat
 @pytest.mark.parametrize(
     ("words", "given", "code", "said"),
     [
-        ((), b"", 2, "ask what?"),
+        ((), b"", 2, "the question is missing"),
         (("--demo",), b"\xff\xfe", 1, "is not UTF-8"),
         (("--demo", "one two demo:fail"), b"", 1, "airelays: "),
         (("--demo", "one two demo:cut"), b"", 1, "airelays: "),
         (("--demo", "demo:quota"), b"", 1, "usage limit"),
         (("--demo", "a b c demo:length"), b"", 1, "max_output_tokens"),
-        (("--demo", "--upstream", "http://127.0.0.1:9/v1", "x"), b"", 2, "give one of them"),
+        (("--demo", "--upstream", "http://127.0.0.1:9/v1", "x"), b"", 2, "cannot be combined"),
         (("--upstream", "http://127.0.0.1:9/v1", "x"), b"", 1, "127.0.0.1:9"),
         (("--url", "nonsense", "x"), b"", 2, "--url is not usable"),
     ],

@@ -66,7 +66,7 @@ def test_a_table_inside_a_line_is_for_the_user() -> None:
     with pytest.raises(ConfigError) as caught:
         without(text, ["providers.openai.enabled"], "c")
     assert str(caught.value) == (
-        "c writes providers.openai.enabled in a way that cannot be changed from here; take them out by hand"
+        "c has providers.openai.enabled in a form that cannot be changed automatically; remove them by hand"
     )
 
 
@@ -85,12 +85,12 @@ def test_the_previous_file_is_kept_and_the_second_run_changes_nothing(
     assert config.read_text() == TEXT
     backup = Path(f"{config}.bak")
     assert run(tmp_path, "--clean") == (
-        f"{config}: 5 keys taken out; the previous file is {backup}\n"
+        f"{config}: 5 keys removed; the previous file is {backup}\n"
     )
     assert (config.read_text(), backup.read_text()) == (CLEAN, TEXT)
     assert backup.stat().st_mode & 0o777 == 0o600
     again = run(tmp_path, "--clean")
-    assert again == f"{config} has no keys without an effect; nothing was changed\n"
+    assert again == f"{config} has only keys that have an effect; nothing was changed\n"
     assert backup.read_text() == TEXT and tomllib.loads(CLEAN)
 
 

@@ -187,7 +187,7 @@ def test_a_wrong_command_line_is_one_sentence_and_a_hint(words: list[str], sente
 def test_usage_errors_go_to_stderr_with_code_2(user: User) -> None:
     assert user.refused("serve", "--prot", code=2) == (
         "airelays: there is no flag --prot; did you mean --port?\n"
-        "Type `airelays --help` for the commands.\n"
+        "Run `airelays --help` for the commands.\n"
     )
 
 
@@ -220,10 +220,10 @@ def test_every_command_tells_the_version(user: User, words: list[str], flag: str
     [
         (
             ("explain", "--failed", "req_0a0a0a"),
-            "--failed looks for a request, and an id names one",
+            "--failed and a request id cannot be combined",
         ),
         (("completion",), "name a shell: airelays completion bash|zsh|fish|powershell"),
-        (("login", "--device", "--paste"), "--device and --paste are different ways to sign in"),
+        (("login", "--device", "--paste"), "--device and --paste cannot be combined"),
     ],
 )
 def test_a_command_line_that_is_wrong_in_itself_is_code_2(
@@ -235,7 +235,7 @@ def test_a_command_line_that_is_wrong_in_itself_is_code_2(
 @pytest.mark.parametrize("name", ["accounts", "balance", "claude"])
 def test_a_command_of_before_1_0_is_explained(user: User, name: str) -> None:
     sentence = user.refused(name, "list", "--json", code=2)
-    assert sentence.startswith(f"airelays: `airelays {name}` is of releases before 1.0; ")
+    assert sentence.startswith(f"airelays: `airelays {name}` existed only before release 1.0; ")
     assert "did you mean" not in sentence
 
 
@@ -262,7 +262,9 @@ def test_flags_of_before_1_0_that_mean_nothing_now_are_left_out(
 def test_logout_with_the_flag_of_before_1_0_works(user: User) -> None:
     done = user.run("logout", "--all", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["remaining"] == []
-    assert done.stderr.startswith("airelays: --all is of releases before 1.0 and left out: ")
+    assert done.stderr.startswith(
+        "airelays: --all existed only before release 1.0 and is ignored: "
+    )
 
 
 @pytest.mark.parametrize("value", ["abc", "-1", "65536"])
@@ -316,7 +318,7 @@ def test_every_command_can_be_loaded_and_has_help(command) -> None:  # type: ign
     for columns in (40, 60, 80, 100):
         lines = help_for(command.name, columns).splitlines()
         assert all(len(line) <= columns or len(line.split()) == 1 for line in lines)
-        own, _, shared = "\n".join(lines).partition("\nFlags that every command takes:\n")
+        own, _, shared = "\n".join(lines).partition("\nFlags of every command:\n")
         assert "--config PATH" in shared and "--config PATH" not in own
 
 
@@ -476,8 +478,8 @@ def test_init_refuses_listener_flags_that_would_have_no_effect(user: User) -> No
     user.out("init", "--port", "8181")
     before = user.config.read_bytes()
     assert user.refused("init", "--port", "9") == (
-        f"airelays: {user.config} exists and is kept, so --port would have no effect; "
-        "edit the file, or add --force to write it again\n"
+        f"airelays: {user.config} already exists, so --port would have no effect; "
+        "edit the file, or add --force to replace it\n"
     )
     assert user.config.read_bytes() == before
     assert json.loads(user.out("config", "show", "--json"))["server.port"] == 8181
@@ -498,7 +500,7 @@ def test_init_with_force_keeps_what_was_set_and_a_backup(user: User) -> None:
 
 def test_init_does_not_freeze_the_environment_into_the_file(user: User) -> None:
     done = user.run("init", AIRELAYS_PORT="9999")
-    assert done.returncode == 0 and "not written down: AIRELAYS_PORT\n" in done.stderr
+    assert done.returncode == 0 and "not written to the file: AIRELAYS_PORT\n" in done.stderr
     assert json.loads(user.out("config", "show", "--json"))["server.port"] == 8080
 
 
@@ -510,14 +512,14 @@ def test_init_for_open_mode_makes_no_token(user: User) -> None:
         "base_url": "http://127.0.0.1:8080/v1",
         "models_url": "http://127.0.0.1:8080/v1/models",
         "requires_bearer_auth": False,
-        "api_key_note": "No key is checked; a library that insists on one may be given any text.",
+        "api_key_note": "No key is required. If a library insists on one, use any text.",
     }
     assert json.loads(user.out("config", "show", "--json"))["security.require_bearer_auth"] is False
 
 
 def test_init_refuses_open_mode_for_others_before_writing_anything(user: User) -> None:
     assert user.refused("init", "--no-auth", "--host", "0.0.0.0").startswith(
-        "airelays: open mode on 0.0.0.0 would let other machines use the relay without a token; "
+        "airelays: open mode on 0.0.0.0 lets other machines use the relay without a token; "
     )
     assert os.listdir(user.home) == []
 
@@ -566,7 +568,7 @@ def test_token_show_on_a_terminal_says_how_to_use_it(user: User) -> None:
 
 def test_without_a_token_the_next_step_is_said(user: User) -> None:
     assert user.refused("token", "show") == (
-        f"airelays: there is no relay token in {user.token_file}; type: airelays init\n"
+        f"airelays: there is no relay token in {user.token_file}; run `airelays init`\n"
     )
     done = user.run("token", "show", "--json")
     facts = json.loads(done.stdout)
@@ -587,8 +589,8 @@ def test_token_rotate_says_that_the_environment_wins(user: User) -> None:
     done = user.run("token", "rotate", AIRELAYS_BEARER_TOKEN="mine")
     assert done.returncode == 0
     assert done.stderr == (
-        "airelays: AIRELAYS_BEARER_TOKEN is set and wins over the file: "
-        "relays started with it keep that token\n"
+        "airelays: AIRELAYS_BEARER_TOKEN is set and overrides the file: relays that were started with it "
+        "keep that token\n"
     )
     assert user.token_file.read_text() == done.stdout != "mine\n"
 
@@ -598,7 +600,7 @@ def test_a_token_file_that_others_can_change_is_refused(user: User) -> None:
     user.token_file.chmod(0o666)
     assert user.refused("token", "show") == (
         f"airelays: {user.token_file} can be changed by other users (mode 0666); "
-        f"check its content, then type: chmod 600 {user.token_file}\n"
+        f"check its content, then run: chmod 600 {user.token_file}\n"
     )
 
 
@@ -645,7 +647,7 @@ def test_config_check_says_what_is_set_and_what_is_ignored(user: User) -> None:
 
 
 def test_config_check_wants_the_token_that_serve_wants(user: User) -> None:
-    sentence = f"airelays: there is no relay token in {user.token_file}; type: airelays init "
+    sentence = f"airelays: there is no relay token in {user.token_file}; run `airelays init`, "
     assert user.refused("config", "check").startswith(sentence)
     assert user.refused("serve", "--port", "0").startswith(sentence)
     assert user.out("config", "check", AIRELAYS_AUTO_GENERATE_BEARER_TOKEN="1").startswith("ok: ")
@@ -659,7 +661,7 @@ def test_config_check_refuses_a_data_folder_that_is_a_file(user: User) -> None:
     for path in (f"{user.home}/x", f"{user.home}/x/y"):
         said = user.refused("config", "check", "--data-dir", path, AIRELAYS_UPSTREAM_KIND="demo")
         assert said == (
-            f"airelays: folder {path} cannot be used: {user.home}/x is no folder; name another\n"
+            f"airelays: folder {path} cannot be used: {user.home}/x is not a folder; choose another\n"
         )
 
 
@@ -681,7 +683,7 @@ def test_config_check_warns_of_what_only_makes_requests_fail(user: User) -> None
     assert f"{user.home}/no.pem (upstream.ca_file) contains no usable PEM certificate" in told
     assert (
         "the fallback gone/x of chatgpt names the upstream gone, which is not configured; "
-        "add [upstreams.gone], or name one of: chatgpt, near, other" in told
+        "add [upstreams.gone] or use one of: chatgpt, near, other" in told
     )
     said = user.json("config", "check", AIRELAYS_BEARER_TOKEN=TOKEN)
     assert said["ok"] is True and len(said["warnings"]) == 5  # type: ignore[arg-type]  # a list
@@ -692,7 +694,7 @@ def test_a_config_file_that_was_asked_for_and_is_missing_is_mentioned(user: User
     assert done.returncode == 0
     assert done.stderr == (
         f"airelays: config file {user.home}/no.toml does not exist; "
-        "everything not given otherwise is default\n"
+        "all options that are not set elsewhere have their default values\n"
     )
     assert user.out("config", "path", AIRELAYS_CONFIG="~/x.toml") == f"{user.home}/x.toml\n"
 
@@ -700,8 +702,8 @@ def test_a_config_file_that_was_asked_for_and_is_missing_is_mentioned(user: User
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"[server]\nhost = '\xff'", "is not UTF-8 at byte 17; save it as UTF-8 text"),
-        (b"#" * (1024 * 1024 + 1), "is larger than 1,048,576 bytes; name another"),
+        (b"[server]\nhost = '\xff'", "is not UTF-8 text (byte 17); save it as UTF-8"),
+        (b"#" * (1024 * 1024 + 1), "is larger than 1,048,576 bytes; use another"),
     ],
 )
 def test_a_config_file_that_is_no_text_is_one_sentence(
@@ -730,7 +732,7 @@ def test_without_any_home_folder_the_flags_are_named(user: User) -> None:
     if "No module named" in done.stderr or "Permission denied" in done.stderr:
         pytest.skip("that user cannot read this checkout")
     assert done.stderr == (
-        "airelays: there is no home folder; set HOME, or name a folder with --data-dir\n"
+        "airelays: there is no home folder; set HOME or name a folder with --data-dir\n"
     )
     assert done.returncode == 1
 
@@ -751,7 +753,7 @@ def test_docs_prints_a_page_as_it_is_when_nobody_looks(user: User) -> None:
     assert user.out("docs", "security.md") == page_text("security")
     assert user.out("docs", "hardening") == page_text("threat-model")  # its former name
     assert user.refused("docs", "nothing", code=2) == (
-        f"airelays: there is no page 'nothing'; there are {', '.join(PAGES)}; did you mean growing?\n"
+        f"airelays: there is no page 'nothing'; expected one of {', '.join(PAGES)}; did you mean growing?\n"
     )
 
 
@@ -773,14 +775,14 @@ def test_version_names_what_a_report_needs(user: User) -> None:
 
 def test_serve_without_a_token_says_what_to_run(user: User) -> None:
     assert user.refused("serve", "--port", "0") == (
-        f"airelays: there is no relay token in {user.token_file}; type: airelays init "
-        "(or set AIRELAYS_BEARER_TOKEN, or run with --no-auth)\n"
+        f"airelays: there is no relay token in {user.token_file}; run `airelays init`, "
+        "set AIRELAYS_BEARER_TOKEN, or use --no-auth\n"
     )
 
 
 def test_serve_refuses_open_mode_for_other_machines(user: User) -> None:
     sentence = user.refused("serve", "--demo", "--no-auth", "--host", "0.0.0.0", "--port", "0")
-    assert sentence.startswith("airelays: open mode on 0.0.0.0 would let other machines")
+    assert sentence.startswith("airelays: open mode on 0.0.0.0 lets other machines")
 
 
 def start(user: User, *words: str) -> tuple[subprocess.Popen[str], dict[str, object]]:
@@ -796,7 +798,7 @@ def start(user: User, *words: str) -> tuple[subprocess.Popen[str], dict[str, obj
     )
     assert process.stdout is not None and process.stderr is not None
     line = process.stdout.readline()
-    assert line.startswith(f"AIRelays {__version__} listens on http://"), process.stderr.read()
+    assert line.startswith(f"AIRelays {__version__} is listening on http://"), process.stderr.read()
     user.first_line = line
     return process, json.loads(ready.read_text())
 
@@ -823,14 +825,14 @@ def test_serve_in_demo_mode_makes_the_token_and_a_second_one_is_told_who_is_ther
         }
         assert len(user.token_file.read_text()) == 44
         assert user.refused("serve", "--demo", "--port", "0", code=75) == (
-            f"airelays: another relay uses {user.home}/.airelays (pid {process.pid}); "
-            "stop it, or give this one a folder of its own with --data-dir\n"
+            f"airelays: another relay is using {user.home}/.airelays (pid {process.pid}); "
+            "stop it, or give this one its own folder with --data-dir\n"
         )
     finally:
         said, code = stop(process)
     assert code == 0
     assert said == (
-        f"airelays: made a relay token in {user.token_file}; `{sys.executable} -m airelays token show` shows it\n"
+        f"airelays: created a relay token in {user.token_file}; `{sys.executable} -m airelays token show` shows it\n"
     )
     assert not (user.home / "ready.json").exists()
     assert not (user.home / ".airelays" / "relay.pid").exists()
@@ -844,7 +846,7 @@ def test_serve_tells_of_a_misspelt_variable_and_where_the_token_is(user: User) -
     assert code == 0
     assert said == (
         "airelays: environment variable AIRELAYS_PROT is unknown; did you mean AIRELAYS_PORT?\n"
-        f"airelays: made a relay token in {folder}/relay-token; "
+        f"airelays: created a relay token in {folder}/relay-token; "
         f"`{sys.executable} -m airelays token show --data-dir '{folder}'` shows it\n"
     )
 
@@ -858,7 +860,7 @@ def test_a_relay_on_every_address_says_so_and_names_one_that_can_be_dialled(
     url = f"http://127.0.0.1:{ready['port']}/v1"
     assert ready["url"] == url
     assert user.first_line == (
-        f"AIRelays {__version__} listens on {url}, on all addresses of this machine\n"
+        f"AIRelays {__version__} is listening on {url}, on all addresses of this machine\n"
     )
     assert stop(process)[1] == 0
 
@@ -866,7 +868,7 @@ def test_a_relay_on_every_address_says_so_and_names_one_that_can_be_dialled(
 @pytest.mark.parametrize("flag", ["--data-dir", "--bearer-token-file", "--ca-file"])
 def test_init_writes_no_path_that_a_config_file_cannot_hold(user: User, flag: str) -> None:
     path = str(user.home / "x\udcff")
-    assert "which is not UTF-8 as a config file must be" in user.refused("init", flag, path, code=2)
+    assert "which is not UTF-8, so it cannot be written" in user.refused("init", flag, path, code=2)
     assert not user.config.exists() and not user.token_file.exists()
 
 
@@ -928,6 +930,6 @@ def test_a_python_without_parts_of_its_library_is_named(tmp_path: Path, module: 
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"airelays: this Python lacks {module}, a part of its own standard library; install the rest of it "
-        "(Debian: apt-get install python3), or use the executable\n"
+        f"airelays: this Python does not include {module}, which is part of its standard library; install the "
+        "complete library (Debian: apt-get install python3), or use the executable\n"
     )

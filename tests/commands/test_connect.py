@@ -80,45 +80,45 @@ PASTE = "run the command without --write and paste what is missing"
         (
             "codex",
             "[model_providers.airelays]\nbase_url = 'http://old.example'\n",
-            f"has [model_providers.airelays] already, with other values; take that table out, or {PASTE}",
+            f"has [model_providers.airelays] already, with other values; remove that table, or {PASTE}",
         ),
         (
             "codex",
             "model_providers = {}\n",
-            f"has [model_providers.airelays] already, with other values; take that table out, or {PASTE}",
+            f"has [model_providers.airelays] already, with other values; remove that table, or {PASTE}",
         ),
         (
             "codex",
             "x = [",
-            "is not valid TOML: Invalid value (at end of document); correct that place",
+            "is not valid TOML: Invalid value (at end of document); correct that line",
         ),
         (
             "aider",
             "dark-mode: true\nopenai-api-base: x # mine\n",
-            f"has openai-api-base already; take that line out, or {PASTE}",
+            f"has openai-api-base already; remove that line, or {PASTE}",
         ),
-        ("aider", "'model': x\n", f"has 'model' already; take that line out, or {PASTE}"),
+        ("aider", "'model': x\n", f"has 'model' already; remove that line, or {PASTE}"),
         (
             "aider",
             "{dark-mode: true}\n",
-            f"is not a plain YAML table at '{{dark-mode: true}}', so nothing is added to it; {PASTE}",
+            f"is not a plain YAML table at '{{dark-mode: true}}', so nothing was added to it; {PASTE}",
         ),
         (
             "aider",
             "read: [a,\n",
-            f"is not a plain YAML table at 'read: [a,', so nothing is added to it; {PASTE}",
+            f"is not a plain YAML table at 'read: [a,', so nothing was added to it; {PASTE}",
         ),
         (
             "aider",
             "- a\n",
-            f"is not a plain YAML table at '- a', so nothing is added to it; {PASTE}",
+            f"is not a plain YAML table at '- a', so nothing was added to it; {PASTE}",
         ),
         (
             "llm",
             "- model_id: airelays\n",
-            f"has an entry model_id: airelays already; take it out, or {PASTE}",
+            f"has an entry model_id: airelays already; remove it, or {PASTE}",
         ),
-        ("llm", "a: 1\n", f"is not a plain YAML list, so nothing is added to it; {PASTE}"),
+        ("llm", "a: 1\n", f"is not a plain YAML list, so nothing was added to it; {PASTE}"),
     ],
 )
 def test_a_file_that_the_block_would_break_is_left_alone(
@@ -159,18 +159,18 @@ def test_what_was_pasted_by_hand_is_not_written_again(tmp_path: Path) -> None:
     path.write_text(old)
     done = airelays(tmp_path, "connect", "codex", "--write")
     assert done.returncode == 0
-    assert done.stdout.startswith(f"{path} has these settings already; nothing was written\n")
+    assert done.stdout.startswith(f"{path} already has these settings; nothing was written\n")
     assert path.read_text() == old
 
 
 @pytest.mark.parametrize(
     ("words", "text", "code"),
     [
-        (("connect", "nothing"), "known are", 2),
+        (("connect", "nothing"), "expected one of", 2),
         (("connect", "cline", "--write"), "paste what it prints", 1),
         (("connect", "--write"), "--write needs a client: airelays connect CLIENT --write", 2),
         (("connect", "--undo"), "--undo needs a client: airelays connect CLIENT --undo", 2),
-        (("connect", "codex", "--write", "--undo"), "are opposites; give one of them", 2),
+        (("connect", "codex", "--write", "--undo"), "cannot be combined; use one of them", 2),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(
@@ -220,7 +220,7 @@ def test_members_of_a_json_file_are_put_beside_the_users_own(tmp_path: Path) -> 
     assert airelays(tmp_path, "connect", "claude-code", "--undo").returncode == 0
     assert path.read_text() == before
     done = airelays(tmp_path, "connect", "claude-code", "--undo")
-    assert "holds nothing of airelays" in done.stdout and path.read_text() == before
+    assert "does not contain any settings of airelays" in done.stdout and path.read_text() == before
 
 
 @pytest.mark.parametrize(

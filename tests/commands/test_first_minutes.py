@@ -33,7 +33,7 @@ def test_serve_on_a_terminal_offers_to_make_the_token(
     if pid == 0:
         words = [sys.executable, "-m", "airelays", "serve", "--port", "0"]
         os.execve(sys.executable, words, variables(tmp_path))
-    read_screen(screen, until="Make one? [Y/n]")
+    read_screen(screen, until="Create one? [Y/n]")
     os.write(screen, typed)
     said = read_screen(screen, until="Try It" if made else "there is no relay token")
     if made:

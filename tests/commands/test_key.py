@@ -50,7 +50,7 @@ def test_rotate_keeps_the_id_and_revoke_frees_the_name(tmp_path: Path) -> None:
     assert first != second and before.id == after.id
     assert [s.until_s is None for s in after.secrets] == [False, True]
     assert run(tmp_path, "key", "revoke", "aider").returncode == 0
-    assert "revoked already" in run(tmp_path, "key", "rotate", "aider").stderr
+    assert "already revoked" in run(tmp_path, "key", "rotate", "aider").stderr
     make(tmp_path, "aider")
     ids = [key.id for key in read_keys(folder(tmp_path))]
     assert len(set(ids)) == 2
@@ -61,10 +61,10 @@ def test_rotate_keeps_the_id_and_revoke_frees_the_name(tmp_path: Path) -> None:
     [
         ("create", "the name is"),
         ("create a/b", "the name is"),
-        ("create one", "there is a key one already"),
-        ("create two --expires 2001-01-01", "which has passed"),
-        ("create two --expires 0d", "which has passed"),
-        ("create two --expires soon", "for example 30d"),
+        ("create one", "there is already a key one"),
+        ("create two --expires 2001-01-01", "which is in the past"),
+        ("create two --expires 0d", "which is in the past"),
+        ("create two --expires soon", "such as 30d"),
         ("create two --expires 2027-02-31", "is not a date"),
         ("create two --routes some", "expected text, read or all"),
         ("create two --upstreams nowhere", "there is no upstream nowhere"),
@@ -74,7 +74,7 @@ def test_rotate_keeps_the_id_and_revoke_frees_the_name(tmp_path: Path) -> None:
         ("create two --concurrent -1", "expected a whole number from 1"),
         ("create two --tokens-per-day much", "expected a whole number from 1"),
         ("rotate two", "there is no key two"),
-        ("rotate one --grace never", "for example 30d"),
+        ("rotate one --grace never", "such as 30d"),
         ("revoke two", "there is no key two"),
         ("show one", "create, list, rotate, revoke"),
     ],
@@ -97,7 +97,7 @@ def test_bad_input_is_one_sentence_and_changes_nothing(
 
 def test_a_pattern_that_cannot_be_checked_is_taken_with_a_word(tmp_path: Path) -> None:
     done = run(tmp_path, "key", "create", "aider", "--models", "gpt-*")
-    assert done.returncode == 0 and "the upstream's list cannot be had" in done.stderr
+    assert done.returncode == 0 and "the upstream's list is not available" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_pattern_that_cannot_be_checked_is_taken_with_a_word(tmp_path: Path) -
         ("[]", "it has no"),
         ('{"format": 2, "keys": []}', "written by a newer AIRelays (format 2, this one knows 1)"),
         ('{"format": 1, "keys": [{}]}', "incomplete"),
-        ('{"format": 1, "keys": [{"max_cost": 1}]}', "unknown here"),
+        ('{"format": 1, "keys": [{"max_cost": 1}]}', "has an unknown field"),
         ('{"format": 1, "keys": {}}', "it has no"),
     ],
 )

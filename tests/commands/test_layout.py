@@ -163,7 +163,7 @@ def shown(screen: Screen, env: dict[str, str], *, pager: bool = True) -> None:
         ({"PAGER": "false", "AIRELAYS_PAGER": ""}, "the text"),
         ({"PAGER": "/nonexistent/pager"}, "the text"),
         ({"PAGER": "sh -c 'exit 127'"}, "the text"),
-        ({"PAGER": "one 'quote"}, "is not a command line[^\n]*\n[^\n]*\nthe text"),
+        ({"PAGER": "one 'quote"}, "is not a valid command line[^\n]*\n[^\n]*\nthe text"),
         # It ends early, and that is no failure.
         ({"PAGER": "head -c 3"}, "the"),
     ],

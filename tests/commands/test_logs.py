@@ -149,14 +149,14 @@ def test_a_saved_policy_is_told_and_can_be_forgotten(tmp_path: Path) -> None:
     assert "airelays logs --reset" in done.stdout
     shown = command(tmp_path, "config", "show", "--origin").stdout.splitlines()
     line = next(line for line in shown if line.startswith("logging.retention_days"))
-    assert line.endswith(f"not in effect: {saved} says 3 (airelays logs --reset forgets it)")
+    assert line.endswith(f"not in effect: {saved} sets 3 (`airelays logs --reset` removes it)")
     facts = json.loads(command(tmp_path, "config", "show", "--origin", "--json").stdout)
     assert str(saved) in facts["logging.retention_days"]["note"]
     assert "note" not in facts["logging.max_file_mb"]
     done = command(tmp_path, "logs", "--reset", "--json")
     assert (done.returncode, json.loads(done.stdout)["policy_source"]) == (0, "config")
-    assert not saved.exists() and "the config counts again" in done.stderr
-    assert "no policy was saved" in command(tmp_path, "logs", "--reset").stderr
+    assert not saved.exists() and "the config file applies again" in done.stderr
+    assert "there was no saved policy" in command(tmp_path, "logs", "--reset").stderr
     assert "not in effect" not in command(tmp_path, "config", "show", "--origin").stdout
 
 
@@ -177,7 +177,7 @@ def test_a_damaged_policy_is_mended_by_what_its_message_says(
 
 def test_a_policy_is_not_saved_and_forgotten_at_once(tmp_path: Path) -> None:
     done = command(tmp_path, "logs", "--reset", "--retention-days", "3")
-    assert done.returncode == 2 and "choose one" in done.stderr
+    assert done.returncode == 2 and "use one or the other" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_policy_is_not_saved_and_forgotten_at_once(tmp_path: Path) -> None:
         ),
         (
             ("--max-total-mb", "10"),
-            "max_file_mb is 50, above max_total_mb which is 10; nothing was saved",
+            "max_file_mb is 50, which is more than max_total_mb (10); nothing was saved",
         ),
     ],
 )
@@ -236,7 +236,7 @@ def test_logs_lists_the_last_requests_and_picks_the_failed_ones(tmp_path: Path) 
         (ids[2], "bad_request", 404)
     ]
     done = command(tmp_path, "logs", "-n", "0")
-    assert (done.returncode, done.stdout) == (0, "") and "no request is shown" in done.stderr
+    assert (done.returncode, done.stdout) == (0, "") and "no request to show" in done.stderr
 
 
 # ---- logs -f
@@ -296,7 +296,7 @@ def test_follow_shows_a_running_relay_live(tmp_path: Path) -> None:
         body = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
         reply = relay.send("POST", "/v1/chat/completions", body)
         lines = [next_line(process), next_line(process)]
-        assert "the relay began to serve" in lines[0]
+        assert "the relay started" in lines[0]
         assert reply.headers["x-request-id"] in lines[1]
 
 
@@ -360,12 +360,12 @@ def test_explain_tells_a_request_hop_by_hop(tmp_path: Path) -> None:
     text = done.stdout
     for part in (
         "POST /v1/chat/completions came from 127.0.0.1 (OpenAI/Python 2.3.0)",
-        "the gate let it in",
-        "chatgpt answered 400.0 ms after it was asked, dialled in 20.0 ms, TLS in 30.0 ms",
+        "the relay accepted it",
+        "chatgpt answered 400.0 ms after the request was sent, connected in 20.0 ms, TLS in 30.0 ms",
         "first byte of the answer from chatgpt",
         "first token went to the client",
-        "longest silence of chatgpt: 90.0 ms",
-        "the relay was done: status 200, 1,234 bytes",
+        "longest pause of chatgpt: 90.0 ms",
+        "the relay finished: status 200, 1,234 bytes",
         "the answer was complete",
         "50.0 tokens/s",
     ):
@@ -398,7 +398,7 @@ def test_explain_finds_a_request_over_the_end_of_an_hour_and_by_its_beginning(
         ("zzz", "'zzz' is not a request id", 2),
         ("req_0a0a0", "is not a request id", 2),
         ("0" * 8, "has no record of req_00000000 in its 1 file;", 1),
-        ("req_0c0c0c", "several requests begin so", 1),
+        ("req_0c0c0c", "several request ids begin with these digits", 1),
     ],
 )
 def test_explain_says_why_it_cannot(tmp_path: Path, word: str, sentence: str, code: int) -> None:
@@ -411,7 +411,7 @@ def test_explain_says_why_it_cannot(tmp_path: Path, word: str, sentence: str, co
 
 def test_explain_without_an_id_takes_the_last_request_that_ended(tmp_path: Path) -> None:
     done = command(tmp_path, "explain")
-    assert done.returncode == 1 and "has no request; it may be older" in done.stderr
+    assert done.returncode == 1 and "contains no request; it may be older" in done.stderr
     refused = {
         "phase": "endpoint_rejected",
         "request_id": "req_" + "0c" * 16,
@@ -420,7 +420,7 @@ def test_explain_without_an_id_takes_the_last_request_that_ended(tmp_path: Path)
         "status_code": 421,
     }
     write(tmp_path, inbound(OTHER), outbound(OTHER), hour=400_000)
-    assert "has no failed request" in command(tmp_path, "explain", "--failed").stderr
+    assert "contains no failed request" in command(tmp_path, "explain", "--failed").stderr
     write(tmp_path, refused, inbound(), outbound(), inbound("req_" + "0d" * 16))
     found = [
         json.loads(command(tmp_path, "explain", "--json", *more).stdout)
@@ -461,7 +461,7 @@ def test_a_failure_stands_before_the_end_and_says_its_hop() -> None:
     end["timings_ms"] = {"gate": 0.2, "total": 20.0}
     steps = told(inbound(), failed, end)
     assert steps[-2] == "chatgpt failed at dns: the name was not resolved (upstream_unreachable)"
-    assert steps[-1].startswith("the relay was done: status 502")
+    assert steps[-1].startswith("the relay finished: status 502")
     assert verdict([inbound(), failed, end]) == (
         "failed_upstream",
         "the upstream did not answer this request (at: dns): the name was not resolved",

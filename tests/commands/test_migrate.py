@@ -107,7 +107,7 @@ def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
 def test_everything_is_taken_over_once(home: Path) -> None:
     old = old_program(home)
     before = tree(old)
-    assert set(results(home).values()) == {"taken over"}
+    assert set(results(home).values()) == {"imported"}
     new = home / ".airelays"
     assert (home / ".config" / "airelays" / "config.toml").read_text() == "[server]\nport = 9191\n"
     assert (new / "relay-token").read_text() == "t" * 43 + "\n"
@@ -117,7 +117,7 @@ def test_everything_is_taken_over_once(home: Path) -> None:
     assert tree(old) == before
 
     after = tree(home)
-    assert set(results(home).values()) == {"kept, there was one here"}
+    assert set(results(home).values()) == {"kept the existing one"}
     assert tree(home) == after
 
 
@@ -133,18 +133,18 @@ def test_what_was_taken_over_is_served(home: Path) -> None:
 def test_a_folder_that_is_used_on_is_brought_up_to_date(home: Path) -> None:
     old_program(home, ".airelays")
     assert results(home) == {
-        "config": "taken over",
-        "relay token": "kept, there was one here",
-        "sign-in": "kept, there was one here",
-        "state": "brought up to date",
+        "config": "imported",
+        "relay token": "kept the existing one",
+        "sign-in": "kept the existing one",
+        "state": "updated",
     }
-    assert set(results(home).values()) == {"kept, there was one here"}
+    assert set(results(home).values()) == {"kept the existing one"}
 
 
 def test_a_dry_run_changes_nothing(home: Path) -> None:
     old_program(home)
     before = tree(home)
-    assert set(results(home, "--dry-run").values()) == {"taken over"}
+    assert set(results(home, "--dry-run").values()) == {"imported"}
     assert tree(home) == before and not (home / ".airelays").exists()
 
 
@@ -154,12 +154,12 @@ def test_what_is_here_is_kept(home: Path) -> None:
     (home / ".airelays" / "relay-token").write_text("mine\n")
     (home / ".airelays" / "relay-token").chmod(0o600)
     found = results(home)
-    assert found["relay token"] == "kept, there was one here" and found["sign-in"] == "taken over"
+    assert found["relay token"] == "kept the existing one" and found["sign-in"] == "imported"
     assert (home / ".airelays" / "relay-token").read_text() == "mine\n"
 
 
 def test_nothing_to_take_over_is_no_error(tmp_path: Path) -> None:
-    assert set(results(tmp_path).values()) == {"nothing there"}
+    assert set(results(tmp_path).values()) == {"nothing found"}
 
 
 def test_a_config_that_would_not_start_is_named(home: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_folder_that_does_not_exist_is_named(home: Path) -> None:
     said = run(home, "--from", "nowhere", code=1)
     assert (
         said
-        == f"airelays: --from is {home}/nowhere, and there is no such folder; name the one to take over\n"
+        == f"airelays: --from is {home}/nowhere, which is not an existing folder; name the folder to import\n"
     )
 
 
@@ -183,7 +183,7 @@ def test_a_running_relay_is_left_alone(home: Path) -> None:
     with open(home / ".airelays" / "relay.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         said = run(home, code=75)
-    assert said == f"airelays: a relay uses {home}/.airelays; stop it, then try again\n"
+    assert said == f"airelays: a relay is using {home}/.airelays; stop it, then try again\n"
 
 
 # What the published AIRelays writes at `init`: every path in full.
@@ -290,7 +290,7 @@ def test_paths_in_the_earlier_folder_do_not_come_along(
     done = airelays(user, "migrate", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (
-        f'  paths.data_dir was "{named}", in the earlier data folder: left out, which means {user}/.airelays\n'
+        f'  paths.data_dir was "{named}", in the earlier data folder: removed, which means {user}/.airelays\n'
         in done.stdout
     )
     assert (user / ".config/airelays/config.toml").read_text() == MOVED
@@ -301,7 +301,7 @@ def test_paths_in_the_earlier_folder_do_not_come_along(
 
     before = tree(user)
     again = answer(user, *words)
-    assert {s["result"] for s in again["steps"]} == {"kept, there was one here"}
+    assert {s["result"] for s in again["steps"]} == {"kept the existing one"}
     assert again["config_changes"] == [] and tree(user) == before
 
 
@@ -342,8 +342,8 @@ def test_a_folder_that_was_chosen_is_used_on_where_it_is(home: Path, tmp_path: P
     found = answer(home)
     assert (home / ".config/airelays/config.toml").read_text() == text
     assert found["config_changes"] == [] and not (home / ".airelays").exists()
-    assert step(found, "state")["result"] == "brought up to date"
-    assert {s["result"] for s in answer(home)["steps"]} == {"kept, there was one here"}
+    assert step(found, "state")["result"] == "updated"
+    assert {s["result"] for s in answer(home)["steps"]} == {"kept the existing one"}
     assert (home / ".config/airelays/config.toml").read_text() == text
 
 
@@ -361,9 +361,8 @@ def test_a_path_in_a_form_that_cannot_be_changed_is_named(user: Path, tmp_path: 
     done = airelays(user, "migrate", *words)
     assert done.returncode == 1 and list(user.iterdir()) == []
     assert done.stderr == (
-        f"airelays: {tmp_path}/copy/config.toml: paths.data_dir lies in the earlier data folder and is written "
-        'in a way that cannot be changed from here; write it as NAME = "PATH" on a line of its own below its '
-        "[TABLE], or take it out\n"
+        f"airelays: {tmp_path}/copy/config.toml: paths.data_dir is in the earlier data folder and cannot be "
+        f"changed automatically; write it as NAME = 'PATH' on its own line below its [TABLE], or remove it\n"
     )
 
 
@@ -375,8 +374,8 @@ def test_a_kept_config_whose_folder_is_gone_is_named(user: Path) -> None:
     done = airelays(user, "migrate")
     assert done.returncode == 1 and not (user / "gone").exists()
     assert done.stderr == (
-        f"airelays: {path}: paths.data_dir is {user}/gone, and there is no such folder; take the line out to "
-        f"use {user}/.airelays, or name the folder to take over with --from\n"
+        f"airelays: {path}: paths.data_dir is {user}/gone, which is not an existing folder; remove the line to "
+        f"use {user}/.airelays, or name the folder to import with --from\n"
     )
 
 
@@ -387,10 +386,10 @@ def test_what_is_not_taken_over_is_said(home: Path) -> None:
     (old / "claude" / "accounts").mkdir(parents=True)
     private(old / "logs" / "2026" / "11" / "27-22.log", "{}\n")
     said = run(home)
-    assert said.partition("\nNot Taken Over\n")[2].partition("\n\n")[0] == (
+    assert said.partition("\nNot Imported\n")[2].partition("\n\n")[0] == (
         "  accounts/second (second@example.org): AIRelays works with one sign-in; airelays login changes it\n"
-        f"  {old}/claude-token: AIRelays does not speak to Claude\n"
-        f"  {old}/claude: AIRelays does not speak to Claude\n"
+        f"  {old}/claude-token: AIRelays does not use a Claude subscription\n"
+        f"  {old}/claude: AIRelays does not use a Claude subscription\n"
         f"  the traffic log in {old}/logs: it stays there"
     )
     assert not (home / ".airelays" / "accounts").exists()
@@ -417,7 +416,7 @@ def test_the_only_account_that_is_signed_in_becomes_the_sign_in(
     assert new["tokens"]["refresh_token"] == "refresh-second"
     left = ["accounts/bad", "accounts/out (out@example.org)"]
     assert [each["what"] for each in found["not_taken_over"]] == left
-    assert step(answer(home), "sign-in")["result"] == "kept, there was one here"
+    assert step(answer(home), "sign-in")["result"] == "kept the existing one"
 
 
 def test_of_several_accounts_none_is_chosen(home: Path) -> None:
@@ -426,9 +425,9 @@ def test_of_several_accounts_none_is_chosen(home: Path) -> None:
     account(old, "two")
     (old / "auth.json").unlink()
     found = step(answer(home), "sign-in")
-    assert found["result"] == "not taken over"
+    assert found["result"] == "not imported"
     assert found["detail"] == (
-        "there are 2 and AIRelays works with one: accounts/one (one@example.org), accounts/two (two@example.org); "
+        "there are 2 (accounts/one (one@example.org), accounts/two (two@example.org)), and AIRelays works with one; "
         "sign in with the one to use: airelays login"
     )
     assert not (home / ".airelays" / "auth.json").exists()
@@ -439,13 +438,13 @@ def test_the_saved_log_policy_is_taken_over(home: Path) -> None:
     old = old_program(home)
     policy = {"retention_days": 9, "max_total_mb": 1000, "max_file_mb": 40}
     private(old / "logs" / ".retention.json", json.dumps(policy))
-    assert step(answer(home), "log policy")["result"] == "taken over"
+    assert step(answer(home), "log policy")["result"] == "imported"
     new = home / ".airelays" / "logs" / ".retention.json"
     assert json.loads(new.read_text()) == policy and new.stat().st_mode & 0o777 == 0o600
     facts = json.loads(airelays(home, "logs", "--json").stdout)
     assert (facts["policy"], facts["policy_source"]) == (policy, "saved")
     private(old / "logs" / ".retention.json", '{"retention_days": 1}')
-    assert step(answer(home), "log policy")["result"] == "kept, there was one here"
+    assert step(answer(home), "log policy")["result"] == "kept the existing one"
     assert json.loads(new.read_text()) == policy
 
 
@@ -459,12 +458,12 @@ def in_place(home: Path, storage: str) -> Path:
 def test_a_keyring_that_this_system_lacks_is_no_surprise_later(home: Path) -> None:
     data = in_place(home, "keyring")
     found = step(answer(home, code=1), "sign-in")
-    assert found["result"] == "kept, there was one here"
+    assert found["result"] == "kept the existing one"
     assert found["problem"] == (
         f'the relay cannot use the sign-in in {data}/auth.json: auth.storage is "keyring", but this system has '
         'no keyring tool (secret-tool on Linux); install it or set auth.storage = "file". The earlier AIRelays '
-        f'used that file whatever storage said: set storage = "file" under [auth] in '
-        f"{home}/.config/airelays/config.toml to go on so"
+        f'always used that file, whatever storage was set to. To keep using it, set storage = "file" under [auth] in '
+        f"{home}/.config/airelays/config.toml"
     )
     private(home / ".config/airelays/config.toml", '[auth]\nstorage = "file"\n')
     assert step(answer(home), "sign-in")["problem"] == ""
@@ -487,7 +486,7 @@ def test_a_sign_in_goes_where_the_config_says(user: Path, tmp_path: Path, tools:
     assert not (user / ".airelays" / "auth.json").exists()
     again = step(answer(user, *words, PATH=str(tools)), "sign-in")
     assert (again["result"], again["detail"]) == (
-        "kept, there was one here",
+        "kept the existing one",
         "the keyring (secret-tool)",
     )
 
@@ -499,7 +498,7 @@ def test_a_locked_keyring_leaves_the_sign_in_in_the_file(
     _, words = copied(tmp_path, "/home/gone/x", '[auth]\nstorage = "keyring"\n')
     (tools / "broken").touch()
     found = step(answer(user, *words, code=1, PATH=str(tools)), "sign-in")
-    assert found["result"] == "taken over"
+    assert found["result"] == "imported"
     assert "Cannot autolaunch D-Bus" in found["problem"]
     assert (user / ".airelays" / "auth.json").stat().st_mode & 0o777 == 0o600
 
@@ -520,8 +519,8 @@ def test_an_older_sign_in_in_the_keyring_is_said(home: Path, tools: Path) -> Non
     found = step(answer(home, code=1, PATH=str(tools)), "sign-in")
     assert found["problem"] == (
         'auth.storage is "auto", so the relay uses the sign-in in the keyring, not the one in '
-        f"{data}/auth.json, which the earlier AIRelays has used; "
-        f'set storage = "file" under [auth] in {home}/.config/airelays/config.toml to use the file\'s, '
+        f"{data}/auth.json, which the earlier AIRelays used; to use the file, "
+        f'set storage = "file" under [auth] in {home}/.config/airelays/config.toml, '
         "or run: airelays login"
     )
 
@@ -532,10 +531,10 @@ def test_a_sign_in_that_cannot_be_read_stops_nothing_else(home: Path) -> None:
     private(old / "auth.json", "{half")
     found = answer(home, code=1)
     assert {s["name"]: s["result"] for s in found["steps"]} == {
-        "config": "taken over",
-        "relay token": "taken over",
-        "sign-in": "not taken over",
-        "state": "taken over",
+        "config": "imported",
+        "relay token": "imported",
+        "sign-in": "not imported",
+        "state": "imported",
     }
     assert step(found, "sign-in")["problem"] == (
         f"{old}/auth.json is not a stored sign-in (no JSON object); run: airelays login"
@@ -630,12 +629,12 @@ def test_a_database_that_cannot_be_upgraded_leaves_nothing_behind(
         (old / "relay.lock").touch(0o600)
     before = everything(home)
     found = answer(home, *(["--dry-run"] if target == "dry" else []), code=1)
-    assert {s["result"] for s in found["steps"]} == {"not taken over"}
+    assert {s["result"] for s in found["steps"]} == {"not imported"}
     problem = step(found, "state")["problem"]
-    assert problem.startswith(f"{old}/state.sqlite3 cannot be brought up to date (")
+    assert problem.startswith(f"{old}/state.sqlite3 cannot be updated (")
     assert BROKEN[breaks] in problem
     assert problem.endswith(
-        "so nothing was taken over; to go on without its files and conversations, move it away, then try again"
+        "so nothing was imported; to continue without its files and conversations, move it away, then try again"
     )
     assert everything(home) == before
 
@@ -648,7 +647,7 @@ def test_what_was_refused_can_be_taken_over_once_it_is_repaired(home: Path) -> N
     db.execute("PRAGMA user_version = 0")
     db.commit()
     db.close()
-    assert set(results(home).values()) == {"taken over"}
+    assert set(results(home).values()) == {"imported"}
     assert sorted(os.listdir(home)) == [".airelay", ".airelays", ".config"]
     assert sorted(os.listdir(home / ".airelays")) == [
         *("auth.json", "auth.json.lock", "relay-token", "relay.lock", "state.sqlite3", "uploads"),
@@ -662,7 +661,7 @@ def test_a_state_that_cannot_be_put_in_its_place_takes_the_config_back(home: Pat
     before = everything(home)
     said = run(home, code=1)
     assert "the files and conversations cannot be put into " in said
-    assert said.endswith("; nothing was taken over\n")
+    assert said.endswith("; nothing was imported\n")
     after = everything(home)
     after.pop(".airelays/relay.lock")
     assert after == before
@@ -690,7 +689,8 @@ def test_a_log_of_another_database_is_not_mixed_into_the_new_one(home: Path) -> 
     (home / ".airelays" / "state.sqlite3-wal").write_bytes(b"left")
     problem = step(answer(home, code=1), "state")["problem"]
     assert (
-        f"{home}/.airelays/state.sqlite3-wal is left of another database; move it away" in problem
+        f"{home}/.airelays/state.sqlite3-wal is left over from another database; move it away"
+        in problem
     )
 
 
@@ -702,15 +702,15 @@ def test_a_database_in_wal_mode_is_read_without_a_trace(home: Path) -> None:
     db.commit()
     db.close()
     names = sorted(os.listdir(old))
-    assert set(results(home).values()) == {"taken over"}
+    assert set(results(home).values()) == {"imported"}
     assert sorted(os.listdir(old)) == names
 
 
 @pytest.mark.parametrize(
     ("token", "problem"),
     [
-        ("", "is empty; `airelays init` makes a token"),
-        (" \n", "is empty; `airelays init` makes a token"),
+        ("", "is empty; `airelays init` creates a token"),
+        (" \n", "is empty; `airelays init` creates a token"),
         ("two words\n", "does not contain exactly one token; expected one line"),
         ("ä" * 20, "does not contain exactly one token; expected one line"),
         ("x" * 5000, "does not contain exactly one token; expected one line"),
@@ -724,7 +724,7 @@ def test_a_token_that_cannot_be_used_is_not_taken_over(
     (old / "relay-token").write_text(token)
     found = answer(home, *(["--dry-run"] if dry else []), code=1)
     result = step(found, "relay token")
-    assert result["result"] == "not taken over"
+    assert result["result"] == "not imported"
     assert result["problem"].startswith(f"{old}/relay-token {problem}")
-    assert step(found, "state")["result"] == "taken over"
+    assert step(found, "state")["result"] == "imported"
     assert not (home / ".airelays" / "relay-token").exists()

@@ -212,7 +212,7 @@ def test_a_service_prints_no_requests_but_failures_that_repeat(
     reporter.close()
     assert pipes.read() == ["", ""]
     assert lines[0] == "airelays: it took over\\x1b[2J\n"
-    assert lines[1].startswith("airelays: 1 more like this in ")
+    assert lines[1].startswith("airelays: 1 more like this within ")
     assert lines[2].startswith(
         "airelays: 3 requests failed in the last minute: 2 upstream_unreachable, 1 refused: auth_failed ("
     )

@@ -140,9 +140,9 @@ def folders_of(pid: int) -> list[Path]:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("--demo", "--", "no-such-command"), 127, "there is no command 'no-such-command'"),
+        (("--demo", "--", "no-such-command"), 127, "the command 'no-such-command' was not found"),
         (("--demo", "--", "/"), 126, "cannot be run"),
-        ((), 2, "run what?"),
+        ((), 2, "the command is missing"),
         (("--demo", "--routes", "some", "--", "true"), 2, "routes"),
     ],
 )

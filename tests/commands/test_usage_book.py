@@ -65,7 +65,7 @@ def test_the_book_is_shown_while_a_relay_runs_and_after_and_made_again(tmp_path:
         assert [(row["key"], row["requests"]) for row in own["rows"]] == [("aider", 1)]
         refused = relay.get("/v1/relay/usage?by=ip")
         assert (refused.status, refused.error["code"]) == (400, "invalid_value")
-        assert "expected some of day, key" in refused.error["message"]
+        assert "expected one or more of day, key" in refused.error["message"]
         running_now = run(tmp_path, "usage", "--rebuild")
         assert running_now.returncode == 1 and "stop it first" in running_now.stderr
         wait_for(lambda: (tmp_path / ".airelays/state.sqlite3").exists())
@@ -89,7 +89,7 @@ def test_the_book_is_shown_while_a_relay_runs_and_after_and_made_again(tmp_path:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("ip", "", ""), "by is 'ip'; expected some of day, key, model"),
+        (("ip", "", ""), "by is 'ip'; expected one or more of day, key, model"),
         (("day,day", "", ""), "name each column once"),
         (("", "yesterday", ""), "since is 'yesterday'; expected a day such as"),
         (("", "2025-13-01", ""), "since is '2025-13-01'"),
@@ -136,7 +136,7 @@ def test_the_first_price_that_fits_counts_and_cached_input_has_its_own() -> None
     [
         (3, "prices is 3; expected a table such as"),
         ({"m": 3}, "prices.m is 3; expected a table such as"),
-        ({"m": {"in": 3}}, "prices.m.in is unknown; known are input, cached, output"),
+        ({"m": {"in": 3}}, "prices.m.in is unknown; expected one of input, cached, output"),
         ({"m": {"input": "3"}}, 'prices.m.input is "3"; expected a number from 0 to 1,000,000'),
         ({"m": {"input": -1}}, "prices.m.input is -1"),
         ({"m": {"input": float("nan")}}, "prices.m.input is NaN"),

@@ -69,7 +69,7 @@ def test_the_relay_that_runs_redeems_and_says_so_in_its_log(
         assert run(tmp_path, "usage", "reset", "--yes", config=path).returncode == 0
         backend.resets = []
         none = run(tmp_path, "usage", "reset", "--yes", config=path)
-        assert (none.returncode, none.stdout) == (1, "No earned reset is available.\n")
+        assert (none.returncode, none.stdout) == (1, "You have no earned resets.\n")
         relay.stop()
     log = "".join(f.read_text() for f in (tmp_path / ".airelays/logs").rglob("*.jsonl"))
     assert '"reset_credit_redeem"' in log and '"outcome":"reset"' in log
@@ -79,7 +79,7 @@ def test_usage_without_a_subscription_shows_the_book(tmp_path: Path) -> None:
     with running(tmp_path, env=WIDE) as relay:
         assert relay.get("/v1/models").status == 200
         told = run(tmp_path, "usage")
-        assert told.returncode == 0 and "has no subscription" in told.stdout
+        assert told.returncode == 0 and "does not have a subscription" in told.stdout
         found = json.loads(run(tmp_path, "usage", "--json").stdout)
         assert found["openai"] is None and found["book"]["total"]["requests"] == 1
         refused = run(tmp_path, "usage", "reset", "--yes")

@@ -163,7 +163,7 @@ def test_a_file_that_is_not_listed_is_refused(made: Release) -> None:
     (made.path / "setup.exe").write_bytes(b"anything")
     done = made.verify("setup.exe", "--signers", made.signers)
     assert done.returncode == 1
-    assert "is signed and does not list setup.exe; it is of no release\n" in done.stderr
+    assert "is signed but does not list setup.exe, so it is not part of a release\n" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["SHA256SUMS", "SHA256SUMS.sig"])
@@ -172,15 +172,15 @@ def test_what_is_missing_is_named(made: Release, name: str) -> None:
     done = made.verify("airelays.py", "--signers", made.signers)
     assert (done.returncode, done.stderr) == (
         1,
-        f"airelays: {made.path / name} is missing; put SHA256SUMS and SHA256SUMS.sig of the release "
-        "beside the file\n",
+        f"airelays: {made.path / name} is missing; put SHA256SUMS and SHA256SUMS.sig of the release in the "
+        f"folder of the file\n",
     )
 
 
 def test_without_ssh_keygen_the_way_out_is_said(made: Release, tmp_path: Path) -> None:
     done = made.verify("airelays.py", "--signers", made.signers, PATH=str(tmp_path))
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("airelays: ssh-keygen is missing, which checks the signature: ")
+    assert done.stderr.startswith("airelays: ssh-keygen, which checks the signature, is missing; ")
     assert "apt install openssh-client" in done.stderr and "sha256sum -c" in done.stderr
 
 
@@ -209,8 +209,11 @@ def test_sums_that_are_no_list_are_refused_though_signed(made: Release, line: st
 @pytest.mark.parametrize(
     "words, said",
     [
-        (("--digests", "--verify", "a"), "--digests and --verify are two things; give one of them"),
-        (("--signers", "a"), "--signers belongs to --verify FILE"),
+        (
+            ("--digests", "--verify", "a"),
+            "--digests and --verify cannot be combined; use one of them",
+        ),
+        (("--signers", "a"), "--signers requires --verify FILE"),
     ],
 )
 def test_flags_that_do_not_fit_are_refused(
@@ -262,8 +265,8 @@ def test_a_copy_without_a_key_says_how_to_name_one(made: Release) -> None:
     )
     assert (done.returncode, done.stderr) == (
         1,
-        "airelays: this copy carries no release key; name a file of allowed signers with --signers FILE, "
-        f"see `{' '.join(words)} docs releases`\n",
+        "airelays: this copy does not contain a release key; name a file of allowed signers with --signers "
+        f"FILE, see `{' '.join(words)} docs releases`\n",
     )
 
 

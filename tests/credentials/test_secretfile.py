@@ -231,7 +231,7 @@ def test_a_file_that_others_could_change_is_refused_with_the_command(
     path.chmod(bits)
     assert refused(lambda: read(path)) == (
         f"{path} can be changed by other users (mode {bits:04o}); "
-        f"check its content, then type: chmod 600 '{path}'"
+        f"check its content, then run: chmod 600 '{path}'"
     )
     assert mode(path) == bits
 

@@ -133,7 +133,7 @@ def test_beyond_loopback_it_is_refused_unless_confirmed_twice(
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == (
         f"airelays: the relay token in {path} is published as an example, and on 0.0.0.0 other machines can reach "
-        "the relay; type: airelays token rotate; or listen on 127.0.0.1, or add --allow-weak-token "
+        "the relay; run `airelays token rotate`, listen on 127.0.0.1, or add --allow-weak-token "
         "--i-know-this-is-open"
     )
     assert not (tmp_path / ".config").exists()
@@ -157,7 +157,7 @@ def test_status_says_so(tmp_path: Path) -> None:
     done = run(tmp_path, "status")
     sentence = (
         f"the relay token in {path} has fewer than 8 different characters, so it can be guessed; "
-        "type: airelays token rotate"
+        "run `airelays token rotate`"
     )
     assert f"weak: {sentence}" in done.stdout and done.returncode == 3
     facts = json.loads(run(tmp_path, "status", "--json").stdout)

@@ -81,7 +81,9 @@ def test_an_old_python_gets_a_sentence(python: str) -> None:
         pytest.skip("no older Python here")
     done = run([python, str(LAUNCHER), "serve"])
     assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr.startswith("airelays: AIRelays needs Python 3.11 or newer; this is Python ")
+    assert done.stderr.startswith(
+        "airelays: AIRelays requires Python 3.11 or newer, and this is Python "
+    )
     assert done.stderr.count("\n") == 1
 
 

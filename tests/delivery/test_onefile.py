@@ -122,7 +122,9 @@ def test_an_old_python_gets_a_sentence(alone: Path, python: str, tmp_path: Path)
         pytest.skip("no older Python here")
     done = run([python, str(alone), "serve"], tmp_path, PYTHONIOENCODING="utf-8")
     assert done.returncode == 1
-    assert done.stderr.startswith("airelays: AIRelays needs Python 3.11 or newer; this is Python ")
+    assert done.stderr.startswith(
+        "airelays: AIRelays requires Python 3.11 or newer, and this is Python "
+    )
     assert "Traceback" not in done.stderr
 
 
@@ -382,4 +384,4 @@ def test_a_python_without_its_whole_library_is_one_sentence(alone: Path, tmp_pat
     done = run([sys.executable, "-I", "-c", block, str(alone)], tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("airelays: this Python lacks asyncio, a part of its own")
+    assert last.startswith("airelays: this Python does not include asyncio, which is part of its")

@@ -97,7 +97,7 @@ def test_without_a_relay_status_exits_with_3_and_nothing_is_ready(tmp_path: Path
     assert doctor["ready"] is False
     for words in (["stop"], ["reload"], ["unblock"]):
         done = airelays(tmp_path, *words)
-        assert done.returncode == 1 and "no relay runs on" in done.stderr
+        assert done.returncode == 1 and "no relay is using" in done.stderr
 
 
 def test_stop_waits_for_the_end(tmp_path: Path) -> None:

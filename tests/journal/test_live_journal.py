@@ -618,7 +618,7 @@ def test_an_operator_lifts_a_block(tmp_path: Path) -> None:
         assert (told.returncode, told.stdout) == (0, "10.9.8.7 was not blocked\n")
         assert one.get("/v1/models").status == 429
         told = command(tmp_path, "unblock", "127.0.0.1")
-        assert (told.returncode, told.stdout) == (0, "lifted: 127.0.0.1\n")
+        assert (told.returncode, told.stdout) == (0, "unblocked: 127.0.0.1\n")
         assert one.get("/v1/models").status == 200
         for _ in range(8):
             one.send("GET", "/v1/models", token="wrong")
@@ -646,4 +646,4 @@ def test_an_operator_lifts_a_block(tmp_path: Path) -> None:
 def test_unblock_says_when_no_relay_runs(tmp_path: Path) -> None:
     told = command(tmp_path, "unblock")
     assert told.returncode == 1
-    assert "no relay runs on" in told.stderr
+    assert "no relay is using" in told.stderr

@@ -23,8 +23,8 @@ def test_chatgpt_cannot_be_reached_offline() -> None:
     with pytest.raises(ConfigError) as raised:
         settings_of("[upstream]\noffline = true\n")
     assert str(raised.value) == (
-        'c.toml: upstream.offline is on and upstream.kind is "chatgpt", which is on the Internet; '
-        'choose "compatible" with a server of yours, or "demo"'
+        'c.toml: upstream.offline is on and upstream.kind is "chatgpt", which is on the Internet; choose '
+        '"compatible" with your own server, or "demo"'
     )
 
 
@@ -62,8 +62,8 @@ def test_an_address_elsewhere_is_never_dialled() -> None:
     fault = dial("http://8.8.8.8:9/v1")
     assert fault.code == "upstream_offline" and fault.sent is False and fault.should_retry is False
     assert fault.message == (
-        "8.8.8.8:9 is at 8.8.8.8, and the relay is offline: it connects to loopback and private "
-        "addresses only (upstream.offline)"
+        "8.8.8.8:9 is at 8.8.8.8, but the relay is in offline mode and only connects to loopback "
+        "and private addresses (upstream.offline)"
     )
 
 

@@ -287,7 +287,7 @@ def test_bounds_of_whole_numbers(option) -> None:  # type: ignore[no-untyped-def
         ("[[server]]\nport = 1", "server is a list of tables; expected a table, written [server]"),
         (
             "[upstreams.local]\nurl = 'x'",
-            "upstreams.local.url is unknown; known are aliases, allow_http, api_key_env, api_key_file, "
+            "upstreams.local.url is unknown; expected one of aliases, allow_http, api_key_env, api_key_file, "
             "base_url, ca_file, connect_seconds, fallback, fallback_on, headers, kind, max_answer_bytes, "
             "models, proxy, request_timeout_seconds, stream_gap_seconds, tls_seconds, use_env_proxy",
         ),
@@ -297,28 +297,28 @@ def test_bounds_of_whole_numbers(option) -> None:  # type: ignore[no-untyped-def
         ),
         (
             "[upstreams.'a/b']\n",
-            'upstreams has the name "a/b"; '
+            'upstreams contains the name "a/b"; '
             "expected 1 to 40 letters, digits, dots, dashes or underscores",
         ),
         (
             "[upstreams.chatgpt]\nbase_url = 'https://a.example'",
-            "upstreams.chatgpt has the name of the main upstream; choose another name",
+            "upstreams.chatgpt has the same name as the main upstream; choose another name",
         ),
         ("upstreams = 1", "upstreams is 1; expected tables, written [upstreams.NAME]"),
         ("[upstreams]\na = 1", "upstreams.a is 1; expected a table, written [upstreams.a]"),
         ("aliases = 1", 'aliases is 1; expected a table such as fast = "local/llama3.2"'),
-        ("[aliases]\na = 1", "aliases.a is 1; expected a model name, or a table with model"),
+        ("[aliases]\na = 1", "aliases.a is 1; expected a model name or a table with the key model"),
         (
             "[aliases]\na = {model = 'b', on = 'c'}",
-            "aliases.a.on is unknown; known are model, fallback, fallback_on",
+            "aliases.a.on is unknown; expected model, fallback or fallback_on",
         ),
         (
             "[aliases]\na = {model = 'b', fallback_on = ['x']}",
-            'aliases.a.fallback_on has "x"; expected "quota", "overloaded" or "unreachable"',
+            'aliases.a.fallback_on contains "x"; expected "quota", "overloaded" or "unreachable"',
         ),
         (
             "[logging]\nmax_file_mb = 20\nmax_total_mb = 10",
-            f"logging.max_file_mb is 20, above {FILE}: logging.max_total_mb which is 10; "
+            f"logging.max_file_mb is 20, which is more than {FILE}: logging.max_total_mb (10); "
             "lower the first or raise the second",
         ),
         (
@@ -335,7 +335,7 @@ def test_a_wrong_file_is_one_sentence(text: str, sentence: str) -> None:
 def test_a_file_that_is_not_toml_is_one_sentence() -> None:
     assert refusal("[server\nport = 1") == (
         f"{FILE} is not valid TOML: Expected ']' at the end of a table declaration "
-        "(at line 1, column 8); correct that place"
+        "(at line 1, column 8); correct that line"
     )
     assert refusal("a = " + "[" * 5000).startswith(f"{FILE} is n")
 
@@ -397,7 +397,7 @@ def test_plain_http_only_to_near_addresses(url: str, allowed: bool) -> None:
     if allowed:
         assert resolve(text).settings.upstream_base_url == url
     else:
-        assert "sends prompts and keys unencrypted to" in refusal(text)
+        assert "would send prompts and keys unencrypted to" in refusal(text)
         assert resolve(text + "\nallow_http = true").settings.allow_http
 
 
@@ -435,8 +435,8 @@ def test_open_mode_beyond_loopback_must_be_said_twice() -> None:
     with pytest.raises(ConfigError) as caught:
         check_listener(Settings(host="0.0.0.0", require_bearer_auth=False))
     assert str(caught.value) == (
-        "open mode on 0.0.0.0 would let other machines use the relay without a token; "
-        "listen on 127.0.0.1, or leave the token on, or add --i-know-this-is-open"
+        "open mode on 0.0.0.0 lets other machines use the relay without a token; "
+        "listen on 127.0.0.1, require the token, or add --i-know-this-is-open"
     )
 
 
@@ -581,7 +581,7 @@ def test_a_host_is_taken_as_what_it_means(given: str, taken: str) -> None:
 def test_a_port_that_does_not_exist_is_refused(key: str, port: int) -> None:
     text = f"[upstream]\n{key} = 'http://127.0.0.1:{port}'"
     assert (
-        refusal(text) == f"{FILE}: upstream.{key} names port {port}; expected one from 1 to 65,535"
+        refusal(text) == f"{FILE}: upstream.{key} has port {port}; expected a port from 1 to 65,535"
     )
     resolve(f"[upstream]\n{key} = 'http://127.0.0.1:65535'")
 

@@ -56,13 +56,16 @@ def test_every_mistake_is_told_at_once_and_the_first_by_every_command(tmp_path: 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[server]\nport = 1\n\n[paths]\n[server]\nhost = 'x'\n", "stands at line 1 and line 5"),
+        (
+            "[server]\nport = 1\n\n[paths]\n[server]\nhost = 'x'\n",
+            "is defined at line 1 and line 5",
+        ),
         ("[server]\nport = 1\n[paths]\n[ server ]\n", "line 1 and line 4"),
-        ("[upstreams.a]\nx = 1\n[upstreams.a]\n", "[upstreams.a] stands at line 1 and line 3"),
+        ("[upstreams.a]\nx = 1\n[upstreams.a]\n", "[upstreams.a] is defined at line 1 and line 3"),
         ("[server]\nport = 1\nhost = 'x'\nport = 2\n", "line 2 and line 4"),
         ('[paths]\ndata_dir = "C:\\Users\\me"\n', "'C:\\Users\\me' or \"C:/Users/me\""),
         ('[paths]\ndata_dir = "D:\\data"\n', "in single quotes"),
-        ("[server\n", "correct that place"),
+        ("[server\n", "correct that line"),
     ],
 )
 def test_malformed_toml_says_what_to_do(tmp_path: Path, text: str, said: str) -> None:
@@ -76,7 +79,7 @@ def test_a_sentence_that_is_not_known_is_no_trouble() -> None:
         "x (at line 99, column 1)",
         "Cannot declare ('x',) twice (at end of document)",
     ):
-        assert explain("a = 1\n", error) == "correct that place"
+        assert explain("a = 1\n", error) == "correct that line"
 
 
 @pytest.mark.parametrize(

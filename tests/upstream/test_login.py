@@ -401,7 +401,7 @@ def test_device_login_is_chosen_without_a_display_and_reports_json(
     backend.issuer.device_pending = 2
     code, out, err = command(home, backend, "login", "--json", DISPLAY="")
     assert code == 0, err
-    assert "no browser is likely here" in err
+    assert "there is probably no browser here" in err
     facts = json.loads(out[out.index("{") :])
     assert (
         facts["authenticated"]
@@ -421,7 +421,7 @@ def test_login_says_when_it_replaces_the_sign_in_of_another_account(
     path.write_text(json.dumps(stored))
     code, _, err = command(home, backend, "login", "--device")
     assert code == 0, err
-    assert ("was stored here and is replaced" in err) is said
+    assert ("this replaces the stored sign-in" in err) is said
     assert json.loads(path.read_bytes())["tokens"]["account_id"] == ACCOUNT
 
 
@@ -462,7 +462,7 @@ def test_paste_login_takes_the_address_back(home: Path, backend: FakeBackend) ->
     assert port == 1455
     _, err = process.communicate(f"http://localhost:1455{target}\n", timeout=20)
     assert process.returncode == 0, err
-    assert (home / ".airelays" / "auth.json").exists() and "paste its whole address here" in err
+    assert (home / ".airelays" / "auth.json").exists() and "Paste its full address here" in err
 
 
 @pytest.mark.parametrize(
@@ -548,7 +548,7 @@ def test_countdown_on_a_terminal_and_ctrl_c_is_clean(home: Path, backend: FakeBa
     backend.issuer.device_pending = 10**6
     argv = [sys.executable, "-m", "airelays", "login", "--device"]
     terminal = Terminal(argv, environment(home, backend), home)
-    terminal.wait_for(r"\r[|/\\-] waiting for the code to be typed, 14:59 left")
+    terminal.wait_for(r"\r[|/\\-] waiting for you to confirm the code, 14:59 left")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.end() == 130
     tail = terminal.screen[terminal.screen.rindex("left") :]

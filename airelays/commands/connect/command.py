@@ -32,7 +32,7 @@ def run(args: Arguments, console: Console) -> int:
     """Print the settings of a client; with --write put them into its file, with --undo take them out."""
     ways = [flag for flag in ("--write", "--undo") if args.has(flag)]
     if len(ways) > 1:
-        raise FlagError("--write and --undo are opposites; give one of them")
+        raise FlagError("--write and --undo cannot be combined; use one of them")
     if ways and not args.words:
         raise FlagError(f"{ways[0]} needs a client: {hint(f'connect CLIENT {ways[0]}')}")
     if not args.words:
@@ -42,7 +42,7 @@ def run(args: Arguments, console: Console) -> int:
     client = CLIENTS.get(name)
     if client is None:
         raise FlagError(
-            f'there is no client "{name}"; known are {", ".join(CLIENTS)}{did_you_mean(name, CLIENTS)}'
+            f'there is no client "{name}"; expected one of {", ".join(CLIENTS)}{did_you_mean(name, CLIENTS)}'
         )
     if args.has("--undo"):
         return _undo(client, console)
@@ -53,7 +53,7 @@ def run(args: Arguments, console: Console) -> int:
         return _write(client, text, note, console)
     console.title(client.title)
     if client.path:
-        console.line(f"Into ~/{client.path} (or: {hint(f'connect {name} --write')}):")
+        console.line(f"Add this to ~/{client.path} (or run: {hint(f'connect {name} --write')}):")
     console.line()
     console.line(text.rstrip("\n"))
     if note:
@@ -64,7 +64,7 @@ def run(args: Arguments, console: Console) -> int:
 
 def _list(console: Console) -> None:
     console.title("Connect")
-    console.line(f"{hint('connect CLIENT')} prints its settings. Known clients:")
+    console.line(f"{hint('connect CLIENT')} prints the settings for a client. Clients:")
     for name, client in CLIENTS.items():
         console.field(name, client.title)
 
@@ -87,11 +87,12 @@ def _first_model(contact: Contact | None) -> str:
     """Return a model that the relay lists. Raises ConfigError when nobody knows one."""
     if contact is None:
         raise ConfigError(
-            f"which models there are is known when the relay runs: start it ({hint('serve')}), or add --model NAME"
+            f"the list of models is available only while the relay is running; start it with "
+            f"`{hint('serve')}`, or add --model NAME"
         )
     models = contact.ask("GET", "/models", within_s=60.0)["data"]
     if not models:
-        raise ConfigError("the upstream lists no models; add --model NAME")
+        raise ConfigError("the upstream does not list any models; add --model NAME")
     return str(models[0]["id"])
 
 
@@ -104,16 +105,17 @@ def _note(client: Client, values: dict[str, str], settings: Settings) -> str:
         return note
     lines = "\n".join(f'"{one}" = "{values["model"]}"' for one in missing)
     return (
-        f"{note}\n\n{client.title} asks for models by names of its own. Aliases let the relay answer to them; put them "
-        f"into the file that `{hint('config path')}` prints, with the model of your choice:\n\n[aliases]\n{lines}"
+        f"{note}\n\n{client.title} requests models by its own names. Aliases let the relay answer to those "
+        f"names. Put them into the file that `{hint('config path')}` prints, "
+        f"with the models of your choice:\n\n[aliases]\n{lines}"
     )
 
 
 def _path(client: Client) -> str:
     if not client.path:
         raise ConfigError(
-            f"{client.title} keeps its settings where no file can be edited safely; "
-            "run the command without --write and paste what it prints"
+            f"{client.title} does not keep its settings in a file that can be edited safely; run the command "
+            f"without --write and paste what it prints"
         )
     return os.path.join(_home(), client.path)
 
@@ -126,12 +128,12 @@ def _read(path: str) -> str | None:
     try:
         data = read_regular(path, MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
-            raise ConfigError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes; it is left alone")
+            raise ConfigError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes; it was not changed")
         return data.decode("utf-8")
     except FileNotFoundError:
         return None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8 text; it is left alone") from None
+        raise ConfigError(f"{path} is not UTF-8 text; it was not changed") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -141,7 +143,7 @@ def _without_blocks(text: str, path: str) -> str:
     while (begin := text.find(BEGIN)) >= 0:
         end = text.find(END, begin)
         if end < 0 or 0 <= text.find(BEGIN, begin + 1) < end:
-            raise ConfigError(f'{path} has "{BEGIN}" without its end; take the block out by hand')
+            raise ConfigError(f'{path} has "{BEGIN}" without its end; remove the block by hand')
         rest = text[end + len(END) :].removeprefix("\n")
         before = text[:begin]
         text = (before[:-1] if before.endswith("\n\n") else before) + rest
@@ -157,10 +159,10 @@ def _write(client: Client, block: str, note: str, console: Console) -> int:
     kept = _without_blocks(old or "", path)
     if client.needs_new and kept.strip():
         raise ConfigError(
-            f"{path} has settings of its own, and the block cannot stand beside them; {PASTE}"
+            f"{path} already has settings that the block cannot be combined with; {PASTE}"
         )
     if has_already(path, kept, block):
-        console.line(f"{path} has these settings already; nothing was written")
+        console.line(f"{path} already has these settings; nothing was written")
         if note:
             console.line(note)
         return 0
@@ -179,7 +181,7 @@ def _write_members(
 ) -> int:
     result = with_members(path, old or "", block)
     if result == old:
-        console.line(f"{path} has these settings already; nothing was written")
+        console.line(f"{path} already has these settings; nothing was written")
     else:
         _save(target, result, old)
         console.line(f"wrote {target}{_kept_where(target, old)}")
@@ -190,15 +192,13 @@ def _write_members(
 def _undo_members(path: str, target: str, old: str | None, console: Console) -> int:
     kept = without_members(path, old or "")
     if kept is None:
-        console.line(f"{target} holds nothing of airelays")
+        console.line(f"{target} does not contain any settings of airelays")
     elif kept or target != path:
         _save(target, kept or "{}\n", old)
-        console.line(f"took the settings out of {target}{_kept_where(target, old)}")
+        console.line(f"removed the settings from {target}{_kept_where(target, old)}")
     else:
         remove_outside(target)
-        console.line(
-            f"took the settings out of {target}, which held nothing else; the file is removed"
-        )
+        console.line(f"removed {target}, which contained nothing but these settings")
     return 0
 
 
@@ -209,7 +209,7 @@ def _undo(client: Client, console: Console) -> int:
     if path.endswith(".json"):
         return _undo_members(path, target, old, console)
     if old is None or BEGIN not in old:
-        console.line(f"{target} holds nothing of airelays")
+        console.line(f"{target} does not contain any settings of airelays")
         return 0
     kept = _without_blocks(old, path)
     if kept.strip() or target != path:
@@ -219,8 +219,8 @@ def _undo(client: Client, console: Console) -> int:
         said = _kept_where(target, old)
     else:
         remove_outside(target)
-        said = ", which held nothing else; the file is removed"
-    console.line(f"took the block out of {target}{said}")
+        said = "; the file contained nothing else and was removed"
+    console.line(f"removed the block from {target}{said}")
     return 0
 
 

@@ -11,7 +11,7 @@ from airelays.terminal.context import Context
 if TYPE_CHECKING:
     from airelays.terminal.running import Access
 
-PLACEHOLDER_NOTE = "No key is checked; a library that insists on one may be given any text."
+PLACEHOLDER_NOTE = "No key is required. If a library insists on one, use any text."
 
 
 def reveal() -> str:

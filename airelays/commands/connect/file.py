@@ -35,7 +35,7 @@ def refuse_clash(path: str, kept: str, block: str, result: str) -> None:
         except ConfigError as error:
             name = block.partition("]")[0] + "]"
             raise ConfigError(
-                f"{path} has {name} already, with other values; take that table out, or {PASTE}"
+                f"{path} has {name} already, with other values; remove that table, or {PASTE}"
             ) from error
     elif block.startswith("- "):
         _refuse_list(path, kept, block)
@@ -55,7 +55,7 @@ def refuse_broken(path: str, old: str, kept: str) -> None:
         parse_toml(kept, path)
     except ConfigError as error:
         raise ConfigError(
-            f"{path} would not be valid TOML without the block; take the block out by hand"
+            f"{path} would not be valid TOML without the block; remove the block by hand"
         ) from error
 
 
@@ -78,9 +78,9 @@ def _plain_lines(text: str) -> list[str]:
 def _refuse_list(path: str, kept: str, block: str) -> None:
     name = block.partition("\n")[0].removeprefix("- ")
     if re.search(rf"^[ -]*{re.escape(name)}[ \t]*(#.*)?$", kept, re.MULTILINE):
-        raise ConfigError(f"{path} has an entry {name} already; take it out, or {PASTE}")
+        raise ConfigError(f"{path} has an entry {name} already; remove it, or {PASTE}")
     if any(not line.startswith("- ") for line in _plain_lines(kept)):
-        raise ConfigError(f"{path} is not a plain YAML list, so nothing is added to it; {PASTE}")
+        raise ConfigError(f"{path} is not a plain YAML list, so nothing was added to it; {PASTE}")
 
 
 def _refuse_mapping(path: str, kept: str, block: str) -> None:
@@ -93,10 +93,10 @@ def _refuse_mapping(path: str, kept: str, block: str) -> None:
         value: Any = match and re.sub(r"(^|\s)#.*", "", match[2] or "").strip()
         if match is None or (value and not _is_closed(value)):
             raise ConfigError(
-                f"{path} is not a plain YAML table at {line[:40]!r}, so nothing is added to it; {PASTE}"
+                f"{path} is not a plain YAML table at {line[:40]!r}, so nothing was added to it; {PASTE}"
             )
         if _spelled(match[1]) in ours:
-            raise ConfigError(f"{path} has {match[1]} already; take that line out, or {PASTE}")
+            raise ConfigError(f"{path} has {match[1]} already; remove that line, or {PASTE}")
         listed = not value
 
 

@@ -29,7 +29,7 @@ def with_members(path: str, old: str, block: str) -> str:
     if not mine:
         taken = [*([_HELPER] if _HELPER in tree else []), *rivals]
         if taken:
-            raise ConfigError(f"{path} has {taken[0]} already; take it out, or {PASTE}")
+            raise ConfigError(f"{path} has {taken[0]} already; remove it, or {PASTE}")
     made = {**tree, _HELPER: ours[_HELPER], _ENV: {**env, **ours[_ENV]}}
     return old if made == tree else _text(made)
 
@@ -62,9 +62,9 @@ def _read(path: str, text: str) -> dict[str, Any]:
     try:
         tree = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid JSON ({error}); it is left alone") from None
+        raise ConfigError(f"{path} is not valid JSON ({error}); it was not changed") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path} does not hold a JSON object; it is left alone")
+        raise ConfigError(f"{path} does not contain a JSON object; it was not changed")
     return tree
 
 

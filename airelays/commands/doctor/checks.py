@@ -39,7 +39,10 @@ def _config(context: Context) -> Check:
     except ConfigError as error:
         return Check("config", "fail", str(error))
     if context.config_text is None:
-        text = f"there is no {context.config_path}; everything not given otherwise is default"
+        text = (
+            f"there is no {context.config_path}; all options that are not set elsewhere have their "
+        )
+        "default values"
         return Check("config", "warn", text, (hint("init"),))
     notes = list(context.loaded.notes)
     if notes:
@@ -53,23 +56,25 @@ def _data_dir(path: str) -> Check:
         while parent and not os.path.exists(parent):
             parent = os.path.dirname(parent.rstrip("/")) or ("/" if path.startswith("/") else ".")
         if os.path.isdir(parent) and os.access(parent, os.W_OK):
-            return Check("data_dir", "pass", f"{path} will be made")
+            return Check("data_dir", "pass", f"{path} will be created")
         return Check(
             "data_dir",
             "fail",
-            f"{path} does not exist and cannot be made; choose one with --data-dir",
+            f"{path} does not exist and cannot be created; choose another folder with --data-dir",
         )
     if not os.access(path, os.W_OK | os.X_OK):
-        return Check("data_dir", "fail", f"{path} cannot be written; choose one with --data-dir")
+        return Check(
+            "data_dir", "fail", f"{path} is not writable; choose another folder with --data-dir"
+        )
     free = _free_bytes(path)
     if free is not None and free < 16 * 1024 * 1024:
         return Check(
             "data_dir",
             "warn",
-            f"{path} has {free:,} bytes left; make room",
+            f"{path} has {free:,} bytes left; free some space",
             data={"free_bytes": free},
         )
-    return Check("data_dir", "pass", f"{path} can be written")
+    return Check("data_dir", "pass", f"{path} is writable")
 
 
 def _free_bytes(path: str) -> int | None:

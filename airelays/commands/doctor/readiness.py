@@ -33,11 +33,10 @@ def _check_folder(path: str) -> None:
     while not os.path.lexists(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder):
-        raise ConfigError(f"folder {path} cannot be used: {folder} is no folder; name another")
+        raise ConfigError(f"folder {path} cannot be used: {folder} is not a folder; choose another")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(
-            f"folder {path} cannot be used: {folder} cannot be written; "
-            "choose a folder of your own with --data-dir"
+            f"folder {path} cannot be used: {folder} is not writable; choose your own folder with --data-dir"
         )
 
 
@@ -97,6 +96,6 @@ def _fault_of_target(settings: Settings, what: str, model: str) -> Iterator[str]
     if any(one.models for one in settings.upstreams):
         return
     yield (
-        f"{what} names the upstream {far}, which is not configured; "
-        f"add [upstreams.{far}], or name one of: {', '.join(sorted(known))}"
+        f"{what} names the upstream {far}, which is not configured; add [upstreams.{far}] or use "
+        f"one of: {', '.join(sorted(known))}"
     )

@@ -50,7 +50,7 @@ async def self_test(data_dir: str) -> AsyncIterator[Check]:
             async for check in _relay_checks(folder):
                 yield check
     except OSError as error:
-        text = f"no temporary folder can be used ({error.strerror}); set TMPDIR to one that can"
+        text = f"there is no usable temporary folder ({error.strerror}); set TMPDIR to one that is"
         yield Check("relay", "fail", text)
 
 
@@ -93,7 +93,7 @@ def _pages() -> Check:
         texts = [page_text(name) for name in PAGES]
     except (ConfigError, OSError, UnicodeError) as error:
         return Check("documentation", "fail", str(error))
-    return Check("documentation", "pass", f"{len(texts)} pages are inside")
+    return Check("documentation", "pass", f"{len(texts)} pages are included")
 
 
 async def _relay_checks(folder: str) -> AsyncIterator[Check]:
@@ -161,9 +161,9 @@ def _chat(text: str) -> dict[str, object]:
 def _models(port: int, token: str) -> Probe:
     def wanted(status: int, body: bytes) -> str:
         listed = status == 200 and MODEL.encode() in body
-        return "" if listed else f"the model list came with status {status}, without {MODEL}"
+        return "" if listed else f"the model list had status {status} and did not include {MODEL}"
 
-    text = "the model list came through TLS"
+    text = "the model list arrived through TLS"
     return Probe(port, _request("GET", "/v1/models", token), text, wanted)
 
 
@@ -171,20 +171,20 @@ def _stream(port: int, token: str) -> Probe:
     def wanted(status: int, body: bytes) -> str:
         events = [part[6:] for part in body.split(b"\n\n") if part.startswith(b"data: ")]
         if status != 200 or events[-1:] != [b"[DONE]"]:
-            return f"the stream came with status {status} and did not end with [DONE]"
+            return f"the stream had status {status} and did not end with [DONE]"
         said = [
             c["delta"].get("content") or "" for e in events[:-1] for c in json.loads(e)["choices"]
         ]
         same = "".join(said) == "".join(WORDS)
-        return "" if same else f"the stream said {''.join(said)!r}, not {''.join(WORDS)!r}"
+        return "" if same else f"the stream contained {''.join(said)!r}, not {''.join(WORDS)!r}"
 
     request = _request("POST", "/v1/chat/completions", token, _chat("x"))
-    return Probe(port, request, "a streamed answer came through whole", wanted)
+    return Probe(port, request, "a streamed answer arrived complete", wanted)
 
 
 def _bad_token(port: int, token: str) -> Probe:
     def wanted(status: int, body: bytes) -> str:
-        return "" if status == 401 else f"a wrong token was answered {status}, not 401"
+        return "" if status == 401 else f"a wrong token got status {status} instead of 401"
 
     request = _request("POST", "/v1/chat/completions", token[::-1], _chat("x"))
     return Probe(port, request, "a wrong token was refused with 401", wanted)
@@ -192,7 +192,9 @@ def _bad_token(port: int, token: str) -> Probe:
 
 def _too_large(port: int, token: str) -> Probe:
     def wanted(status: int, body: bytes) -> str:
-        return "" if status == 413 else f"a body that is too large was answered {status}, not 413"
+        return (
+            "" if status == 413 else f"a body that is too large got status {status} instead of 413"
+        )
 
     request = _request("POST", "/v1/chat/completions", token, declared=MAX_BODY_BYTES + 1)
     return Probe(port, request, "a body that is too large was refused with 413", wanted)
@@ -301,7 +303,7 @@ async def _relay(folder: str, upstream_port: int, token: str) -> AsyncIterator[i
     finally:
         relay.begin_to_stop(shutting_down())
         await listener.stop_accepting()
-        await listener.drain(1.0, RelayError("the self-test is over", status=503))
+        await listener.drain(1.0, RelayError("the self-test has ended", status=503))
         await relay.close()
         await asyncio.to_thread(relay.notes.close)
 

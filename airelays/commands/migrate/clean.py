@@ -23,7 +23,7 @@ def run_clean(args: Arguments, console: Console) -> int:
     """`migrate --clean`: take the keys out and do nothing else; a relay that runs is not disturbed."""
     path, text, unused = _find(args, console)
     if not unused:
-        console.line(escaped(f"{path} has no keys without an effect; nothing was changed"))
+        console.line(escaped(f"{path} has only keys that have an effect; nothing was changed"))
     elif args.has("--dry-run"):
         console.line(escaped(f"{path} would lose {', '.join(unused)}"))
     else:
@@ -37,8 +37,8 @@ def offer_clean(args: Arguments, console: Console) -> str:
     if not unused:
         return ""
     question = (
-        f"{path} has {count_of(unused)} of an earlier AIRelays that have no effect here. "
-        f"Take them out? The file stays as {path}.bak"
+        f"{path} has {count_of(unused)} of an earlier AIRelays that have no effect here. Remove them? The "
+        f"file is kept as {path}.bak"
     )
     if args.has("--dry-run") or not agrees(console, escaped(question)):
         return "migrate --clean"
@@ -68,9 +68,7 @@ def _write(path: str, text: str, unused: Collection[str], console: Console) -> N
     target = find_target(path, home)
     write_outside(f"{target}.bak", text.encode(), most=0o600)
     write_config(target, new, home)
-    console.line(
-        escaped(f"{path}: {count_of(unused)} taken out; the previous file is {target}.bak")
-    )
+    console.line(escaped(f"{path}: {count_of(unused)} removed; the previous file is {target}.bak"))
 
 
 def without(text: str, unused: Collection[str], path: str) -> str:
@@ -95,7 +93,7 @@ def without(text: str, unused: Collection[str], path: str) -> str:
     if _parsed(new) != pruned(_less(_parsed(text), gone)):
         names = ", ".join(unused)
         raise ConfigError(
-            f"{path} writes {names} in a way that cannot be changed from here; take them out by hand"
+            f"{path} has {names} in a form that cannot be changed automatically; remove them by hand"
         )
     return new
 

@@ -66,10 +66,12 @@ def _locked(plan: Plan, console: Console, stack: contextlib.ExitStack) -> bool:
     lock = FileLock(os.path.join(plan.data, "relay.lock"))
     try:
         if not lock.acquire(0.0):
-            console.note(f"a relay uses {plan.data}; stop it, then try again")
+            console.note(f"a relay is using {plan.data}; stop it, then try again")
             return False
     except LockUnsupported:
-        console.note(f"{plan.data} is on a file system without locks; no relay may run on it now")
+        console.note(
+            f"{plan.data} is on a file system without locks; make sure that no relay is using it now"
+        )
     stack.callback(lock.release)
     sweep(plan.data)
     return True
@@ -87,7 +89,10 @@ def _remove_unused(data: str) -> None:
 def _nothing_taken(state: Prepared) -> list[Step]:
     """Without its state a relay would make a new one at its start, and the earlier could not be taken over later."""
     names = ("config", "relay token", "sign-in")
-    return [*(Step(name, FAILED, "because of the state") for name in names), state.step]
+    return [
+        *(Step(name, FAILED, "because the state could not be imported") for name in names),
+        state.step,
+    ]
 
 
 def _steps(plan: Plan, state: Prepared, console: Console) -> Iterator[Step]:
@@ -107,7 +112,7 @@ def _steps(plan: Plan, state: Prepared, console: Console) -> Iterator[Step]:
         except RelayError as error:
             step = Step(name, FAILED, problem=error.local)
         except OSError as error:
-            step = Step(name, FAILED, problem=f"it could not be taken over: {error}")
+            step = Step(name, FAILED, problem=f"it could not be imported: {error}")
         if step is not None:
             yield step
     yield state.step
@@ -129,7 +134,7 @@ def _take_config_and_state(plan: Plan, state: Prepared) -> Step:
                 os.rmdir(folder)
         raise ConfigError(
             f"the files and conversations cannot be put into {plan.data} ({getattr(error, 'local', error)}); "
-            "nothing was taken over"
+            f"nothing was imported"
         ) from error
     return step
 
@@ -170,7 +175,7 @@ def _take_secret(
     if found is None:
         return Step(name, NOTHING, old)
     if check is not None and not check(found, old):
-        raise ConfigError(f"{old} is empty; `{hint('init')}` makes a token")
+        raise ConfigError(f"{old} is empty; `{hint('init')}` creates a token")
     if not plan.dry:
         create_private(new, found)
     return Step(name, TAKEN, f"{old} to {new}")
@@ -219,7 +224,7 @@ def _report(steps: list[Step], plan: Plan, args: Arguments, console: Console) ->
     for step in steps:
         console.field(step.name, f"{step.result} ({step.detail})" if step.detail else step.result)
     _list_lines(f"Changed in {plan.config}", [c.sentence() for c in plan.changes], console)
-    _list_lines("Not Taken Over", [f"{each.what}: {each.why}" for each in left], console)
+    _list_lines("Not Imported", [f"{each.what}: {each.why}" for each in left], console)
     _list_lines(
         "To Do", [f"{step.name}: {step.problem}" for step in steps if step.problem], console
     )
@@ -241,7 +246,8 @@ def _close(steps: list[Step], plan: Plan, console: Console, later: str) -> None:
     if not plan.dry and (moved or results["sign-in"] == TAKEN):
         console.line()
         console.line(
-            "  Do not start the earlier program again: both would use up the same sign-in."
+            "  Do not start the earlier program again. Both would renew the same sign-in and invalidate each "
+            "other's."
         )
     if not plan.dry and results["state"] != FAILED:
         login = [hint("login")] if results["sign-in"] == FAILED else []

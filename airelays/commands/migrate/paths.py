@@ -44,7 +44,7 @@ class Change(NamedTuple):
         said = f'{self.key} was "{self.was}", in the earlier data folder: '
         if self.now is not None:
             return f'{said}now "{self.now}"'
-        return said + (f"left out, which means {self.default}" if self.default else "left out")
+        return said + (f"removed, which means {self.default}" if self.default else "left out")
 
 
 class Move(NamedTuple):
@@ -91,8 +91,8 @@ def move_paths(text: str, path: str, move: Move, places: Places) -> tuple[str, l
     if not same:
         names = ", ".join(c.key for c in changes.values())
         raise ConfigError(
-            f"{path}: {names} lies in the earlier data folder and is written in a way that cannot be changed "
-            'from here; write it as NAME = "PATH" on a line of its own below its [TABLE], or take it out'
+            f"{path}: {names} is in the earlier data folder and cannot be changed automatically; write it as "
+            "NAME = 'PATH' on its own line below its [TABLE], or remove it"
         )
     return new, list(changes.values())
 

@@ -17,9 +17,9 @@ from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console
 from airelays.terminal.context import find_config, find_places, read_config
 
-TAKEN, KEPT, NOTHING = "taken over", "kept, there was one here", "nothing there"
-FAILED = "not taken over"
-UPDATED = "brought up to date"
+TAKEN, KEPT, NOTHING = "imported", "kept the existing one", "nothing found"
+FAILED = "not imported"
+UPDATED = "updated"
 
 
 class Step(NamedTuple):
@@ -119,7 +119,7 @@ def _old_config(args: Arguments, places: Places) -> str:
         return f"{places.home}/.config/airelay/config.toml"
     path = absolute_path(given, places)
     if not os.path.isfile(path):
-        raise ConfigError(f"--from-config is {path}, and there is no such file")
+        raise ConfigError(f"--from-config is {path}, which does not exist")
     return path
 
 
@@ -130,7 +130,7 @@ def _old_data(args: Arguments, places: Places, data: str) -> str:
         return path
     if given:
         raise ConfigError(
-            f"--from is {path}, and there is no such folder; name the one to take over"
+            f"--from is {path}, which is not an existing folder; name the folder to import"
         )
     return data
 
@@ -140,7 +140,7 @@ def _data_dir(found: Loaded, args: Arguments, console: Console, kept: str, defau
     data, source = found.settings.data_dir, found.origins["data_dir"].source
     home = find_places(console.env).home
     if not home and source == "default":
-        raise ConfigError("there is no home folder; set HOME, or name a folder with --data-dir")
+        raise ConfigError("there is no home folder; set HOME or name a folder with --data-dir")
     if source != "file":
         return data
     if not kept:
@@ -149,7 +149,7 @@ def _data_dir(found: Loaded, args: Arguments, console: Console, kept: str, defau
     lost = not os.path.isdir(data) and os.path.isdir(default)
     if lost and not args.get("--from") and not os.path.isdir(f"{home}/.airelay"):
         raise ConfigError(
-            f"{kept}: paths.data_dir is {data}, and there is no such folder; take the line out to use "
-            f"{default}, or name the folder to take over with --from"
+            f"{kept}: paths.data_dir is {data}, which is not an existing folder; remove the line to use "
+            f"{default}, or name the folder to import with --from"
         )
     return data

@@ -29,7 +29,7 @@ def retire(words: list[str], note: Callable[[str], None]) -> list[str]:
     gone = next((word for word in words if not word.startswith("-")), "")
     if gone in COMMANDS:
         why = COMMANDS[gone].replace("`airelays", f"`{program()}")
-        raise UsageError(f"`airelays {gone}` is of releases before 1.0; {why}")
+        raise UsageError(f"`airelays {gone}` existed only before release 1.0; {why}")
     left: list[str] = []
     rest = iter(words)
     for word in rest:
@@ -40,5 +40,5 @@ def retire(words: list[str], note: Callable[[str], None]) -> list[str]:
             continue
         if valued and not equals:
             next(rest, None)
-        note(f"{name} is of releases before 1.0 and left out: {why}")
+        note(f"{name} existed only before release 1.0 and is ignored: {why}")
     return left

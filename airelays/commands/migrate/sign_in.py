@@ -75,7 +75,8 @@ def _store_here(plan: Plan, console: Console) -> tuple[SignInStore, str]:
         instead = FILE_INSTEAD.format(config=plan.config)
         return plain, (
             f"the relay cannot use the sign-in in {plain.path}: {error}. "
-            f"The earlier AIRelays used that file whatever storage said: {instead} to go on so"
+            f"The earlier AIRelays always used that file, whatever storage was set to. To keep using it, "
+            f"{instead}"
         )
 
 
@@ -86,8 +87,8 @@ def _stale(plan: Plan, here: SignInStore) -> str:
         return ""
     return (
         f'auth.storage is "{here.mode}", so the relay uses the sign-in in the keyring, not the one in '
-        f"{here.path}, which the earlier AIRelays has used; {FILE_INSTEAD.format(config=plan.config)} "
-        f"to use the file's, or run: {hint('login')}"
+        f"{here.path}, which the earlier AIRelays used; to use the file, "
+        f"{FILE_INSTEAD.format(config=plan.config)}, or run: {hint('login')}"
     )
 
 
@@ -119,8 +120,8 @@ def _find_old(plan: Plan, console: Console) -> tuple[SignIn | None, str, str]:
     return (
         None,
         there.path,
-        f"there are {len(usable):,} and AIRelays works with one: {names}; "
-        f"sign in with the one to use: {hint('login')}",
+        f"there are {len(usable):,} ({names}), and AIRelays works with one; sign in with the one to use: "
+        f"{hint('login')}",
     )
 
 
@@ -158,7 +159,7 @@ def find_left(plan: Plan, console: Console) -> list[Left]:
     claude = os.path.join(plan.old_data, "claude-token")
     for path in dict.fromkeys((_claude_token(plan, claude), os.path.join(plan.old_data, "claude"))):
         if os.path.lexists(path):
-            left.append(Left(path, "AIRelays does not speak to Claude"))
+            left.append(Left(path, "AIRelays does not use a Claude subscription"))
     if plan.old_logs != plan.settings.logs_dir and list_files(plan.old_logs, earlier=True):
         left.append(Left(f"the traffic log in {plan.old_logs}", "it stays there"))
     return left

@@ -88,7 +88,7 @@ def _upgraded(database: str, aside: str, uploads: str) -> None:
     # What has no row is removed, which a copy without the bytes has no use for.
     State(aside, recover=bool(uploads)).close()
     if os.path.exists(copy + "-wal"):
-        raise ConfigError("its log was not folded in")
+        raise ConfigError("its write-ahead log was not merged")
 
 
 def _move_in(aside: str, data: str) -> None:
@@ -115,7 +115,7 @@ def _refuse_leftovers(new: str) -> None:
     for end in ("-wal", "-journal"):
         if os.path.lexists(new + end):
             raise ConfigError(
-                f"{new}{end} is left of another database; move it away, then try again"
+                f"{new}{end} is left over from another database; move it away, then try again"
             )
 
 
@@ -131,8 +131,8 @@ def _sentence(path: str, error: Exception) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OSError | sqlite3.Error) else error
     reason = cause.strerror if isinstance(cause, OSError) else str(getattr(cause, "local", cause))
     return (
-        f"{path} cannot be brought up to date ({reason}), so nothing was taken over; to go on without its files "
-        "and conversations, move it away, then try again"
+        f"{path} cannot be updated ({reason}), so nothing was imported; to continue without its files and "
+        f"conversations, move it away, then try again"
     )
 
 
