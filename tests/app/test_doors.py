@@ -151,7 +151,7 @@ def test_sixty_requests_per_minute_are_its_default(tmp_path: Path) -> None:
         ("--requests-per-minute 5", "localhost:0,key=free", "listen on 127.0.0.1 or ::1"),
         ("", "127.0.0.1", "expected HOST:PORT"),
         ("", "127.0.0.1:x", "expected HOST:PORT"),
-        ("", "127.0.0.1:99999", "expected one from 0 to 65,535"),
+        ("", "127.0.0.1:99999", "expected a port from 0 to 65,535"),
         ("", "127.0.0.1:0,token=a", "expected HOST:PORT"),
         ("", "127.0.0.1:0,key=", "expected HOST:PORT"),
         ("", "192.0.2.1:0", "open mode on 192.0.2.1"),
@@ -172,4 +172,7 @@ def test_a_taken_port_of_a_second_listener_leaves_nothing_open(tmp_path: Path) -
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run(tmp_path, "serve", "--demo", "--port", "0", "--listen", f"127.0.0.1:{port}")
-    assert done.returncode == 1 and f"port {port} on 127.0.0.1 is used by" in done.stderr
+    assert (
+        done.returncode == 1
+        and f"port {port} on 127.0.0.1 is used by another program" in done.stderr
+    )

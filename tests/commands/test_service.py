@@ -584,7 +584,9 @@ def test_a_completion_knows_every_command_and_flag(tmp_path: Path, shell: str) -
 def test_an_unknown_shell_is_named(tmp_path: Path) -> None:
     done = run(tmp_path, "completion", "csh")
     assert done.returncode == 2
-    assert done.stderr == "airelays: the shell is 'csh'; expected bash, zsh, fish, powershell\n"
+    assert (
+        done.stderr == "airelays: the shell is 'csh'; expected one of bash, zsh, fish, powershell\n"
+    )
 
 
 def test_the_manual_page_is_clean_troff(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ def test_the_target_of_the_user_s_own_link_is_written_and_the_link_stays(person:
     done = person.run("connect", "codex", "--undo")
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
-        f"took the block out of {target}; the previous file is {target}.airelays.bak\n"
+        f"removed the block from {target}; the previous file is {target}.airelays.bak\n"
     )
     assert link.is_symlink() and target.read_text() == "# mine\n" and mode(target) == 0o640
     assert BEGIN in Path(f"{target}.airelays.bak").read_text()
@@ -283,7 +283,7 @@ def test_undo_that_would_leave_a_broken_file_is_refused(person: Person) -> None:
     done = person.run("connect", "codex", "--undo")
     assert (done.returncode, done.stderr) == (
         1,
-        f"airelays: {person.home}/{CODEX} would not be valid TOML without the block; take the block out by hand\n",
+        f"airelays: {person.home}/{CODEX} would not be valid TOML without the block; remove the block by hand\n",
     )
     assert target.read_text() == text
 
