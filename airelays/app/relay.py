@@ -415,9 +415,9 @@ def _check_method(method: str, route: Route) -> None:
         return
     allowed = ", ".join((*route.methods, "OPTIONS"))
     known = method in KNOWN_METHODS
-    found = f"does not take {method}" if known else f"knows no method {method[:32]}"
+    found = f"does not accept {method}" if known else f"does not know the method {method[:32]}"
     raise ClientFault(
-        f"{route.path} {found}; it takes {allowed}",
+        f"{route.path} {found}; it accepts {allowed}",
         status=405 if known else 501,
         code="method_not_allowed",
         headers={"allow": allowed},

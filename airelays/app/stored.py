@@ -75,7 +75,7 @@ async def cancel(desk: Desk, request: Request, route: Route, values: dict[str, s
         return
     await _find(desk, request, kept_id(values["id"]))
     raise ClientFault(
-        "only an answer that runs in the background can be cancelled; this one is complete",
+        "only an answer that runs in the background can be canceled; this one is complete",
         code="invalid_request",
         should_retry=False,
     )

@@ -36,7 +36,7 @@ def credentials(head: RequestHead) -> list[bytes]:
             if name in found:
                 count = len(head.get_all(name))
                 raise ClientFault(
-                    f"request has {count} {name.decode()} header fields; send exactly one",
+                    f"the request has {count} {name.decode()} header fields; send exactly one",
                     code="duplicate_credential",
                 )
             found[name] = value

@@ -280,7 +280,7 @@ def check_length(head: RequestHead, max_body_bytes: int) -> None:
     """Refuse (413) a body whose declared length is too long."""
     if head.content_length is not None and head.content_length > max_body_bytes:
         raise Refused(
-            f"request body is {head.content_length:,} bytes; this route accepts at most "
+            f"the request body is {head.content_length:,} bytes; this route accepts at most "
             f"{max_body_bytes:,}",
             "body_too_large",
             status=413,

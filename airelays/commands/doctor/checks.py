@@ -128,10 +128,10 @@ def _relay(facts: dict[str, Any]) -> Check:
     """Which relay runs, and whether it has the settings that its file says."""
     process = facts.get("process", {})
     pid = f" (pid {process['pid']})" if "pid" in process else ""
-    text = f"version {facts['version']} runs{pid} on {facts['relay']['client_base_url']}"
+    text = f"version {facts['version']} is running{pid} on {facts['relay']['client_base_url']}"
     problem = process.get("reload_problem")
     if problem:
-        return Check("relay", "warn", f"{text}; its settings could not be read again: {problem}")
+        return Check("relay", "warn", f"{text}; it could not reload its settings: {problem}")
     return Check("relay", "pass", text)
 
 

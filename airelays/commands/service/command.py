@@ -323,7 +323,7 @@ def run_status(args: Arguments, console: Console) -> int:
         console.field("Masked", True)
     console.field("Runs", code == 0)
     if said and code != 0:
-        console.field("Manager says", said.splitlines()[-1])
+        console.field("Status", said.splitlines()[-1])
     if masked:
         console.steps([_unmask(place, place.path), hint("service install")])
     return 0 if code == 0 else 1
