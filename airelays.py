@@ -29,8 +29,8 @@ def main():
     here = os.path.dirname(os.path.realpath(globals().get("__file__") or "?"))
     if not os.path.isfile(os.path.join(here, "airelays", "cli.py")):
         return refuse(
-            "this airelays.py only starts the folder airelays/ beside it, which is missing; "
-            "get the one-file edition instead, made in a checkout by: python3 build/onefile.py --write"
+            "this airelays.py only starts the folder airelays/ next to it, which is missing; to get one file "
+            "that runs alone, run in a checkout: python3 build/onefile.py --write"
         )
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -79,7 +79,7 @@ def take_wheels():
         folder = sys.argv[2] if len(sys.argv) > 2 else ""
     if not os.path.isdir(folder):
         raise Failed(
-            "--wheels is %r, and there is no such folder; fill it where there is a network: python3 -m pip download "
+            "--wheels is %r, which is not a folder; create one on a machine with a network: python3 -m pip download "
             "--only-binary :all: --require-hashes -r build/requirements/run.txt -d FOLDER" % folder
         )
     at = len(sys.orig_argv) - len(sys.argv) + 1
@@ -105,7 +105,7 @@ def run_privately(here, pip_flags):
     folder = own_folder(here, ".venv")
     if not is_current(folder, requirements):
         sys.stderr.write(
-            "airelays: h11 and certifi are not installed; making a private %s from %s\n"
+            "airelays: h11 and certifi are not installed; creating a private %s from %s\n"
             % (folder, os.path.relpath(requirements, here))
         )
         make_venv(folder, requirements, ["--only-binary", ":all:"] + pip_flags)
@@ -165,7 +165,7 @@ def make_venv(folder, requirements, pip_flags):
 
     staged = "%s-%d.part" % (folder, os.getpid())
     try:
-        run([sys.executable, "-m", "venv", "--without-pip", staged], "no environment can be made")
+        run([sys.executable, "-m", "venv", "--without-pip", staged], "cannot create an environment")
         install(staged, requirements, pip_flags)
         with open(os.path.join(staged, MARKER), "w") as file:
             file.write(mark(requirements))
@@ -176,7 +176,8 @@ def make_venv(folder, requirements, pip_flags):
     except OSError as error:
         if not is_current(folder, requirements):
             raise Failed(
-                "%s cannot be made: %s; put the checkout where you can write" % (folder, error)
+                "%s cannot be created: %s; move the checkout to a folder where you can write"
+                % (folder, error)
             )
     finally:
         shutil.rmtree(staged, ignore_errors=True)
@@ -190,17 +191,17 @@ def install(folder, requirements, pip_flags):
     if find_spec("pip") is not None:
         pip = [sys.executable, "-m", "pip", "--python", target]
     elif find_spec("ensurepip") is not None:
-        run([target, "-m", "ensurepip"], "pip cannot be set up")
+        run([target, "-m", "ensurepip"], "cannot set up pip")
         pip = [target, "-m", "pip"]
     else:
         raise Failed(
             "this Python has no pip; install it (Debian: apt-get install python3-pip), "
-            "or use the one-file edition, which needs nothing"
+            "or use the one-file edition, which does not need it"
         )
     flags = ["--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2"]
     run(
         pip + ["install"] + flags + ["--require-hashes"] + pip_flags + ["-r", requirements],
-        "packages cannot be installed; without a network name a folder of wheels with "
+        "cannot install packages; without a network, pass a folder of wheels with "
         "--wheels FOLDER, or use the one-file edition",
     )
 

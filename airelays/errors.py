@@ -2,13 +2,13 @@
 
     RelayError            anything that becomes an HTTP answer
       ClientFault         the request cannot be served as it is (4xx)
-      UpstreamFault       the far side failed (429, 5xx, or its own 4xx)
-      RelayBug            our own defect (500); the text never carries detail from inside
+      UpstreamFault       the upstream failed (429, 5xx, or its own 4xx)
+      RelayBug            a defect of the relay (500); the text never contains internal details
     ConfigError           the program cannot start, or a command cannot do its work (exit 1)
       ConfigErrors        the same, for a config file with several mistakes
-      FlagError           a flag or a word of the command line is none that it takes (exit 2)
+      FlagError           a flag or a word of the command line is not accepted (exit 2)
 
-Fault is the type. `status`, `code` and the public sentence travel on the instance; a secret never does.
+The class is the kind of fault. `status`, `code` and the public sentence are on the instance; a secret never is.
 Owns: error texts' shape. Refuses to know: sockets, files, who logs what. Layer: words.
 """
 
@@ -36,9 +36,9 @@ class RelayError(Exception):
     """An error that becomes an HTTP answer, or the last event of a stream that has begun.
 
     `retry_after_s` is the true wait; it is sent as whole seconds, rounded up, at least 1.
-    `should_retry=False` tells SDKs that trying again cannot help. `upstream` is an error object of
-    the far side that is passed on with all its keys, under our own message, type, param and code.
-    `local` is the sentence for this machine's own eyes, its log and terminal: only there are files named.
+    `should_retry=False` tells SDKs that trying again cannot help. `upstream` is an error object of the upstream that
+    is passed on with all its keys, except that message, type, param and code are ours.
+    `local` is the sentence for the log and the terminal of this machine; only there can it contain paths of files.
     """
 
     default_status = 500
@@ -71,7 +71,7 @@ class RelayError(Exception):
 
     @property
     def local(self) -> str:
-        """What is said on this machine: with the paths that a client is not told."""
+        """The sentence for this machine, with the paths that clients do not see."""
         return self._local or self.message
 
     def to_object(self) -> dict[str, Any]:
@@ -87,13 +87,13 @@ class ClientFault(RelayError):
 
 
 class UpstreamFault(RelayError):
-    """The far side failed. Default 502.
+    """The upstream failed. Default 502.
 
     `hop` says where: "proxy", "dns", "tcp", "tls", "challenge", "sign_in", "upstream" or "stream".
-    `sent` is False when no byte of the request can have reached the upstream, so that one more try
-    cannot do the work twice. `tried_twice` is True when the network client has used up that try.
-    `again` says that the upstream has learned from it: the same request can succeed at the same upstream.
-    `step_s` is how long the step that `hop` names took until it failed, None where nobody measured it.
+    `sent` is False when no byte of the request can have reached the upstream, so that another attempt cannot do the
+    work twice. `tried_twice` is True when the network client has already made that attempt.
+    `again` means that the relay has learned from it: the same request can succeed at the same upstream.
+    `step_s` is how long the step in `hop` took until it failed, None if it was not measured.
     """
 
     default_status = 502
@@ -120,7 +120,7 @@ class ConfigError(Exception):
 
 
 class ConfigErrors(ConfigError):
-    """Several things are wrong with the settings: `problems` are all of them, the text is about the first."""
+    """The settings have several mistakes: `problems` has all of them, the text is about the first one."""
 
     def __init__(self, problems: Sequence[str], advice: str) -> None:
         self.problems = tuple(problems)
@@ -130,7 +130,7 @@ class ConfigErrors(ConfigError):
 
 
 class FlagError(ConfigError):
-    """A flag or a word is none that the command takes; the program exits 2, as for every wrong command line."""
+    """The command does not accept a flag or a word; the program exits with 2, as for every wrong command line."""
 
 
 def error_body(error: RelayError) -> bytes:
@@ -139,7 +139,8 @@ def error_body(error: RelayError) -> bytes:
 
 
 def forget_frames(error: BaseException | None) -> None:
-    """Drop the frames that `error` and its causes came through; kept with it, they keep all that a request held."""
+    """Drop the frames that `error` and its causes came through: as long as they exist, they keep everything of the
+    request."""
     waiting = [error]
     while waiting:
         one = waiting.pop()

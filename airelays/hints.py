@@ -1,7 +1,7 @@
-"""Commands of this program as they can be pasted: named the way it was started. Layer: values.
+"""Commands of this program that can be pasted, written the way the program was started. Layer: values.
 
-A checkout has no `airelays` on the path, and neither has a folder with the one file in it. Flags that say which relay
-is meant (`--config`, `--data-dir`) are part of every hint when they were given.
+In a checkout or in a folder with the one file, `airelays` is not on the path. Flags that select a relay (`--config`,
+`--data-dir`) are part of every hint if they were given.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ _program = "airelays"
 _flags = ""
 _near = True
 _system: Collection[str] = ()
-# What takes the place of commands that are not for the machine-wide relay.
+# Replacements for commands that cannot be used for the machine-wide relay.
 _OF_SYSTEM = {"serve": "systemctl restart airelays", "init": "token rotate"}
 
 
 def know_start(program: str, flags: str = "") -> None:
-    """Take over how this process was started; `flags` follow the command in every hint."""
+    """Remember how this process was started; `flags` follow the command in every hint."""
     global _program, _flags
     _program, _flags = program, flags and " " + flags
 
 
 def know_system(commands: Collection[str]) -> None:
-    """Take over that the machine-wide relay is meant; `commands` take the flag that says so."""
+    """Remember that hints are for the machine-wide relay; `commands` are those that accept --system."""
     global _system
     _system = commands
 
@@ -47,13 +47,13 @@ def _for_system(command: str) -> str:
 
 
 def know_listener(*, near: bool) -> None:
-    """Take over whether only this machine can be a client."""
+    """Remember whether only this machine can be a client."""
     global _near
     _near = near
 
 
 def told(command: str) -> str:
-    """Return `command` for an answer to a client: somebody on the network is not told where the program is."""
+    """Return `command` for an answer to a client. Clients on the network do not learn where the program is."""
     return hint(command) if _near else f"airelays {command}"
 
 
@@ -63,7 +63,7 @@ def program() -> str:
 
 
 def quoted(word: str) -> str:
-    """Return `word` for the shell of this system; on Windows in double quotes, which both of its shells take."""
+    """Return `word` for the shell of this system; on Windows in double quotes, which both of its shells accept."""
     if sys.platform == "win32":
         return word if _PLAIN_ON_WINDOWS.fullmatch(word) else '"' + word.replace('"', '\\"') + '"'
     return word if _PLAIN.fullmatch(word) else "'" + word.replace("'", "'\"'\"'") + "'"

@@ -81,7 +81,7 @@ SERVICE_STEPS = (
     Step(
         "airelays login --system",
         1,
-        "no machine-wide relay here .* sudo airelays service install --system",
+        "no machine-wide relay on this machine .* sudo airelays service install --system",
     ),
     Step(
         f"runuser -u nobody -- {INSTALL}", 1, "--system requires root; run: sudo airelays service"
@@ -94,10 +94,10 @@ SERVICE_STEPS = (
     ),
     Step(f"{INSTALL} --program /tmp/x", 2, "not a program that can be run"),
     Step('install -D -m 755 /usr/local/bin/airelays "/opt/it\'s/airelays"'),
-    Step(f'{INSTALL} --program "/opt/it\'s/airelays"', 2, "systemd refuses in the path"),
+    Step(f'{INSTALL} --program "/opt/it\'s/airelays"', 2, "systemd does not allow in the path"),
     Step(f"{INSTALL} --port x", 2, "--port is .x."),
     Step("systemd-run --quiet --unit=other python3 -m http.server 8090 && sleep 1"),
-    Step(f"{INSTALL} --port 8090", 1, "port 8090 .* used by another program"),
+    Step(f"{INSTALL} --port 8090", 1, "port 8090 .* in use by another program"),
     Step("mkdir /etc/airelays && echo 'nonsense = 1' > /etc/airelays/config.toml"),
     Step(INSTALL, 1, "/etc/airelays/config.toml: nonsense is unknown"),
     Step(
@@ -108,7 +108,7 @@ SERVICE_STEPS = (
     # Installed, signed in.
     Step(FAKE),
     Step(f"cat > /etc/airelays/config.toml <<'END'\n{CONFIG}END"),
-    Step(INSTALL, 0, "The relay runs on http://127.0.0.1:8080/v1"),
+    Step(INSTALL, 0, "The relay is running on http://127.0.0.1:8080/v1"),
     Step(f"getent passwd airelays; stat -c '%U %a %F' {STATE}", 0, "airelays 700 directory"),
     Step("airelays status --system", 0, "Runs: +yes; pid"),
     Step("airelays status --system", 0, "airelays login --device --system"),
@@ -144,24 +144,24 @@ SERVICE_STEPS = (
     Step(
         f"one=$({PID}) && {INSTALL} --port 8090; test $one = $({PID})",
         0,
-        "used by another program",
+        "in use by another program",
     ),
     Step(ask(8081), 0, "200"),
     Step(
         f"chown root: {STATE}/relay-token && {INSTALL}",
         1,
-        "(?s)relay-token cannot be read.*did not start; .* is kept. Once",
+        "(?s)relay-token cannot be read.*did not start; .* was kept; once",
     ),
     Step(
         "test -s /etc/systemd/system/airelays.service && systemctl is-failed airelays", 0, "failed"
     ),
-    Step(f"chown airelays: {STATE}/relay-token && {INSTALL}", 0, "The relay runs on"),
+    Step(f"chown airelays: {STATE}/relay-token && {INSTALL}", 0, "The relay is running on"),
     Step("airelays service status --system", 0, "Runs: +yes"),
     # No client is refused while the relay restarts, and a stream that runs ends whole.
     Step(
         f"{INSTALL} --socket --demo",
         0,
-        "(?s)airelays.socket.*The relay runs on http://127.0.0.1:8080/v1",
+        "(?s)airelays.socket.*The relay is running on http://127.0.0.1:8080/v1",
     ),
     Step(
         f"python3 {HERE}/flood.py $(airelays token show --system) > /run/flood & "
@@ -182,7 +182,7 @@ SERVICE_STEPS = (
         "systemctl daemon-reload && systemctl start airelays.socket && ! systemctl start airelays; "
         "journalctl -o cat -n 30 -u airelays",
         0,
-        "systemd listens on 127.0.0.1:81 for the relay, which is set to 127.0.0.1:80",
+        "systemd listens on 127.0.0.1:81 for the relay, but the relay is configured to listen on 127.0.0.1:80",
     ),
     Step(
         "airelays service uninstall --system",
@@ -203,7 +203,7 @@ SERVICE_STEPS = (
         0,
         "private/airelays",
     ),
-    Step(f"{INSTALL} --demo", 0, "The relay runs on"),
+    Step(f"{INSTALL} --demo", 0, "The relay is running on"),
     Step(
         f"stat -c '%U %F' {STATE} && airelays token show --system | cmp - /run/was",
         0,

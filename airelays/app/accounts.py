@@ -1,4 +1,5 @@
-"""What each request used, for the book: its line before the answer ends, and folding lines into the database.
+"""Usage of each request, for the book: a line is written before the answer ends, and lines are folded into the
+database.
 
 Owns: when a line is written, the timer of the folding. Refuses to know: files of the book, tables. Layer: app.
 """
@@ -44,12 +45,12 @@ class Accounts:
         self._complained_s = float("-inf")
 
     def start(self) -> None:
-        """Fold soon what an earlier run has left."""
+        """Soon fold the lines that an earlier run has left."""
         if self._folds and numbers_in(self._folder):
             self._fold_soon()
 
     def count_interrupted(self, since_s: float) -> None:
-        """Write down, beside all requests, what ran when the relay that began at `since_s` was killed."""
+        """Add to the book the requests that were running when the relay that started at `since_s` was killed."""
         loop = asyncio.get_running_loop()
         self._counting = loop.create_task(self._count_interrupted(since_s), name="interrupted")
 
@@ -78,11 +79,11 @@ class Accounts:
     # ---- requests
 
     def note(self, request: Request) -> None:
-        """Count what a request has used whose last bytes are about to go out, and write it down."""
+        """Count what a request has used, and write it down, before its last bytes are sent."""
         self._write(request, how_ended(request, ending=True))
 
     def note_broken(self, request: Request) -> None:
-        """The same for one that ended without last bytes."""
+        """The same for a request that ended without last bytes."""
         self._write(request, how_ended(request))
 
     def _write(self, request: Request, ended: str) -> None:
@@ -130,8 +131,8 @@ class Accounts:
             if now_s - self._complained_s >= COMPLAINT_S:
                 self._complained_s = now_s
                 self._complain(
-                    f"the book of usage in {os.path.join(self._folder, 'state.sqlite3')} is behind: {error.local}; "
-                    "its lines are kept in book-N.log until they can be added"
+                    f"the book of usage in {os.path.join(self._folder, 'state.sqlite3')} cannot be updated: "
+                    f"{error.local}; new lines stay in book-N.log until they can be added"
                 )
 
 

@@ -1,4 +1,4 @@
-"""Request bodies: JSON, decoded and within its bounds. Layer: app."""
+"""Request bodies: JSON, decoded and within its limits. Layer: app."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OFF_LOOP_BYTES = 1024 * 1024
 
 
 async def read_json(desk: Desk, request: Request) -> dict[str, Any]:
-    """Return the request's JSON object. Raises ClientFault for a body that is none, or is too large."""
+    """Return the request's JSON object. Raises ClientFault for a body that is not one, or is too large."""
     limit = desk.settings.max_json_body_bytes
     coding, zstd = request.head.get(b"content-encoding"), None
     if coding is not None:
@@ -50,10 +50,10 @@ async def read_json(desk: Desk, request: Request) -> dict[str, Any]:
 
 
 async def refuse(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
-    """Say that this relay cannot do it, and that trying again will not help."""
+    """Answer that this relay does not have the route, and that a retry cannot help."""
     kind = desk.settings.upstream_kind
     raise ClientFault(
-        f"{route.path} is not offered: the upstream in use ({kind}) has no such API",
+        f"{route.path} is not available: the upstream in use ({kind}) does not have this API",
         status=501,
         code="unsupported_route",
         should_retry=False,

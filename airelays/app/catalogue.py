@@ -85,7 +85,7 @@ async def subscription(desk: Desk, request: Request, route: Route, values: dict[
     provider = query.get("provider", "openai")
     if provider not in ("openai", "chatgpt"):
         raise ClientFault(
-            f'provider is "{provider[:40]}"; only "openai", the ChatGPT subscription, can be looked at',
+            f'provider is "{provider[:40]}"; only "openai", the ChatGPT subscription, is supported',
             status=501,
             code="unsupported_for_upstream",
             param="provider",

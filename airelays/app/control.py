@@ -1,6 +1,7 @@
-"""The control listener's requests: what the owner's commands ask of the relay that runs. Layer: app.
+"""The control listener's requests: what the owner's commands request from the running relay. Layer: app.
 
-It works in open mode, for a blocked address and with all client connections taken, and knows neither tokens nor keys.
+It works in open mode, for a blocked address, and when all client connections are in use. It uses neither tokens nor
+keys.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ Handler = Callable[["Control", Body], Awaitable[Body]]
 
 
 class About(NamedTuple):
-    """What the process knows of itself and the relay does not."""
+    """What the process knows about itself, and the relay does not."""
 
     config_path: str
     form: str
@@ -98,7 +99,7 @@ class Control:
         if not knows(head, self._secret):
             note_control_refused(self.relay.notes, request)
             wrong = ClientFault(
-                "the secret of this relay's process is wrong",
+                "the secret does not match the one of this relay's process",
                 status=401,
                 code="control_secret_wrong",
             )
@@ -107,7 +108,9 @@ class Control:
         named = _HANDLERS.get((head.method, head.path))
         if named is None:
             raise ClientFault(
-                f"no {head.method} {head.path[:80]} here", status=404, code="unknown_route"
+                f"the control listener has no route {head.method} {head.path[:80]}",
+                status=404,
+                code="unknown_route",
             )
         body = _parsed(await request.read_body(MAX_BODY_BYTES))
         if head.path == "/lease":

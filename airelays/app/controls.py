@@ -1,4 +1,4 @@
-"""What each control request does; `control.py` has let it in. Layer: app."""
+"""What each control request does, after `control.py` has accepted it. Layer: app."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ async def unblock(control: Control, body: Body) -> Body:
 
 
 async def reload(control: Control, body: Body) -> Body:
-    """POST /reload: read the settings again; what was taken over, and what takes a restart."""
+    """POST /reload: reload the settings; returns what was applied, and what requires a restart."""
     if control.read_again is None:
-        raise ConfigError("this relay has no settings to read again")
+        raise ConfigError("this relay cannot reload its settings; restart it")
     taken, left = control.relay.reload_from(control.read_again)
     return {"taken": taken, "need_restart": left}
 
@@ -106,7 +106,7 @@ async def leased(control: Control, body: Body) -> Body:
     """GET /leased?id=ID: what was used with a leased key."""
     found = control.relay.desk.keys.leases.get(str(body.get("id")))
     if found is None:
-        raise ClientFault("there is no such lease", status=404, code="unknown_lease")
+        raise ClientFault("this lease does not exist", status=404, code="unknown_lease")
     return found.sums.facts()
 
 

@@ -50,7 +50,7 @@ async def create(desk: Desk, request: Request, route: Route, values: dict[str, s
     most = settings.max_conversations
     if not await desk.store.run(conversations.create, made, rows, most):
         raise ClientFault(
-            f"{most:,} conversations are stored, the most that storage.max_conversations accepts; delete some",
+            f"{most:,} conversations are stored, which is the limit (storage.max_conversations); delete some",
             code="too_many_conversations",
         )
     await request.reply(200, dumps(_shown(made)))
@@ -176,7 +176,7 @@ async def _want_items(desk: Desk, request: Request, value: Any) -> Items:
         made.append(_stored(one, usable))
     await _check_files(desk, request, notes)
     if notes.item_refs:
-        raise fault("items", "holds an item_reference; send the item itself")
+        raise fault("items", "contains an item_reference; send the item itself")
     return made
 
 

@@ -1,4 +1,4 @@
-"""What endpoints work with: the narrow view of a running relay that a request is served from. Layer: app."""
+"""What endpoints work with: the part of a running relay that serving a request requires. Layer: app."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Desk:
         self.notes = notes
         self.happenings = happenings or Happenings()
         self.streams_open = 0
-        # Whether a load balancer is told to send no more, while requests are still served.
+        # Whether load balancers are asked to send no more requests, while requests are still served.
         self.leaving = False
         self.port = settings.port
         self.doors: list[Door] = []
@@ -75,7 +75,8 @@ class Desk:
     async def signing_key(self) -> bytes:
         """Return the key that signs what clients bring back.
 
-        Where its file cannot be used it is one of this process: with its end, what was signed is foreign.
+        If its file cannot be used, the key exists only in this process; what it signed is not recognized after the
+        process ends.
         """
         if not self._signing_key:
             from airelays.credentials.signkey import load_signing_key
@@ -96,7 +97,7 @@ class Desk:
 
     @property
     def base_url(self) -> str:
-        """What clients on this machine are given as base URL."""
+        """The base URL for clients on this machine."""
         return client_base_url(self.settings.host, self.port)
 
 

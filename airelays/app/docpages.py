@@ -75,7 +75,7 @@ async def doc(desk: Desk, request: Request, route: Route, values: dict[str, str]
     name = MOVED.get(values["topic"], values["topic"])
     if name not in PAGES:
         raise ClientFault(
-            f"there is no page {name[:80]}; there are {', '.join(PAGES)}",
+            f"there is no page {name[:80]}; the pages are {', '.join(PAGES)}",
             status=404,
             code="unknown_route",
         )
@@ -95,7 +95,7 @@ def closed_page(origin: str, reveal: str, docs: str, opener: str) -> bytes:
     return _page(
         "Documentation",
         f"""<h1>Documentation</h1>
-<p>These pages need the relay token, and a browser does not send it.</p>
+<p>These pages require the relay token, which a browser does not send.</p>
 <p>Read them in a terminal on the machine that runs the relay:</p>
 <pre><code>{escape(docs)}
 {escape(docs)} TOPIC</code></pre>

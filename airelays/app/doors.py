@@ -50,8 +50,8 @@ def _refuse_others(left: Sequence[socket.socket], listeners: Sequence[ListenSett
     found = ", ".join(_place(*one.getsockname()[:2]) for one in left)
     wanted = ", ".join(_place(one.host, one.port) for one in listeners)
     raise ConfigError(
-        f"systemd listens on {found} for the relay, which is set to {wanted}; make them the same: "
-        "ListenStream= of airelays.socket (systemctl edit airelays.socket), or server.host and server.port"
+        f"systemd listens on {found} for the relay, but the relay is configured to listen on {wanted}; change "
+        "ListenStream= in airelays.socket (systemctl edit airelays.socket), or server.host and server.port"
     )
 
 
@@ -70,16 +70,16 @@ def bound_key(one: ListenSettings, settings: Settings) -> Key:
     key, name = KeyTable(read_keys(settings.data_dir)).named(one.key), one.key[:60]
     if key is None:
         raise ConfigError(
-            f"{where} names the key {name}, which does not exist; make it: "
+            f"{where} uses the key {name}, which does not exist; create it: "
             + hint(f"key create {name} --requests-per-minute 60")
         )
     state = key.state(time.time())
     if state != "live":
-        raise ConfigError(f"{where} names the key {key.name}, which is {state}; make a new one")
+        raise ConfigError(f"{where} uses the key {key.name}, which is {state}; create a new one")
     if key.routes != "text" or not (key.models or key.requests_per_minute):
         raise ConfigError(
-            f"{where} is open to every program on this machine, so its key needs --routes text and one of --models and "
+            f"{where} is open to every program on this machine, so its key needs --routes text and --models or "
             f"--requests-per-minute; the key {key.name} has --routes {key.routes}"
-            f"{'' if key.models or key.requests_per_minute else ' and neither of these two'}"
+            f"{'' if key.models or key.requests_per_minute else ' and neither of the other two'}"
         )
     return key

@@ -50,7 +50,7 @@ async def _embedded(
     upstream = target.upstream
     if not upstream.passes:
         raise ClientFault(
-            f"{route.path} is not offered: the upstream in use ({upstream.kind}) makes no embeddings",
+            f"{route.path} is not available: the upstream in use ({upstream.kind}) does not offer embeddings",
             status=501,
             code="unsupported_route",
             should_retry=False,

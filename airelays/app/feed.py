@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from airelays.guard.redact import Redactor
 
 MAX_PER_ADDRESS = 2
-# After so long a page that was sent away comes back.
+# Seconds after which a page reconnects whose feed was ended.
 RECONNECT_S = 5.0
 GATHER_S = 0.25
-# Of more than 100 happenings per second only the number is told; a person cannot read them either.
+# From 100 happenings per second on, only their number is sent: a person could not read them.
 MAX_GATHERED = 25
 SAMPLE_S = 1.0
 MAX_STREAMS = 50
-# What is silent for so long gets a comment, so that proxies and the page know that it lives.
+# A feed that is silent for this time gets a comment, so that proxies and the page know that it is alive.
 PING_S = 15.0
 FIELDS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -42,6 +42,7 @@ FIELDS = (
     (b"x-accel-buffering", b"no"),
 )
 _OWN = OWN_ROUTES | QUIET
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Feed:
@@ -59,7 +60,7 @@ class Feed:
             self.ended.set_result(reason)
 
     def put(self, data: bytes, count: int = 0) -> None:
-        """Send `data`, which tells of `count` happenings; to a client that takes nothing just now, nothing of it."""
+        """Send `data` with `count` happenings, or nothing at all if the client cannot receive it now."""
         if self.ended.done():
             return
         if (
@@ -108,7 +109,7 @@ class Feeds:
         """Return a new feed. Raises ClientFault when the address has MAX_PER_ADDRESS already."""
         if sum(feed.address == address for feed in self._feeds) >= MAX_PER_ADDRESS:
             raise ClientFault(
-                f"{MAX_PER_ADDRESS} pages of this address follow the relay, the most at a time; close one",
+                f"{MAX_PER_ADDRESS} pages of this address are live, which is the limit; close one",
                 status=429,
                 code="too_many_feeds",
                 retry_after_s=RECONNECT_S,
@@ -234,4 +235,4 @@ def last_word(error: RelayError) -> bytes:
 
 def event(name: str, facts: dict[str, Any]) -> bytes:
     """Return one server-sent event; the JSON is ASCII, so that no byte of it ends a line."""
-    return f"event: {name}\ndata: {json.dumps(facts, separators=(',', ':'))}\n\n".encode("ascii")
+    return f"event: {name}\ndata: {_encode(facts)}\n\n".encode("ascii")

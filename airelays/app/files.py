@@ -129,7 +129,7 @@ async def find_file(desk: Desk, request: Request, wanted: str) -> FileRow:
 def no_file(wanted: str, param: str | None = None) -> ClientFault:
     """Return the 404 for an id that names no file."""
     return ClientFault(
-        f"there is no file {wanted[:80]}; GET /v1/files lists those that are here",
+        f"there is no file {wanted[:80]}; GET /v1/files lists the files that exist",
         status=404,
         param=param,
         code="file_not_found",
@@ -159,7 +159,7 @@ async def _check_whole(stored: StoredBytes, row: FileRow) -> None:
         size = -1
     if size != row.bytes:
         raise ClientFault(
-            f"the bytes of {row.id} are no longer on the relay's disk; delete the file and send it again",
+            f"the content of {row.id} is no longer on the relay's disk; delete the file and upload it again",
             status=404,
             code="file_content_missing",
         )
@@ -169,7 +169,7 @@ async def _send(request: Request, stored: StoredBytes, first: int, end: int) -> 
     while first < end:
         piece = await asyncio.to_thread(stored.read, first, min(PIECE_BYTES, end - first))
         if not piece:
-            raise OSError("a stored file became shorter")
+            raise OSError("a stored file was truncated")
         first += len(piece)
         request.send(piece)
         await request.wait_writable()
@@ -216,12 +216,12 @@ class _Upload:
         self.head = head
         if head.name == "file":
             if self.file is not None:
-                raise ClientFault("the form has more than one file; send one", param="file")
+                raise ClientFault("the form contains more than one file; send one", param="file")
             clean_name(head.filename)
             self.file = head
             self.spool = Spool(os.path.join(self.desk.settings.data_dir, "tmp"), self.id)
         elif head.name in self.fields:
-            raise ClientFault(f"the form has {head.name[:60]} twice; send it once")
+            raise ClientFault(f"the form contains {head.name[:60]} twice; send it once")
         else:
             self.fields[head.name] = bytearray()
 
@@ -233,7 +233,8 @@ class _Upload:
             field = self.fields[head.name]
             if len(field) + len(data) > MAX_FIELD_BYTES:
                 raise ClientFault(
-                    f"the form's {head.name[:60]} is longer than {MAX_FIELD_BYTES:,} bytes; only file may be"
+                    f"the form field {head.name[:60]} is longer "
+                    f"than {MAX_FIELD_BYTES:,} bytes; only file can be"
                 )
             field += data
             return
@@ -262,7 +263,7 @@ class _Upload:
         texts = {name: self._text(name) for name in _FIELDS}
         unknown = [n for n in self.fields if n.startswith("expires_after") and n not in _FIELDS]
         if unknown:
-            raise ClientFault(f"the form has {unknown[0][:60]}, which is unknown")
+            raise ClientFault(f"the form contains an unknown field, {unknown[0][:60]}; remove it")
         purpose = check_purpose("assistants" if texts["purpose"] is None else texts["purpose"])
         life_s = lifetime_s(texts[_FIELDS[1]], texts[_FIELDS[2]])
         await self._flush()

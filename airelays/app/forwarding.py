@@ -1,4 +1,4 @@
-"""Pass-through to compatible servers: what they speak goes there and back as it is.
+"""Pass-through to compatible servers: requests and answers in their own API are passed on unchanged.
 
 The gate, the limits, the journal and the truths of a stream stay the same. Client credentials never go on, and
 upstream credentials never come back: every header of both directions is on an allow-list. Layer: app.
@@ -137,7 +137,7 @@ def _keep_of(desk: Desk, request: Request, api: str, body: Body, upstream: Upstr
     """Return what remembers a server's own answer, so that it can be looked at and continued as any other."""
     if api != "responses" or body.get("store") is False:
         return None
-    # What goes on from an answer that only the server has is not all of its history.
+    # A request that continues an answer of the server does not contain the whole history.
     whole = desk.settings.store_responses and body.get("previous_response_id") is None
     keeper = desk.turns.keeper(body.get("input"), request.caller.owner) if whole else None
 
@@ -155,8 +155,8 @@ def check_maker(desk: Desk, body: Body, target: Target) -> None:
     maker = desk.turns.makers.of(previous) if isinstance(previous, str) else ""
     if maker and maker != target.upstream.name:
         raise ClientFault(
-            f"the answer {previous} is kept by the upstream {maker}, and {body.get('model')} is a model of the "
-            f"upstream {target.upstream.name}; name a model of {maker}, or send the whole history instead",
+            f"the answer {previous} is stored by the upstream {maker}, but {body.get('model')} is a model of the "
+            f"upstream {target.upstream.name}; use a model of {maker}, or send the whole history instead",
             status=404,
             param="previous_response_id",
             code="previous_response_not_found",
@@ -219,7 +219,7 @@ async def forward_json(desk: Desk, request: Request, route: Route, values: dict[
     if route.no_tools:
         refuse_tools(body)
     if request.caller.key is not None and body.get("previous_response_id") is not None:
-        # Whose answer that is only the server knows, and it does not know our keys.
+        # Only the server knows whose answer it is, and it does not know our keys.
         raise no_response(str(body["previous_response_id"]), "previous_response_id")
     model = body.get("model")
     if not isinstance(model, str):
@@ -228,7 +228,7 @@ async def forward_json(desk: Desk, request: Request, route: Route, values: dict[
     elif desk.upstreams.owner(model).passes:
         await try_targets(desk, request, route, body, _forward_body)
     else:
-        # Before any look at the catalogue: that a model is unknown is beside the point where no API is.
+        # Before the list of models is checked: without the API, it does not matter whether the model exists.
         request.outcome.model = model
         check_model(request.caller.key, model, *desk.upstreams.destination(model))
         await refuse(desk, request, route, values)
@@ -249,8 +249,8 @@ async def _forward_body(
     if response.status < 300 and _is_stream(response) and not streams:
         response.abort()
         raise UpstreamFault(
-            f"the upstream {upstream.name} answered {path} with an event stream, which the request did not ask for; "
-            "say stream: true, or look at the server's settings",
+            f"the upstream {upstream.name} answered {path} with an event stream, which was not requested; set "
+            "stream to true, or check the server's settings",
             code="upstream_malformed",
             type="upstream_error",
         )
@@ -374,7 +374,7 @@ async def send_whole(request: Request, upstream: Upstream, response: Response, b
 
 
 async def _pass_body(request: Request, upstream: Upstream, response: Response) -> None:
-    """Hand the body on: with its length when it is short, else as it comes, cut when the upstream cuts it."""
+    """Pass the body on: with its length if it is short, otherwise as it arrives, and cut if the upstream cuts it."""
     request.outcome.timings_ms.update(response.timings_ms)
     kind, *fields = _shown_fields(upstream, response)
     length = response.head.content_length

@@ -1,4 +1,4 @@
-"""The whole answer of a server that answers with an event stream although none was asked for. Layer: app."""
+"""The whole answer from a server that answers with an event stream that was not requested. Layer: app."""
 
 from __future__ import annotations
 

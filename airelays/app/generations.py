@@ -1,7 +1,7 @@
-"""The upstreams in use, and those before them that requests still use: a reload replaces them as a whole.
+"""The current upstreams, and earlier ones that requests still use: a reload replaces them as a whole.
 
-What a reload did not change is handed on from one generation to the next, with its connections and all it has
-learned. The rest is closed when the last request that can use it has ended. Layer: app.
+Upstreams that a reload does not change move to the next generation, with their connections and everything they have
+learned. The others are closed when the last request that can use them has ended. Layer: app.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Generations:
         return found
 
     async def settled(self) -> None:
-        """Return when those that nobody uses any more are closed."""
+        """Return once the upstreams that are no longer used are closed."""
         if self._closing:
             await asyncio.wait(self._closing)
 

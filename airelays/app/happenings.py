@@ -1,4 +1,4 @@
-"""What goes on in the relay, for those who look at it now: the terminal, the page.
+"""What is happening in the relay, for those who are watching: the terminal and the page.
 
 One value for a request that ended, a refusal, an upstream's trouble, a change of the sign-in, a block, a notice. It
 holds no secret, and a line and a page are made of the same fields. Refuses to know: who watches, clocks, queues.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 REQUEST, REFUSED, UPSTREAM, SIGN_IN = "request", "refused", "upstream", "sign_in"
 BLOCK, NOTICE = "block", "notice"
-# Of these there is one per request: they are made only for those who want them.
+# There is one of these per request, so they are created only if a watcher asked for them.
 _FREQUENT = frozenset((REQUEST, REFUSED))
 
 
@@ -88,7 +88,7 @@ Watcher = Callable[[Happening], None]
 
 
 class _Entry:
-    """A watcher and what it wants; compared by identity, for one may watch twice."""
+    """A watcher and what it asked for; compared by identity, because the same one can watch twice."""
 
     __slots__ = ("good", "requests", "watcher")
 
@@ -99,8 +99,8 @@ class _Entry:
 class Happenings:
     """Passes on what happens to those who watch. Used by the event loop.
 
-    `wanted` is whether somebody wants requests: whoever makes a happening of one asks that first, and `wants_good` for
-    one that did not fail.
+    Check `wanted` before creating a happening for a request, and `wants_good` before creating one for a request that
+    did not fail.
     """
 
     __slots__ = ("_entries", "wanted", "wants_good")
@@ -135,10 +135,10 @@ class Happenings:
 
 
 def of_ended(request: Request, redactor: Redactor, wall_s: float, now_s: float) -> Happening | None:
-    """Return what is told of a request that is over; None for one that is of no interest.
+    """Return the happening of a request that has ended; None for one that is not of interest.
 
-    That is a preflight, one that never came past the gate because its client left, and a look at the health or the
-    status that went well. `now_s` is on the clock of `request.started_s`.
+    Those are preflights, requests whose client left before the gate let them in, and successful requests for the
+    health or the status. `now_s` is on the clock of `request.started_s`.
     """
     outcome, error = request.outcome, request.outcome.error
     refused = isinstance(error, Refused) and not outcome.route
@@ -161,7 +161,7 @@ def of_ended(request: Request, redactor: Redactor, wall_s: float, now_s: float) 
 def of_no_request(
     request: Request, error: RelayError, reason: str, redactor: Redactor, wall_s: float
 ) -> Happening:
-    """Return what is told of bytes that are not a request, or of a wrong secret at the control listener."""
+    """Return the happening of bytes that are not a request, or of a wrong secret at the control listener."""
     found = _of_request(request, error, redactor, wall_s)
     return found._replace(kind=REFUSED, state=reason, status=error.status)
 

@@ -174,7 +174,9 @@ async def _take_part(
         elif name in _IMAGE_NAMES:
             urls.append(await asyncio.to_thread(_data_url, content, f"image[{len(urls)}]"))
         else:
-            raise ClientFault(f"the form has a file named {name[:60]}; expected image", param=name)
+            raise ClientFault(
+                f"the form contains a file named {name[:60]}; expected image", param=name
+            )
         return
     text = content.decode("utf-8", "replace")
     if name in _IMAGE_NAMES:
@@ -214,5 +216,8 @@ async def _url_of(desk: Desk, request: Request, value: Any, path: str) -> str:
 def _data_url(content: bytes, path: str) -> str:
     kind = image_type(content[:16])
     if kind is None or kind == "image/gif":
-        raise fault(path, "contains no PNG, JPEG or WebP image by its signature; send one of these")
+        raise fault(
+            path,
+            "does not begin with the signature of a PNG, JPEG or WebP image; send one of these",
+        )
     return f"data:{kind};base64," + binascii.b2a_base64(content, newline=False).decode("ascii")

@@ -61,7 +61,7 @@ class Keys:
         try:
             rows = read_usage(self._folder, day_of(now_s))
         except ConfigError as error:
-            self._complain(f"budgets of keys begin anew: {error}")
+            self._complain(f"today's tokens of keys are counted from 0: {error}")
             return
         for cell, sums in rows.items():
             if cell.day == day_of(now_s):
@@ -182,7 +182,7 @@ class Keys:
 
 
 def _ended(key: Key, problem: str) -> RelayError:
-    """Return what a running request is told whose key has ended."""
+    """Return the error for a running request whose key has ended."""
     if problem == EXPIRED:
         text, code = f"the key {key.name} has expired; the answer ends here", "key_expired"
     else:

@@ -22,10 +22,10 @@ async def hold_lease(relay: Relay, request: Request, body: dict[str, Any]) -> No
     except ConfigError as error:
         raise ClientFault(str(error), code="invalid_value") from error
     if len(found) != 1 or keys.current().by_id(found[0].id) is not None:
-        raise ClientFault("a lease is of one new key", code="invalid_value")
+        raise ClientFault("a lease requires exactly one key, and a new one", code="invalid_value")
     if len(keys.leases) >= MAX_LEASES:
         raise ClientFault(
-            f"{MAX_LEASES} commands run with this relay, the most at a time; wait for one to end",
+            f"{MAX_LEASES} commands are running with this relay, which is the limit; wait for one to end",
             status=429,
             code="too_many_leases",
         )

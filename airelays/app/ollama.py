@@ -76,7 +76,7 @@ async def pull(desk: Desk, request: Request, route: Route, values: dict[str, str
 async def absent(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
     """What manages a server's own models."""
     raise ClientFault(
-        f"{request.head.path[:200]} is not offered: the relay holds no models of its own",
+        f"{request.head.path[:200]} is not available: the relay does not store models",
         status=501,
         code="unsupported_route",
         should_retry=False,

@@ -200,7 +200,7 @@ def _gauges(desk: OperatorDesk) -> list[Sample]:
     facts, now_s, gate = desk.facts(), time.monotonic(), desk.gate
     found = [
         Sample("airelays_info", "gauge", "The running version.", ("version",), {(__version__,): 1}),
-        single("airelays_start_time_seconds", "gauge", "When the relay began, Unix time.",
+        single("airelays_start_time_seconds", "gauge", "Unix time when the relay started.",
                desk.started_wall_s),
         single("airelays_requests_open", "gauge", "Requests running now.",
                desk.notes.open_requests),
@@ -211,7 +211,7 @@ def _gauges(desk: OperatorDesk) -> list[Sample]:
                "Client connections refused because there were too many.",
                facts["connections_refused"]),
         single("airelays_book_lines_lost_total", "counter",
-               "Requests missing in the book of usage: the disk was full.", desk.book_lines_lost()),
+               "Requests missing from the book of usage because the disk was full.", desk.book_lines_lost()),
         single("airelays_blocked_clients", "gauge", "Addresses blocked after failed attempts.",
                gate.blocklist.blocked(now_s)),
     ]  # fmt: skip
@@ -246,7 +246,7 @@ async def _from_upstreams(desk: OperatorDesk) -> list[Sample]:
         if isinstance(facts.get("refreshes"), int):
             refreshes[(name,)] = facts["refreshes"]
     return [
-        Sample("airelays_upstream_ready", "gauge", "Whether an upstream could be asked now.",
+        Sample("airelays_upstream_ready", "gauge", "Whether the upstream can be used now.",
                ("upstream",), ready),
         Sample("airelays_sign_in_refreshes_total", "counter", "Refreshes of the sign-in.",
                ("upstream",), refreshes),

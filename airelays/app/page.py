@@ -1,7 +1,7 @@
-"""The page at `/`: is it up, how do I connect; and signed in, what goes on in the relay.
+"""The page at `/`: whether the relay is up, how to connect, and, signed in, what is happening in the relay.
 
-One document for everybody, made of `assets/`: static, without a state of the sign-in, a version or a secret, so
-strangers may open it. What it shows of the relay, its script asks for with a token (`guard.pagetokens`). Layer: app.
+One static document for everyone, composed from `assets/`, without a version, a secret or the state of the sign-in.
+Its script requests with a token (`guard.pagetokens`) what the page shows of the relay. Layer: app.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from html import escape
 
 from airelays.app.pages import asset_text
 
-# In this order they are one script; each begins where the one before it ends.
+# Joined in this order, they are one script.
 SCRIPTS = ("core.js", "live.js", "views.js", "reading.js", "page.js")
 _PLACE = re.compile(r"\{\{([a-z]+)\}\}")
 _COMMON: tuple[tuple[bytes, bytes], ...] = (
@@ -23,7 +23,7 @@ _COMMON: tuple[tuple[bytes, bytes], ...] = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 _CLOSED = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-# Of the pages below /docs, and of errors that are shown in a browser: nothing runs in them.
+# For the pages below /docs, and for errors that are shown in a browser: no script runs in them.
 DOC_FIELDS: tuple[tuple[bytes, bytes], ...] = (
     (
         b"content-security-policy",
@@ -113,10 +113,11 @@ def render_page(
         for title, text in _SNIPPETS
     )
     access = (
-        f"Clients need the relay token; <code>{escape(reveal)}</code> prints it on the machine "
+        f"Clients require the relay token; <code>{escape(reveal)}</code> prints it on the machine "
         "that runs the relay."
         if needs_token
-        else "This relay is open: clients on this machine need no token, any placeholder will do."
+        else "This relay is open: clients on this machine don't need a token. If one insists on an API key, use "
+        "any text."
     )
     parts = {
         "style": style(),

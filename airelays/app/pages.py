@@ -64,7 +64,7 @@ def _carried(name: str, what: str) -> str:
         # Every loader that can carry data files has `get_data` (importlib.abc.ResourceLoader).
         data = loader.get_data(path)  # type: ignore[union-attr]
     except OSError as error:
-        raise ConfigError(f"{what} is missing in this copy of the program") from error
+        raise ConfigError(f"{what} is missing from this copy of the program") from error
     return bytes(data).decode()
 
 

@@ -17,9 +17,10 @@ from airelays.net.request import Request
 
 # Requests that wait for a rate token; like those for a slot they hold their head and nothing else.
 MAX_RESTING = 256
-# A client that shuts its sending side is mostly gone; one that only half closes gets its answer if its turn is near.
+# A client that closes its sending side is usually gone. One that only half-closes gets its answer if its turn comes
+# soon.
 HALF_CLOSED_SECONDS = 0.9
-# A slot that is about to be given back is waited for even where nobody waits otherwise.
+# A request waits for a slot that is about to be released, even if waiting is off.
 GIVE_WAY_SECONDS = 1.0
 
 

@@ -15,7 +15,7 @@ from airelays.journal.verdicts import VERDICTS
 _BEGINS = b'{"phase":"inbound_request"'
 _ENDS = (b'{"phase":"outbound_response"', b'{"phase":"endpoint_')
 
-# So much of the log is read at most, from its end.
+# The most that is read of the log, from its end.
 MAX_BYTES = 8 * 1024 * 1024
 MAX_TEXT = 600
 

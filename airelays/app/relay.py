@@ -130,7 +130,7 @@ class Relay:
             done = self.reload(read_again())
         except ConfigError as error:
             self.reload_problem = str(error)
-            self.complain(f"the settings stay as they are: {error}")
+            self.complain(f"the settings were not changed: {error}")
             raise
         self.reload_problem = ""
         return done
@@ -157,7 +157,7 @@ class Relay:
         return taken, left
 
     def begin_to_stop(self, error: RelayError) -> None:
-        """Keep no connection alive and let nobody wait for a slot: who does is answered with `error`."""
+        """Keep no connection alive and let no request wait for a slot: who does is answered with `error`."""
         self.stopping = True
         self.desk.feeds.stop()
         self._queue.stop(error)
@@ -350,7 +350,7 @@ class Relay:
         if absent is not None:
             return absent
         return ClientFault(
-            f"there is no {path[:200]} here; the base URL for clients is {self.desk.base_url}",
+            f"there is no route {path[:200]}; the base URL for clients is {self.desk.base_url}",
             status=404,
             code="unknown_route",
         )
@@ -388,11 +388,11 @@ class Relay:
             return
         if token is None:
             self.complain(
-                f"no client is let in: {self.desk.token.lack()}; "
-                f"repair that, or make a new token: {hint('token rotate')}"
+                f"all clients are refused: {self.desk.token.lack()}; fix it, or create a new token: "
+                f"{hint('token rotate')}"
             )
         else:
-            self.complain(f"the relay token in {self.desk.token.path} is used again")
+            self.complain(f"the relay token in {self.desk.token.path} is in use again")
 
     def unblock(self, client: str, key: str | None) -> int:
         """Lift the block of `key`, or of everybody (None); return how many blocks or counts of failures that were."""
@@ -415,9 +415,9 @@ def _check_method(method: str, route: Route) -> None:
         return
     allowed = ", ".join((*route.methods, "OPTIONS"))
     known = method in KNOWN_METHODS
-    found = f"does not take {method}" if known else f"knows no method {method[:32]}"
+    found = f"does not accept {method}" if known else f"does not know the method {method[:32]}"
     raise ClientFault(
-        f"{route.path} {found}; it takes {allowed}",
+        f"{route.path} {found}; it accepts {allowed}",
         status=405 if known else 501,
         code="method_not_allowed",
         headers={"allow": allowed},
@@ -438,7 +438,7 @@ def _refuse_upgrade(request: Request, route: Route) -> None:
     if route.name == "responses" and b"websocket" in (request.head.get(b"upgrade") or b"").lower():
         request.keep_alive = False
         raise ClientFault(
-            "WebSocket is not spoken here; use HTTP POST",
+            "WebSocket is not supported; use HTTP POST",
             status=426,
             code="upgrade_required",
             headers={"upgrade": "HTTP/1.1"},

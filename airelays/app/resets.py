@@ -53,7 +53,7 @@ async def redeem_one(desk: Desk, body: dict[str, Any]) -> dict[str, Any]:
             )
     if body.get("account") not in (None, "default"):
         raise ClientFault(
-            "there is one account here, called default",
+            "the only account is called default",
             status=404,
             code="unknown_account",
             param="account",

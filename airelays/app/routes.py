@@ -18,7 +18,7 @@ GET = ("GET", "HEAD")
 POST = ("POST",)
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
-# Below these a missing token is a failed attempt, whether or not there is such a path.
+# Below these, a missing token is a failed attempt, whether or not the path exists.
 GREETING = "/api/hello"
 FAMILIES = ("/v1", "/no-tools/v1", "/metrics", "/docs")
 
@@ -72,7 +72,7 @@ _CLASSES = {
 }  # fmt: skip
 
 
-# Asked by the page while it is open.
+# Requested by the page while it is open.
 _LOOKS = frozenset({"relay_requests", "relay_models", "relay_windows", "relay_blocks"})
 _V1_ONLY: tuple[tuple[str, str, tuple[str, ...], str, str], ...] = (
     ("relay_status", "/relay/status", GET, "none", "operator:relay_status"),
@@ -234,10 +234,10 @@ def absent_api(path: str) -> ClientFault | None:
     name = path.removeprefix("/no-tools").removeprefix("/v1/")
     first = name.partition("/")[0]
     if first in ("messages", "complete"):
-        text = f"Anthropic has this API ({name[:80]}), and this relay does not offer it; use /v1/messages"
+        text = f"this relay does not offer Anthropic's API {name[:80]}; use /v1/messages"
         return ClientFault(text, status=404, code="unknown_route", should_retry=False)
     if path.startswith(("/v1/", "/no-tools/v1/")) and first in _ABSENT:
-        text = f"OpenAI has this API ({first}), and this relay does not offer it"
+        text = f"this relay does not offer OpenAI's API {first}"
         return ClientFault(text, status=404, code="unknown_route", should_retry=False)
     return None
 

@@ -39,7 +39,10 @@ async def single(desk: Desk, request: Request, route: Route, values: dict[str, s
         await request.reply(200, dumps({"id": wanted, "object": "response", "deleted": True}))
         return
     if query_of(request).get("stream") == "true":
-        raise ClientFault("stream is true; an answer that is kept is given whole", param="stream")
+        raise ClientFault(
+            "stream is true, but a stored answer cannot be streamed; leave stream out",
+            param="stream",
+        )
     response, _ = await _find(desk, request, wanted)
     await request.reply(200, dumps(response))
 
@@ -57,7 +60,9 @@ async def items(desk: Desk, request: Request, route: Route, values: dict[str, st
         ids = [item["id"] for item in listed]
         if paging.after not in ids:
             raise ClientFault(
-                f"there is no input item {paging.after[:80]}", status=404, param="after"
+                f"there is no input item {paging.after[:80]} in this answer",
+                status=404,
+                param="after",
             )
         listed = listed[ids.index(paging.after) + 1 :]
     page = listed[: paging.limit]
@@ -70,7 +75,7 @@ async def cancel(desk: Desk, request: Request, route: Route, values: dict[str, s
         return
     await _find(desk, request, kept_id(values["id"]))
     raise ClientFault(
-        "only an answer that runs in the background can be cancelled; this one is complete",
+        "only an answer that runs in the background can be canceled; this one is complete",
         code="invalid_request",
         should_retry=False,
     )

@@ -27,7 +27,7 @@ _AS_IT_COMES: tuple[tuple[bytes, bytes], ...] = (
     (b"x-accel-buffering", b"no"),
 )
 STREAM_FIELDS = ((b"content-type", EventMap.content_type), *_AS_IT_COMES)
-# How long an upstream may take to end its body behind the terminal event, before the connection is given up.
+# How long an upstream can take to end its body after the terminal event, before the connection is abandoned.
 AFTER_TERMINAL_SECONDS = 0.25
 # A client that sent FIN is either waiting or gone; the second write after a reset tells which.
 PROBE_SECONDS = (0.0, 0.05, 0.5)
@@ -150,7 +150,7 @@ class StreamPump:
             raise ClientGone
         if self.request.finished:
             return
-        # An upstream may leave out the blank line behind its last event: `end` still reads that event.
+        # An upstream can leave out the blank line after its last event: `end` still reads that event.
         out = self.reply.end() if fault is None else b""
         self._finish(out, self.reply.failure or fault)
 
@@ -309,7 +309,8 @@ class TurnPump(StreamPump):
             super()._body_ended(fault)
 
     def _hold(self, last: bytes) -> None:
-        # Nothing has been said yet: if the turn cannot be stored, or the relay stops, the stream ends with that.
+        # Nothing has been sent yet. If the turn cannot be stored, or the relay stops, the stream ends with that
+        # error.
         self.reply.terminal, self.reply.done = "", False
         self._ending = self._loop.create_task(self._store(last), name="turn")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Body = dict[str, Any]
 
-# A wait for an upstream's model list that is shorter is not worth a word in the log.
+# Shorter waits for an upstream's list of models are not logged.
 NOTED_MS = 1.0
 
 

@@ -177,7 +177,7 @@ async def unblock(
     refuse_keys(request)
     if not desk.settings.require_bearer_auth and not request.caller.page:
         raise ClientFault(
-            f"lifting a block takes the page that `{told('open')}` opens",
+            f"to lift a block, open the page with `{told('open')}`",
             status=401,
             code="page_session_needed",
             should_retry=False,
@@ -203,7 +203,7 @@ def refuse_keys(request: Request) -> None:
     """Raise ClientFault (403) for a named key: it sees its own requests only, and this shows those of all."""
     if request.caller.key is not None:
         raise ClientFault(
-            f"the key {request.caller.key.name} cannot see requests of others; use the relay token",
+            f"the key {request.caller.key.name} cannot see the requests of others; use the relay token",
             status=403,
             code="route_not_allowed",
             should_retry=False,

@@ -36,11 +36,11 @@ def act(command: Command, args: Arguments, console: Console) -> int:
     if command.name.startswith("service "):
         return command.load()(args, console)
     if os.name != "posix" or not os.path.isdir("/run/systemd"):
-        raise ConfigError("--system is only for machines with systemd; remove it")
+        raise ConfigError("--system works only on machines with systemd; leave it out")
     account = find_account()
     if account is None:
         raise ConfigError(
-            "there is no machine-wide relay here (no user airelays); install one: "
+            "there is no machine-wide relay on this machine (no user airelays); install it: "
             f"sudo {program()} service install --system"
         )
     if os.geteuid() == account.uid:
@@ -61,8 +61,8 @@ def _check_program(account: Account) -> None:
         closed = closed_to(account, path)
         if closed:
             raise ConfigError(
-                f"{path} cannot be read by the user {NAME} ({closed} is closed to it); put the program elsewhere, for "
-                "example below /usr/local/bin, or install the package"
+                f"the user {NAME} cannot read {path} (no access to {closed}); move the program to another "
+                "folder, for example /usr/local/bin, or install the package"
             )
 
 

@@ -73,12 +73,12 @@ def _wait(
         except ConfigError as error:
             raise ConfigError(f"the relay has stopped; start it again: {hint('serve')}") from error
         if state == "used":
-            console.line("The page is open. It stays signed in for 12 hours at most.")
+            console.line("The page is open. It stays signed in for up to 12 hours.")
             return 0
         if state == "ended":
             break
         time.sleep(LOOK_S)
-    console.note(f"the code was not used in time; get a new one: {hint('open')}")
+    console.note(f"the code was not used in time; for a new one, run: {hint('open')}")
     return 1
 
 

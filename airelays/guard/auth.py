@@ -14,13 +14,13 @@ from airelays.model import RequestHead
 
 # A token this long cannot be guessed, so a valid one passes while its address is blocked.
 LONG_TOKEN_BYTES = 32
-# Below these a token is weak: what people type while they try something out, and never what `token rotate` makes.
+# Below these, a token is weak: something that was typed to try the program, never a token from `token rotate`.
 ENOUGH_BYTES = 16
 ENOUGH_KINDS = 8
-# In lower case. The first stands in our own documentation (tests/credentials/test_weak_tokens.py reads it there).
+# In lower case. The first one is in our documentation (tests/credentials/test_weak_tokens.py reads it there).
 PUBLISHED = frozenset((b"your_airelays_token", b"x", b"test", b"changeme", b"sk-1234"))
 
-# OpenAI SDKs send Authorization; Azure-style clients `api-key`; Continue sends `x-api-key` beside it.
+# OpenAI SDKs send Authorization; Azure-style clients `api-key`; Continue also sends `x-api-key`.
 _CREDENTIAL_FIELDS = frozenset((b"authorization", b"x-api-key", b"api-key"))
 
 
@@ -36,7 +36,7 @@ def credentials(head: RequestHead) -> list[bytes]:
             if name in found:
                 count = len(head.get_all(name))
                 raise ClientFault(
-                    f"request has {count} {name.decode()} header fields; send exactly one",
+                    f"the request has {count} {name.decode()} header fields; send exactly one",
                     code="duplicate_credential",
                 )
             found[name] = value

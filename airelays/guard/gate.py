@@ -41,11 +41,12 @@ from airelays.model import Door, Peer, RequestHead, Route
 from airelays.settings.hosts import is_loopback
 from airelays.settings.values import Settings
 
-# The reason of a refusal that a person sees in a browser: it is answered with a page.
+# The reason of a refusal that is answered with a page, because a person sees it in a browser.
 DOCS_WITHOUT_TOKEN = "docs_without_token"
-# A listener bound to a key, where the key has no limits of its own.
+# The limits of a listener bound to a key, if the key itself has none.
 LISTENER_PER_MINUTE, LISTENER_CONCURRENT = 60, 4
-# Routes that clients ask for once per model at every refresh, and that ask no upstream (`Route.looks`).
+# The limits of routes that clients request once per model at every refresh, and that need no upstream
+# (`Route.looks`).
 LOOKS_PER_MINUTE, LOOKS_BURST = 600, 100
 _LISTENERS = "listeners"
 _SIDES_OF_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -104,7 +105,7 @@ class Gate:
         own -= {"0.0.0.0", "::", ""}
         self._hosts = _SIDES_OF_LOOPBACK | own | {h.lower() for h in settings.allowed_hosts}
         self._origins = frozenset(o.lower() for o in settings.allowed_origins)
-        # On a loopback listener nobody else can come; a wider one follows network_scope.
+        # On a loopback listener, no other machine can connect; a wider one follows network_scope.
         self.scope = "loopback" if is_loopback(settings.host) else settings.network_scope
         self.reveal, self.docs = told("token show"), told("docs")
         self._trusted: tuple[network.Network, ...] = (
@@ -187,7 +188,7 @@ class Gate:
         half = max(1, self._settings.concurrent_requests_per_ip // 2)
         own = _listener_slot(key)
         self.leases.limits[own] = min(key.concurrent or LISTENER_CONCURRENT, half)
-        # All such listeners together: two of them must not take what the owner's own programs need.
+        # The limit of all such listeners together: two of them must not use up what the owner's own programs need.
         self.leases.limits[_LISTENERS] = half
         return (own, _LISTENERS)
 
@@ -245,10 +246,10 @@ class Gate:
     ) -> None:
         """Refuse (421, 403) what a web page in the user's browser could have sent."""
         if not head.authority and head.http_version == "1.0":
-            # No browser speaks HTTP/1.0 without Host; let old tools in that hold the token.
+            # No browser speaks HTTP/1.0 without Host, so old tools that send the token are let in.
             if not (token and auth.matches(auth.credentials(head), token)):
                 raise Refused(
-                    "request names no host; send a Host field, or the relay token",
+                    "the request has no Host header; send one, or send the relay token",
                     "no_host",
                     status=421,
                 )
@@ -266,7 +267,7 @@ class Gate:
         followed = route is not None and route.open and browser.is_navigation(head)
         if page is None and browser.is_cross_site(head) and not followed:
             raise Refused(
-                "requests that another web site causes are refused",
+                "requests caused by another website are refused",
                 "cross_site",
                 status=403,
                 code="origin_not_allowed",
@@ -327,7 +328,7 @@ class Gate:
         if good and not (left_s and self._block_holds(token or b"")):
             return OWNER
         found = None if good else _find_key(presented, asking)
-        # Nobody guesses a key: a block of the address leaves it alone, unless the user said otherwise.
+        # Keys cannot be guessed, so a block of the address does not apply to them, unless the user set it.
         held = left_s and self._settings.failed_auth_block_scope == "address"
         if found is not None and not found.problem and not held:
             return found.caller
@@ -357,7 +358,7 @@ class Gate:
         return Caller(page=self.pages.use(presented, now_s, token))
 
     def _check_attempt(self, head: RequestHead, family: str) -> None:
-        """Refuse (404) what asks for a page without any credential: nobody guesses at the token so.
+        """Refuse (404) a request for a page without any credential: it is not an attempt to guess the token.
 
         Browsers look for /favicon.ico, monitors for whatever is there: that must not block the address. One answer
         for all paths outside the protected families, so that they tell nothing about which of them exist.
@@ -366,15 +367,15 @@ class Gate:
             return
         if not family:
             raise Refused(
-                "there is nothing here for a request without the relay token; the paths of the API begin with /v1/ "
-                f"and need it ({self.reveal} prints it)",
+                "there is nothing at this path without the relay token; the API is below /v1/ and requires the "
+                f"token ({self.reveal} prints it)",
                 "path_without_token",
                 status=404,
                 code="unknown_route",
             )
         if family == "/docs" and browser.opens_page(head):
             raise Refused(
-                "the documentation needs the relay token, which a browser does not send; "
+                "the documentation requires the relay token, which a browser does not send; "
                 f"`{self.docs}` shows it",
                 DOCS_WITHOUT_TOKEN,
                 status=404,
@@ -382,7 +383,7 @@ class Gate:
             )
 
     def _block_holds(self, token: bytes) -> bool:
-        """Whether a block stops even the right token: it could have been guessed, or the user said so."""
+        """Whether a block applies even to the correct token, because it could be guessed or the user set it."""
         scope = self._settings.failed_auth_block_scope
         return scope == "address" or len(token) < auth.LONG_TOKEN_BYTES
 
@@ -399,7 +400,7 @@ class Gate:
             raise over_window(key, per_minute, wait_s)
 
     def give_back(self, admission: Admission) -> None:
-        """Undo what was counted of a request that did not get its slots."""
+        """Undo the counting of a request that did not get its slots."""
         self.buckets.give_back(admission.key)
         key = admission.caller.key
         if key is not None:

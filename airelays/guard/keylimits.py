@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 DAY_S = 86_400
-# A clock that jumps back finds the counts of the day that it comes from again.
+# If the clock jumps back, the counts of the day before the jump are still there.
 DAYS_KEPT = 3
 
 
@@ -30,7 +30,7 @@ class Windows:
         while times and times[0] <= now_s - 60.0:
             times.popleft()
         if len(times) >= per_minute:
-            # With a limit that was lowered more than one has to leave the minute first.
+            # After a limit was lowered, more than one request has to leave the minute first.
             return times[len(times) - per_minute] + 60.0 - now_s
         times.append(now_s)
         return 0.0

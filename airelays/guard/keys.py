@@ -25,7 +25,7 @@ _SECRET_CHARS, _CHECK_CHARS = 43, 6
 _BODY = re.compile(rb"[A-Za-z0-9_-]{49}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _ID = re.compile(r"key_[0-9a-f]{16}")
-# What a presented key is when it opens nothing.
+# Why a presented key is not accepted.
 MISTYPED, UNKNOWN, REVOKED, EXPIRED, REPLACED = (
     "mistyped",
     "unknown",
@@ -33,9 +33,9 @@ MISTYPED, UNKNOWN, REVOKED, EXPIRED, REPLACED = (
     "expired",
     "replaced",
 )
-# From the least to the most; each allows all that stands before it.
+# From the least to the most; each one includes those before it.
 ROUTES = ("read", "text", "all")
-# A route of the operator: reading it takes "all", and only the owner changes anything there.
+# A route of the operator: reading it requires "all", and only the owner can change anything there.
 OPERATOR = "operator"
 MAX_PER_MINUTE, MAX_CONCURRENT, MAX_TOKENS = 100_000, 10_000, 10**15
 _NOTHING = bytes(32)
@@ -268,7 +268,7 @@ def check_model(key: Key | None, asked: str, upstream: str, model: str) -> None:
     """Raise ClientFault 403 when `key` may not use the upstream or its model."""
     check_upstream(key, upstream)
     if key is not None and not allows_model(key, asked, upstream, model):
-        named = f'the model "{asked[:80]}"' if asked else "a request that names no model"
+        named = f'the model "{asked[:80]}"' if asked else "a request without a model"
         text = f"cannot use {named}; its models are {', '.join(key.models)[:400]}"
         raise _refusal(key, text, "model_not_allowed", "model")
 
@@ -279,7 +279,8 @@ def check_form(key: Key | None, what: str) -> None:
     The relay and the server could read the name of the model in it differently.
     """
     if key is not None and key.models:
-        text = f"is limited to models, and {what} is passed on without being read; use a key without --models"
+        text = f"is limited to models, and {what} is passed on without reading the model; use a key without "
+        "--models"
         raise _refusal(key, text, "model_not_allowed", "model")
 
 

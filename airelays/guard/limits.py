@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
-# Requests that wait for a slot hold their head and nothing else.
+# Requests that wait for a slot keep only their head in memory.
 MAX_WAITING = 32
 MAX_WAITING_IN_ALL = 256
 
@@ -149,12 +149,12 @@ class Leases:
         return len(self._in_use)
 
 
-# 4,096 addresses; the one used longest ago is forgotten first. A full bucket is the same as none.
+# 4,096 addresses; the one used longest ago is forgotten first. A full bucket is the same as a missing one.
 MAX_CLIENTS = 4096
 
 
 class Buckets:
-    """One bucket of `burst` requests a key, filled at `per_minute` / 60 requests a second."""
+    """One bucket of `burst` requests per key, filled at `per_minute` / 60 requests per second."""
 
     __slots__ = ("_rate_per_s", "_table", "burst", "per_minute")
 

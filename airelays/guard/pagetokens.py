@@ -1,8 +1,8 @@
-"""Codes and tokens of the page: how the owner's browser is let in, to look at the relay and to lift a block.
+"""Codes and tokens of the page, with which the owner's browser can see the relay and lift a block.
 
-`airelays open` gets a code over the control listener. The page gives it back once and gets a token, which opens the
-routes of PAGE_ROUTES and nothing else. Both are 32 random bytes and are bound to the relay token of the moment: with a
-new one they are worth nothing. They live in memory only, so they end with the process.
+`airelays open` gets a code over the control listener. The page exchanges it once for a token, which is accepted for
+the routes of PAGE_ROUTES and nothing else. Both are 32 random bytes and are bound to the current relay token: once it
+is replaced, they are worth nothing. They are kept in memory only, so they end with the process.
 
 Owns: these rules. Refuses to know: the clock, randomness, how either came in. Layer: rules.
 """
@@ -23,11 +23,11 @@ RANDOM_BYTES = 32
 CODE_S = 60.0
 LONGEST_S = 12 * 3600.0
 IDLE_S = 30 * 60.0
-# Of each: when one more is made, the code that is oldest and the token that was unused for longest end.
+# Of each kind: one more ends the oldest code, or the token that was unused for the longest time.
 MAX_CODES = MAX_TOKENS = 16
-# Where a code becomes a token; a wrong one counts as a failed attempt there.
+# The route that exchanges a code for a token; a wrong code counts as a failed attempt there.
 SESSION = "page_session"
-# By name of the route: what a token opens, with the one method that it takes beside GET and HEAD.
+# By name of the route: what a token can do, with the one method allowed in addition to GET and HEAD.
 PAGE_ROUTES = {
     "relay_status": "",
     "relay_usage": "",
@@ -42,7 +42,7 @@ PAGE_ROUTES = {
 }
 
 
-# By name: what the page itself asks for; it is not shown among the requests.
+# By name: what the page itself requests, which is not listed among the requests.
 OWN_ROUTES = frozenset(PAGE_ROUTES) | {SESSION, "page", "health"}
 
 
@@ -159,7 +159,7 @@ class PageTokens:
 
 
 def is_page_token(presented: bytes) -> bool:
-    """Whether a credential looks like a token of the page. Says nothing on whether it is one."""
+    """Whether a credential has the form of a token of the page; it need not be a valid one."""
     return presented.startswith(PREFIX)
 
 

@@ -22,7 +22,7 @@ from airelays.guard.disguise import MIN_PIECE_BYTES, Edge, encodings, torn_at, u
 from airelays.model import Fields
 
 REDACTED = "[REDACTED]"
-# The only header fields whose values are written; of the others the name is.
+# The only header fields whose values are written. Of all others, only the name is.
 LOGGED_FIELDS = frozenset(
     (b"accept", b"content-length", b"content-type", b"host", b"user-agent"),
 )
@@ -33,16 +33,16 @@ LOGGED_QUERY = frozenset(
         *("limit", "order", "purpose", "raw", "refresh"),
     }
 )
-# Shorter ones are no secrets, and cutting them out would make every text unreadable.
+# Shorter ones are not secrets, and removing them would make every text unreadable.
 MIN_SECRET_BYTES = 4
 MAX_SHORT_CHARS = 256
 MAX_TEXT_CHARS = 8192
 MAX_DEPTH = 32
 MAX_ITEMS = 1000
-# Of an upstream's error: the longest text that is looked through, and all texts of one object together.
+# In an error from an upstream: the longest text that is searched, and the limit for all texts of one object.
 MAX_SAID_CHARS = 64 * 1024
 MAX_TOLD_CHARS = 256 * 1024
-# What a text counts beside its length: so many short ones take as long as few long ones.
+# What each text counts in addition to its length, because many short ones take as long as few long ones.
 _TEXT_CHARS = 64
 # The longest escape of one byte, as in `&#x000061;`.
 _ESCAPE_CHARS = 10
@@ -54,7 +54,7 @@ _SECRET_KEY = re.compile(
     r"(?i)token|secret|passw|authoriz|cookie|api[-_ ]?key|bearer|code_verifier|assertion|private[-_ ]?key"
     r"|credential"
 )
-# `max_tokens`, `input_tokens_details`: counts. A text under such a name is cut out all the same.
+# `max_tokens`, `input_tokens_details`: counts. A string with such a name is removed nevertheless.
 _COUNT_KEY = re.compile(r"(?i)tokens(?:_\w+)?$")
 _CONTENT_KEYS = frozenset(
     (
@@ -75,7 +75,7 @@ _LOOKS_SECRET = re.compile(
     r"|\b(?:gh[pousr]_|xox[abeprs]-|AIza|AKIA|glpat-|hf_)[A-Za-z0-9_-]{10,}"
     r"|(?<=://)[^/\s@\"']+(?=@)"
 )
-# Without one of these the expression above, which takes a hundred times as long, finds nothing.
+# Without one of these, the expression above finds nothing. It takes a hundred times as long.
 _MARKS = (
     *(
         b"bearer",
@@ -119,7 +119,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[bytes] = ()) -> None:
         self.secrets = frozenset(s for s in secrets if len(s) >= MIN_SECRET_BYTES)
-        # The longest first: a secret that contains another one goes as a whole.
+        # The longest first, so that a secret that contains another one is removed as a whole.
         ordered = sorted(self.secrets, key=len, reverse=True)
         self._raw = tuple(s.lower() for s in ordered)
         self._needles = tuple(needle for s in ordered for needle in encodings(s))
@@ -285,7 +285,7 @@ class Redactor:
             if -_LONG_NUMBER < tree < _LONG_NUMBER:
                 return tree
             shown = str(tree)
-            # NaN and infinity are no JSON: what is told is written again.
+            # NaN and infinity are not JSON, so the value is written again.
             finite = tree - tree == 0
             return (tree if finite else shown) if self.said(shown) == shown else REDACTED
         left[0] -= _TEXT_CHARS + (len(tree) if isinstance(tree, str) else 0)
@@ -365,7 +365,7 @@ def presented_secrets(fields: Fields) -> list[bytes]:
                     found.append(part.partition(b"=")[2])
             if value[:6].lower() == b"basic ":
                 found += _of_basic(value[6:])
-    # Words such as "Bearer" or "none" are no credentials.
+    # Words such as "Bearer" or "none" are not credentials.
     return [part for part in found if len(part) >= 8]
 
 

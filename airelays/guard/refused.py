@@ -1,4 +1,4 @@
-"""The gate's refusals: the type, and what it says of keys and bodies that it does not take. Layer: rules."""
+"""The gate's refusals: the type, and the texts about keys and bodies that it refuses. Layer: rules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airelays.guard.pagetokens import SESSION, is_own_page, is_page_token, opens
 from airelays.hints import told
 from airelays.model import RequestHead, Route
 
-# The reason of a refusal for want of a token in the address's bucket.
+# The reason of a refusal because the address's bucket is empty.
 NO_RATE_TOKEN = "request_rate_limit"
 
 
@@ -53,7 +53,7 @@ def wrong(
 ) -> Refused:
     """Return the 401; `reveal` is the command that shows the token.
 
-    One body for everything but a wrong checksum, which anybody could have worked out, and what the page sends.
+    One body for everything except a wrong checksum, which anyone could compute, and what the page sends.
     """
     text, code = (
         (
@@ -108,12 +108,13 @@ def out_of_scope(scope: str) -> Refused:
 
 
 def wrong_code() -> str:
-    """Return what is said of every code that opens nothing, whatever the reason."""
+    """Return the text for every code that is not accepted, whatever the reason."""
     return f"the code is wrong, was already used or is too old; get a new one: {told('open')}"
 
 
 def check_page(caller: Caller, head: RequestHead, route: Route | None, scheme: str) -> None:
-    """Refuse (403) a page what its token does not open, and its token to what is not the relay's own page."""
+    """Refuse (403) what the page's token does not allow, and that token in requests from anything but the relay's own
+    page."""
     if not caller.page:
         return
     if not is_own_page(head, scheme):
@@ -134,9 +135,9 @@ def check_page(caller: Caller, head: RequestHead, route: Route | None, scheme: s
 
 
 def ended(caller: Caller, problem: str) -> Refused:
-    """Return the 401 of a listener whose key is not valid any more."""
+    """Return the 401 of a listener whose key is no longer valid."""
     return Refused(
-        f"the key that this listener is bound to is not valid any more; make a new one with `{told('key create')}`, "
+        f"the key that this listener is bound to is no longer valid; create a new one with `{told('key create')}`, "
         "name it in [[listen]] or --listen, and restart the relay",
         "listener_key",
         key=caller.name,
@@ -157,9 +158,9 @@ def not_here(path: str) -> Refused:
 
 
 def over_rate(buckets: Buckets, wait_s: float) -> Refused:
-    """Return the 429 of an address that asks too often."""
+    """Return the 429 of an address that exceeds its rate."""
     return Refused(
-        f"more than {buckets.per_minute} requests a minute from this address "
+        f"more than {buckets.per_minute} requests per minute from this address "
         f"(burst {buckets.burst}); try again in {math.ceil(wait_s)} s",
         NO_RATE_TOKEN,
         status=429,
@@ -169,9 +170,9 @@ def over_rate(buckets: Buckets, wait_s: float) -> Refused:
 
 
 def over_window(key: Key, per_minute: int, wait_s: float) -> Refused:
-    """Return the 429 of a key that asks too often."""
+    """Return the 429 of a key that exceeds its rate."""
     return Refused(
-        f"the key {key.name} has made the {per_minute} requests per minute that it may make; try again in "
+        f"the key {key.name} has reached its limit of {per_minute} requests per minute; try again in "
         f"{math.ceil(wait_s)} s",
         "key_rate_limit",
         status=429,
@@ -184,7 +185,7 @@ def over_window(key: Key, per_minute: int, wait_s: float) -> Refused:
 def busy_key(name: str, whose: str, limit: int, waited: str) -> Refused:
     """Return the 429 of a key, or of all listeners bound to one, that has no slot left."""
     return Refused(
-        f"{limit} requests of {whose} are running{waited}, the most at a time; try again",
+        f"{limit} requests of {whose} are running{waited}, which is the limit; try again",
         "key_concurrency_limit",
         status=429,
         code="too_many_concurrent_requests",
@@ -209,7 +210,7 @@ def busy(limit: int, waited: str) -> Refused:
 def check_key(
     key: Key, head: RequestHead, route: Route | None, spent: Spent, wall_s: float
 ) -> None:
-    """Refuse (403, 429) what `key` may not use, or has no tokens left for."""
+    """Refuse (403, 429) what `key` cannot use, or has no tokens left for."""
     if route is None:
         return
     text = route_refusal(key, route.access, head.method, head.path)
@@ -228,7 +229,7 @@ def check_key(
     if wait_s:
         raise Refused(
             f"the key {key.name} has used {spent.today(key.id, wall_s):,} tokens today, and its budget is "
-            f"{key.tokens_per_day:,} per UTC day (what is counted are requests that have ended); it starts again in "
+            f"{key.tokens_per_day:,} per UTC day (requests that have ended are counted); it is renewed in "
             f"{math.ceil(wait_s):,} s",
             "key_token_budget",
             status=429,
@@ -240,9 +241,9 @@ def check_key(
 
 
 def require_json(head: RequestHead, route: Route | None, *, opened: bool) -> None:
-    """Refuse (415) a body of a type that a web page can send without asking first (Fetch: simple requests).
+    """Refuse (415) a body of a type that a web page can send without a preflight (Fetch: simple requests).
 
-    In open mode that is every body; else one for a route that takes any type, which it does from programs only.
+    In open mode, this applies to every body; otherwise to routes that accept any type, but only from programs.
     """
     taken = "" if route is None else route.body
     if taken == "multipart" or not (opened or taken == "any"):
@@ -255,7 +256,7 @@ def require_json(head: RequestHead, route: Route | None, *, opened: bool) -> Non
     if head.has_body and kind != b"application/json":
         who = "without a relay token" if opened else "from a browser"
         raise Refused(
-            f"{who} only bodies of type application/json are accepted",
+            f"{who} only bodies with content-type application/json are accepted",
             "content_type",
             status=415,
             code="unsupported_media_type",
@@ -263,12 +264,12 @@ def require_json(head: RequestHead, route: Route | None, *, opened: bool) -> Non
 
 
 def refuse_browser(head: RequestHead) -> None:
-    """Refuse (403) what a browser sent, on a listener that asks for nothing."""
+    """Refuse (403) what a browser sent to a listener that requires no credential."""
     found = browser.field_of(head)
     if found:
         raise Refused(
-            f"this listener is for programs of this machine, and {found.decode()} comes from a browser; use the "
-            "other listener, with a key",
+            f"this listener is for programs on this machine, and the header {found.decode()} comes from a "
+            "browser; use another listener, with the token or a key",
             "browser_field",
             status=403,
             code="browser_refused",
@@ -276,10 +277,10 @@ def refuse_browser(head: RequestHead) -> None:
 
 
 def check_length(head: RequestHead, max_body_bytes: int) -> None:
-    """Refuse (413) a body that says it is too long."""
+    """Refuse (413) a body whose declared length is too long."""
     if head.content_length is not None and head.content_length > max_body_bytes:
         raise Refused(
-            f"request body is {head.content_length:,} bytes; this route accepts at most "
+            f"the request body is {head.content_length:,} bytes; this route accepts at most "
             f"{max_body_bytes:,}",
             "body_too_large",
             status=413,

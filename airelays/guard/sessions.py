@@ -1,6 +1,5 @@
-"""Which session of a client a request belongs to, as a hash: so that its turns can be found together.
-
-Nothing else of a client's identity is kept, and from the hash nobody gets the session's id. Layer: rules.
+"""The session of a client that a request belongs to, as a hash, so that its turns can be found together. Nothing else
+about a client's identity is stored, and the hash does not reveal the session's id. Layer: rules.
 """
 
 from __future__ import annotations

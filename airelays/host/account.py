@@ -1,9 +1,9 @@
-"""The system user that the machine-wide relay runs as: its places, how it is made, how root acts for it. Layer: app.
+"""The system user of the machine-wide relay: its folders, how it is created, how root acts for it. Layer: app.
 
-Root acts for that user only by becoming it, in another process: what is read and written there is read and written
-with the rights of the relay, and nothing that its user has put in the way (a link, a file of somebody else's) can have
-root do more. That process gets the standard streams and no other descriptor, a new environment, no group of root's,
-and no terminal that controls it: another process of the same user could else type into root's shell with it.
+Root acts for that user only by becoming it, in another process. Everything there is read and written with the rights
+of the relay, and nothing that its user has put in the way (a link, another user's file) can make root do more. That
+process gets the standard streams and no other descriptor, a new environment, none of root's groups, and no
+controlling terminal, through which another process of the same user could type into root's shell.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ NAME = "airelays"
 DATA_DIR = "/var/lib/airelays"
 CONFIG = "/etc/airelays/config.toml"
 UNIT = "airelays.service"
-# SYS_UID_MAX of Debian, Fedora and Arch: from 1000 on they are people.
+# SYS_UID_MAX of Debian, Fedora and Arch: ids from 1000 up belong to people.
 LAST_SYSTEM_UID = 999
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# What a terminal shows, and whether a browser is likely: nothing that could hold a secret.
+# About the terminal, and whether there is a browser; nothing that could contain a secret.
 _KEPT = ("TERM", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "NO_COLOR", "COLUMNS", "SSH_CONNECTION")
 _MAKE = (
     ("systemd-sysusers", "--inline", f'u {NAME} - "AIRelays" {DATA_DIR}'),
@@ -46,7 +46,7 @@ class Account(NamedTuple):
 
 
 def find_account() -> Account | None:
-    """Return the user, None when there is none. Raises ConfigError for an account of a person."""
+    """Return the user, None if there is none. Raises ConfigError for a person's account."""
     if sys.platform == "win32":
         return None
     import pwd
@@ -57,14 +57,14 @@ def find_account() -> Account | None:
         return None
     if not 0 < found.pw_uid <= LAST_SYSTEM_UID:
         raise ConfigError(
-            f"the user {NAME} has the id {found.pw_uid}, so it is not a system user, but the machine-wide "
-            f"relay requires that name; rename the account: usermod --login OTHER airelays"
+            f"the user {NAME} has the id {found.pw_uid}, so it is not a system user, but the machine-wide relay "
+            "needs that name for its system user; rename the account: usermod --login OTHER airelays"
         )
     return Account(found.pw_uid, found.pw_gid)
 
 
 def make_account() -> Account:
-    """Return the user, made when it is missing. Raises ConfigError when that is not possible here."""
+    """Return the user, created if it is missing. Raises ConfigError if that is not possible."""
     found = find_account()
     if found is not None:
         return found
@@ -87,10 +87,12 @@ def make_account() -> Account:
             return found
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         why = said[-1] if said else f"exit code {done.returncode}"
-        raise ConfigError(f"{command[0]} did not create the user {NAME} ({why}); create it by hand")
+        raise ConfigError(
+            f"{command[0]} could not create the user {NAME} ({why}); create it manually"
+        )
     raise ConfigError(
-        f"there is neither systemd-sysusers nor useradd to create the user {NAME}; create a system user of "
-        f"that name with the home folder {DATA_DIR}, then try again"
+        f"cannot create the user {NAME}, because there is neither systemd-sysusers nor useradd; create a system "
+        f"user with that name and the home folder {DATA_DIR}, then try again"
     )
 
 
@@ -102,7 +104,8 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def prepare_folder(account: Account, folder: str = DATA_DIR) -> None:
-    """As root, see that `folder` is the user's; the usual one is made when it is missing. Raises ConfigError."""
+    """As root, check that `folder` belongs to the user; create the default one if it is missing. Raises
+    ConfigError."""
     if folder == DATA_DIR and not os.path.lexists(folder):
         os.mkdir(folder, 0o700)  # in /var/lib, which is root's
         os.chown(folder, account.uid, account.gid, follow_symlinks=False)
@@ -110,30 +113,31 @@ def prepare_folder(account: Account, folder: str = DATA_DIR) -> None:
         found = os.stat(folder, follow_symlinks=False)
     except OSError as error:
         raise ConfigError(
-            f"{folder} cannot be used ({error.strerror}); create it: install -d -o {NAME} -g {NAME} -m 700 {folder}"
+            f"{folder} cannot be used ({error.strerror}); create it: "
+            f"install -d -o {NAME} -g {NAME} -m 700 {folder}"
         ) from error
     if stat.S_ISLNK(found.st_mode):
-        way = "name the folder itself"
+        way = "use the folder that it leads to"
         if folder == DATA_DIR:
             # Of DynamicUser= in earlier releases; systemd undoes it (systemd.exec(5), StateDirectory=).
-            way = "start the service of this release once, which replaces the link by the folder"
+            way = "start the service of this release once, which replaces the link with the folder"
         raise ConfigError(f"{folder} is a link to {os.readlink(folder)}; {way}")
     if not stat.S_ISDIR(found.st_mode):
         raise ConfigError(f"{folder} is not a folder; move it away, then try again")
     if found.st_uid != account.uid:
         raise ConfigError(
-            f"{folder} belongs to user {found.st_uid}, and the machine-wide relay runs as {NAME} ({account.uid}); "
-            f"check its content, then run: chown -R {NAME}: {folder}"
+            f"{folder} belongs to user {found.st_uid}, but the machine-wide relay runs as {NAME} "
+            f"({account.uid}); check what is in it, then run: chown -R {NAME}: {folder}"
         )
     if found.st_mode & 0o022:
         raise ConfigError(
-            f"{folder} can be changed by users other than {NAME} (mode {stat.S_IMODE(found.st_mode):04o}); check "
-            f"its content, then run: chmod 700 {folder}"
+            f"{folder} can be changed by users other than {NAME} "
+            f"(mode {stat.S_IMODE(found.st_mode):04o}); check what is in it, then run: chmod 700 {folder}"
         )
 
 
 def closed_to(account: Account | None, path: str) -> str:
-    """Return the part of `path` that the user may not enter or read, by owner and mode; "" when it may."""
+    """Return the part of `path` that the user cannot enter or read, by owner and mode; "" if there is none."""
     real = os.path.realpath(path)
     parts = [real]
     while os.path.dirname(parts[-1]) != parts[-1]:
@@ -180,7 +184,7 @@ def run_as(account: Account, argv: Sequence[str], env: Mapping[str, str]) -> int
     def pass_on(number: int, _: FrameType | None) -> None:
         child.send_signal(number)
 
-    # It is not in the terminal's group of processes, so Ctrl-C reaches this one only.
+    # The child is not in the terminal's process group, so Ctrl-C reaches only this process.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, pass_on)
     code = child.wait()

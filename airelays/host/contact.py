@@ -1,6 +1,6 @@
-"""How a command reaches the relay that runs: the file it left, the proof that it is that relay, then questions.
+"""How a command reaches the running relay: the file that it wrote, the proof that it is that relay, then requests.
 
-Nothing is sent to a process that has not proved that it knows the secret in the file. Layer: app.
+No request is sent to a process that has not proved that it knows the secret in the file. Layer: app.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PROOF_S = 2.0
 ANSWER_S = 10.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 NOT_OFFERED = "unsupported_for_upstream"
-# What a relay that is named by its URL answers to its clients' token.
+# The routes for a relay that was given by its URL, with the token of its clients.
 _BY_URL = {
     "/status": "/relay/status",
     "/models": "/models",
@@ -31,11 +31,11 @@ _BY_URL = {
 
 
 class NotOffered(ConfigError):
-    """The relay's upstream has no such thing."""
+    """The relay's upstream does not offer this."""
 
 
 class Contact:
-    """A relay that runs. `base_url` is for clients; `running` is its file, None when it was named by its URL."""
+    """A running relay. `base_url` is for clients; `running` is its file, None if it was given by its URL."""
 
     def __init__(self, base_url: str, fields: Fields, asked: str, running: Running | None) -> None:
         self.base_url = base_url
@@ -51,13 +51,14 @@ class Contact:
         *,
         within_s: float = ANSWER_S,
     ) -> dict[str, Any]:
-        """Return the relay's answer. Raises ConfigError with the relay's own words, or why there are none."""
+        """Return the relay's answer. Raises ConfigError with the relay's error, or the reason why there is no
+        answer."""
         plain, _, query = path.partition("?")
         if self.running is None:
             if plain not in _BY_URL:
                 raise ConfigError(
-                    "run this without --url, on the relay's machine and as its user: it works through the "
-                    "relay's data folder"
+                    "this works only without --url, as the relay's user on the relay's machine, because it needs "
+                    "the relay's data folder"
                 )
             plain = _BY_URL[plain]
         url = self._asked + plain + ("?" + query if query else "")
@@ -94,7 +95,7 @@ def _answer(status: int, raw: bytes) -> dict[str, Any]:
 def find(data_dir: str) -> Contact | None:
     """Return the relay that runs on `data_dir`, None when none does.
 
-    Takes 2 s at most. Raises ConfigError when that cannot be seen, or when the file is not that relay's.
+    Takes 2 s at most. Raises ConfigError if this cannot be determined, or if the file is not that relay's.
     """
     check_readable(data_dir)
     lock = os.path.join(data_dir, "relay.lock")
@@ -106,9 +107,9 @@ def find(data_dir: str) -> Contact | None:
         if held is None:
             return None
         raise ConfigError(
-            f"a relay is using {data_dir} but left no {os.path.basename(path_of(data_dir))}: it is starting "
-            f"or stopping, is an earlier version, or could not write the file; name it with --url "
-            f"http://127.0.0.1:PORT/v1"
+            f"a relay uses {data_dir}, but there is no {os.path.basename(path_of(data_dir))}: the relay is "
+            "starting or stopping, is an earlier version, or could not write the file; try again, or add --url "
+            "http://127.0.0.1:PORT/v1"
         )
     problem = _disproved(running)
     if not problem:
@@ -120,8 +121,8 @@ def find(data_dir: str) -> Contact | None:
     if held is None:
         return None
     raise ConfigError(
-        f"{path_of(data_dir)} names port {running.control_port} of 127.0.0.1, and {problem}; restart the relay, or "
-        "run this command where the relay runs (in its container)"
+        f"{path_of(data_dir)} contains port {running.control_port} of 127.0.0.1, but {problem}; restart the "
+        "relay, or run this command where the relay runs, for example in its container"
     )
 
 
@@ -133,7 +134,8 @@ def at_url(url: str, token: bytes | None) -> Contact:
         split_url(url)
     except ConfigError as error:
         raise FlagError(
-            "--url is not valid; expected the relay's base URL, for example http://127.0.0.1:8080/v1"
+            "the value of --url is not a URL that can be used; give the relay's base URL, for "
+            "example http://127.0.0.1:8080/v1"
         ) from error
     base = url.strip().rstrip("/")
     base = base if base.endswith("/v1") else base + "/v1"
@@ -188,6 +190,6 @@ async def _send(
             )
             return response.status, await response.read(MAX_ANSWER_BYTES)
     except TimeoutError:
-        raise UpstreamFault(f"nothing came within {within_s:g} s", hop="tcp") from None
+        raise UpstreamFault(f"no answer within {within_s:g} s", hop="tcp") from None
     finally:
         await client.close()

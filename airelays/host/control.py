@@ -63,7 +63,7 @@ class ControlListener:
         except ConfigError as error:
             for one in opened:
                 one.close()
-            relay.complain(f"commands cannot find this relay; use --url with them: {error}")
+            relay.complain(f"commands cannot find this relay unless you add --url: {error}")
             return None
         if killed_s is not None:
             relay.accounts.count_interrupted(killed_s)

@@ -27,7 +27,7 @@ def program_argv() -> list[str]:
         path = getattr(_loader(), "path", None)
         if not path:
             raise ConfigError(
-                "the program was read from standard input, so there is no file to start again; save it as "
+                "the program was read from standard input, so it has no file to start again; save it as "
                 "airelays.py and run that"
             )
         return [sys.executable, "-I", os.path.abspath(path)]
@@ -37,7 +37,7 @@ def program_argv() -> list[str]:
 
 
 def program_files() -> list[str]:
-    """Return the files that whoever starts this copy has to be able to read."""
+    """Return the files that a user needs to read to start this copy."""
     form = program_form()
     if form == "executable":
         return [sys.executable]

@@ -1,4 +1,4 @@
-"""Notices when something held up the event loop: then every client waited. Layer: app."""
+"""Notices when something blocked the event loop, so that every client had to wait. Layer: app."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COMPLAINT_SECONDS = 60.0
 
 
 class LagWatch:
-    """Looks once a second whether it is called in time; complains at most once a minute.
+    """Checks once per second whether it is called on time; complains at most once per minute.
 
     `worst_s` is the longest delay seen. A machine that slept or is overloaded shows here as well.
     """
@@ -25,7 +25,7 @@ class LagWatch:
         self._handle = self._loop.call_at(self._due_s, self._look)
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._handle.cancel()
 
     def _look(self) -> None:
@@ -34,6 +34,8 @@ class LagWatch:
         self.worst_s = max(self.worst_s, late_s)
         if late_s > LAG_SECONDS and now_s - self._complained_s >= COMPLAINT_SECONDS:
             self._complained_s = now_s
-            self._complain(f"the relay was blocked for {late_s * 1000:.0f} ms; clients had to wait")
+            self._complain(
+                f"the relay was blocked for {late_s * 1000:.0f} ms, and all clients had to wait"
+            )
         self._due_s = now_s + LOOK_SECONDS
         self._handle = self._loop.call_at(self._due_s, self._look)

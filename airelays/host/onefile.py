@@ -1,6 +1,6 @@
 """The one-file executable's loader: a process that unpacks the program, starts it and removes it again. Layer: app.
 
-A loader that is killed can do neither: the relay would go on alone, and its files stay in the temporary folder.
+If the loader is killed, the relay would continue without it, and its files would stay in the temporary folder.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from airelays.net.listener import Listener
 from airelays.settings.values import Settings
 
 SETTLE_S = 0.02
-# What a stop takes at most beyond its announcement and the drain: the last words, upstreams, store and log.
+# The most that a stop takes after its announcement and the drain: final answers, upstreams, store and log.
 CLOSE_S = 15.0
 WORKERS = 4
 # Neither a request nor a client that went leaves a cycle of ours (test_cycles.py): Python's 700 would have the
@@ -50,8 +50,8 @@ def run(
     """Serve until SIGINT or SIGTERM; return the exit code.
 
     `on_ready` is given the listeners. `check` may refuse them before anything is accepted. `read_again` reads the
-    settings anew, for SIGHUP and `airelays reload`; `config_path` is the file that they come from. All that is to be
-    told is told to those who watch `happenings`.
+    settings again, for SIGHUP and `airelays reload`; `config_path` is the file that they come from. Everything that
+    happens is reported to the watchers of `happenings`.
     Raises ConfigError when one of the addresses cannot be listened on, or systemd has passed other sockets.
     """
     doors = open_doors(settings, passed_sockets(os.environ, os.getpid()))
@@ -106,7 +106,8 @@ async def _serve(
 async def _end(
     relay: Relay, listener: Listener, control: ControlListener | None, force: asyncio.Event
 ) -> None:
-    """Take no further client, let running answers end, close what is open; the commands can ask until last."""
+    """Stop accepting clients, let running answers end, close what is open; commands can reach the relay until the
+    end."""
     settings = relay.desk.settings
     tell_manager(stopping(settings.announce_seconds + settings.drain_seconds + CLOSE_S))
     relay.desk.leaving = True
@@ -124,10 +125,11 @@ async def _end(
 
 
 async def _settle(relay: Relay) -> None:
-    """Do what can wait until those who wait for the relay have been served. What fails is left to the first request."""
-    # Each thread keeps a heap of its own; by itself asyncio would make up to 32 on a large machine.
+    """Do what can wait until the first clients have been served. What fails is done by the first request that needs
+    it."""
+    # Each thread has its own heap, and asyncio's default would be up to 32 threads on a large machine.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(WORKERS))
-    # What exists now stays until the end: the collector need not look at it again.
+    # What exists now stays until the end, so the collector need not check it again.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()
@@ -137,7 +139,7 @@ async def _settle(relay: Relay) -> None:
         relay.desk.store.warm()
         await asyncio.to_thread(keep_code)
     except OSError as error:
-        relay.complain(f"not everything could be prepared at startup: {error.strerror}")
+        relay.complain(f"the relay started, but could not prepare everything: {error.strerror}")
 
 
 def listen(relay: Relay, doors: dict[socket.socket, Door]) -> Listener:
@@ -159,9 +161,9 @@ def listen(relay: Relay, doors: dict[socket.socket, Door]) -> Listener:
 
 
 def shutting_down() -> RelayError:
-    """Return what a request that cannot end any more is answered with."""
+    """Return the answer to a request that can no longer be completed."""
     return RelayError(
-        "the relay is shutting down; send the request again when it is back",
+        "the relay is shutting down; send the request again once it is running",
         status=503,
         code="relay_shutting_down",
         retry_after_s=1.0,
@@ -202,7 +204,7 @@ def _catch_signals(
 
 
 def _raise_descriptor_limit(connections: int) -> None:
-    """Ask for two descriptors a connection and some to spare, as far as the system lets us."""
+    """Request two descriptors per connection and a reserve, as far as the system allows."""
     if sys.platform == "win32":
         return
     import resource

@@ -1,7 +1,7 @@
-"""`running.json`: what a serving relay leaves in its data folder, so that commands can find it. Layer: app.
+"""`running.json`: the file in the data folder by which commands find the running relay. Layer: app.
 
-Written (0600) while `relay.lock` is held, removed at the end. A relay that is killed leaves it; nobody is misled: its
-reader has the relay prove that it knows the secret (`guard/control.py`).
+Written (0600) while `relay.lock` is held, removed at the end. A relay that is killed leaves it behind. That misleads
+no command, because the reader requires proof that the relay knows the secret (`guard/control.py`).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def write_running(data_dir: str, running: Running) -> None:
 
 
 def remove_running(data_dir: str) -> None:
-    """Take the file away; one that is gone already is fine."""
+    """Remove the file, if it exists."""
     with contextlib.suppress(OSError):
         os.unlink(path_of(data_dir))
 
@@ -65,19 +65,17 @@ def read_running(data_dir: str) -> Running | None:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise ConfigError(
-            f"{path} was not written by a relay; restart the relay, which replaces it"
-        )
+        raise ConfigError(f"{path} was not written by a relay; restart the relay to replace it")
     if found.get("format") != FORMAT:
         raise ConfigError(
-            f"{path} was written by another version of AIRelays (format {str(found.get('format'))[:20]!r}, "
-            f"this version supports {FORMAT}); use that version, or restart the relay with this one"
+            f"{path} was written by another version of AIRelays (format {str(found.get('format'))[:20]!r}; this "
+            f"version supports {FORMAT}); use that version, or restart the relay with this one"
         )
     return _parsed(path, found)
 
 
 def began_before(data_dir: str) -> float | None:
-    """Return when the last relay of `data_dir` began, a Unix time, if it was killed; None if it ended by itself."""
+    """Return when the last relay of `data_dir` began, a Unix time, if it was killed; None if it ended normally."""
     try:
         left = read_running(data_dir)
         return None if left is None else float(left.started)
@@ -91,9 +89,7 @@ def _parsed(path: str, found: dict[str, Any]) -> Running:
     for name, kind in Running.fields.items():
         value = found.get(name)
         if type(value) is not kinds[kind]:
-            raise ConfigError(
-                f"{path} has no usable {name}; restart the relay, which writes it again"
-            )
+            raise ConfigError(f"{path} has no valid {name}; restart the relay to write it again")
         values[name] = tuple(map(str, value)) if isinstance(value, list) else value
     if not 0 < values["control_port"] < 65536 or not values["secret"] or not values["base_urls"]:
         raise ConfigError(f"{path} does not say how to reach the relay; restart the relay")

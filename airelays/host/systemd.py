@@ -1,4 +1,4 @@
-"""What systemd and a service exchange: sockets that were opened for it, and the notification. Layer: app.
+"""What systemd and a service exchange: sockets that systemd opened, and notifications. Layer: app.
 
 sd_listen_fds(3) and sd_notify(3), without their library.
 """
@@ -14,7 +14,7 @@ from airelays.errors import ConfigError
 
 # SD_LISTEN_FDS_START
 FIRST_FD = 3
-# As many as a relay can be set to listen on, with room for names that mean two addresses.
+# As many as a relay can be configured to listen on, with room for names that have two addresses.
 MAX_FDS = 128
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 
@@ -30,7 +30,7 @@ def count_passed(env: MutableMapping[str, str], pid: int) -> int:
     count = told["LISTEN_FDS"]
     if not (count.isascii() and count.isdigit() and int(count[:4]) <= MAX_FDS):
         raise ConfigError(
-            f"LISTEN_FDS is {count[:20]!r}; expected the number of passed sockets, at most {MAX_FDS}"
+            f"LISTEN_FDS is {count[:20]!r}; expected the number of sockets that were passed, at most {MAX_FDS}"
         )
     return int(count)
 
@@ -38,7 +38,7 @@ def count_passed(env: MutableMapping[str, str], pid: int) -> int:
 def passed_sockets(env: MutableMapping[str, str], pid: int) -> list[socket.socket]:
     """Return the sockets that systemd listens on for the process `pid`; no program started from it gets them.
 
-    Raises ConfigError when one is something else than a listening TCP socket.
+    Raises ConfigError if one of them is not a listening TCP socket.
     """
     fds = range(FIRST_FD, FIRST_FD + count_passed(env, pid))
     found: list[socket.socket] = []
@@ -54,8 +54,8 @@ def passed_sockets(env: MutableMapping[str, str], pid: int) -> list[socket.socke
 
 def _taken(fd: int) -> socket.socket:
     refused = ConfigError(
-        f"descriptor {fd}, which was passed to the relay, is not a listening TCP socket; airelays.socket can "
-        f"have only ListenStream=ADDRESS:PORT and Accept=no"
+        f"descriptor {fd}, which was passed to the relay, is not a listening TCP socket; use only "
+        "ListenStream=ADDRESS:PORT and Accept=no in airelays.socket"
     )
     try:
         os.set_inheritable(fd, False)
@@ -75,11 +75,11 @@ def _taken(fd: int) -> socket.socket:
 
 
 def tell_manager(state: str) -> bool:
-    """Send `state` ("READY=1", "STOPPING=1"); return whether somebody was told. Never fails."""
+    """Send `state` ("READY=1", "STOPPING=1"); return whether it was sent. Never fails."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
         return False
-    # A name that begins with @ is one of Linux's abstract sockets: there it begins with a zero byte.
+    # A name that begins with @ is an abstract socket of Linux, whose real name begins with a zero byte.
     address = "\0" + path[1:] if path.startswith("@") else path
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)

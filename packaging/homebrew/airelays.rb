@@ -1,4 +1,4 @@
-# For a tap. build/release.py puts a copy into dist/ with version and digest filled in.
+# Formula for a tap. build/release.py writes a copy with version and digest filled in to dist/.
 class Airelays < Formula
   desc "Local OpenAI-compatible relay for one person's own upstream login"
   homepage "https://github.com/airelays/airelays"

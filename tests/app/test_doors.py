@@ -143,7 +143,7 @@ def test_sixty_requests_per_minute_are_its_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "listen", "said"),
     [
-        ("", "127.0.0.1:0,key=free", "needs --routes text and one of --models"),
+        ("", "127.0.0.1:0,key=free", "needs --routes text and --models or"),
         ("--routes all --requests-per-minute 5", "127.0.0.1:0,key=free", "has --routes all"),
         ("--routes read --requests-per-minute 5", "127.0.0.1:0,key=free", "has --routes read"),
         ("--requests-per-minute 5", "127.0.0.1:0,key=other", "does not exist"),
@@ -172,4 +172,7 @@ def test_a_taken_port_of_a_second_listener_leaves_nothing_open(tmp_path: Path) -
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run(tmp_path, "serve", "--demo", "--port", "0", "--listen", f"127.0.0.1:{port}")
-    assert done.returncode == 1 and f"port {port} on 127.0.0.1 is taken" in done.stderr
+    assert (
+        done.returncode == 1
+        and f"port {port} on 127.0.0.1 is used by another program" in done.stderr
+    )

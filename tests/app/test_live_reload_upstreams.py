@@ -76,7 +76,7 @@ def test_a_bad_file_keeps_the_old_upstreams_and_status_says_why(
     config.write_text(config_of(servers[0]))
     with running(tmp_path, "--config", str(config), env=WIDE) as relay:
         config.write_text('[upstreams.local]\nbase_url = "ftp://nowhere"\n')
-        assert "the settings stay as they are" in hang_up(relay)
+        assert "the settings were not changed" in hang_up(relay)
         contact = find(str(tmp_path / ".airelays"))
         assert contact is not None
         problem = contact.ask("GET", "/status")["process"]["reload_problem"]

@@ -160,7 +160,7 @@ def test_every_error_is_one_text(demo: Relay) -> None:
         "/api/blobs/sha256:1",
         "/api/experimental/x",
     ):
-        assert "is not offered" in error(demo.send("POST", path, {}), 501)
+        assert "is not available" in error(demo.send("POST", path, {}), 501)
     for path in ("/api/embed", "/api/embeddings"):
         body = {"model": "demo", "input": "x", "prompt": "x"}
         assert "embeddings" in error(demo.send("POST", path, body), 501)

@@ -120,7 +120,7 @@ def test_every_view_fills(page: Page) -> None:
         "usage": "Tokens per day",
         "failures": "refuses requests for 7 seconds",
         "upstreams": "demo-mini",
-        "access": "need the relay token",
+        "access": "require the relay token",
         "docs": "Try it without signing in",
     }
     for view, sign in signs.items():

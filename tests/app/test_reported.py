@@ -53,8 +53,8 @@ def test_ids_are_those_of_their_api(relay: Relay) -> None:
 def test_an_api_that_is_not_offered_is_known_by_name(relay: Relay, path: str) -> None:
     reply = relay.get(f"/v1/{path}")
     assert reply.status == 404
-    assert "OpenAI has this API" in reply.error["message"]
-    assert "does not offer it" in reply.error["message"]
+    assert "OpenAI's API" in reply.error["message"]
+    assert "does not offer" in reply.error["message"]
     assert relay.send("GET", f"/v1/{path}", token=None).status == 401
 
 

@@ -65,7 +65,7 @@ def test_a_chat_only_server_answers_without_a_relay_beside_a_running_one(tmp_pat
         (("--demo", "a b c demo:length"), b"", 1, "max_output_tokens"),
         (("--demo", "--upstream", "http://127.0.0.1:9/v1", "x"), b"", 2, "cannot be combined"),
         (("--upstream", "http://127.0.0.1:9/v1", "x"), b"", 1, "127.0.0.1:9"),
-        (("--url", "nonsense", "x"), b"", 2, "--url is not usable"),
+        (("--url", "nonsense", "x"), b"", 2, "the value of --url is not a URL that can be used"),
     ],
 )
 def test_what_cannot_be_asked_is_one_sentence(

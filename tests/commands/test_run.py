@@ -79,9 +79,9 @@ def test_a_lease_is_of_one_new_key(tmp_path: Path) -> None:
         known = json.loads((tmp_path / ".airelays/keys.json").read_text())
         contact = find(str(tmp_path / ".airelays"))
         assert contact is not None
-        with pytest.raises(ConfigError, match="a lease is of one new key"):
+        with pytest.raises(ConfigError, match="a lease requires exactly one key, and a new one"):
             contact.ask("POST", "/lease", known)
-        with pytest.raises(ConfigError, match="a lease is of one new key"):
+        with pytest.raises(ConfigError, match="a lease requires exactly one key, and a new one"):
             contact.ask("POST", "/lease", {**known, "keys": []})
         assert relay.get("/healthz").status == 200
 

@@ -148,17 +148,17 @@ def test_the_sandbox_is_open_for_the_folders_that_were_given(tmp_path: Path) -> 
     [
         (
             ("--data-dir", "/a\nExecStart=/b"),
-            "'/a\\nExecStart=/b' contains a control character or is not UTF-8, which a service file cannot "
-            "contain; use another path",
+            "'/a\\nExecStart=/b' contains a control character or is not UTF-8, which a service file does not "
+            "allow; use another path",
         ),
         (
             ("--kind", "systemd", "--program", "/it's/airelays"),
-            '"/it\'s/airelays" contains a quote or a backslash, which systemd refuses in the path of a '
-            "program; put the program elsewhere",
+            '"/it\'s/airelays" contains a quote or a backslash, which systemd does not allow in the path of a '
+            "program; move the program to another folder",
         ),
         (
             ("--kind", "windows", "--data-dir", "C:\\%TEMP%"),
-            "'C:\\\\%TEMP%' contains %...% or $(, which the Task Scheduler replaces; use another path",
+            "'C:\\\\%TEMP%' contains %...% or $(, which the Task Scheduler expands; use another path",
         ),
         (("--auth-storage", "x"), '--auth-storage is "x"; expected "file", "keyring" or "auto"'),
     ],
@@ -182,7 +182,7 @@ def test_what_the_environment_says_now_is_named_and_not_written(tmp_path: Path) 
     assert done.returncode == 0 and "8099" not in done.stdout
     assert "s3cret-token" not in done.stdout + done.stderr
     assert done.stderr == (
-        "airelays: the service starts without AIRELAYS_BEARER_TOKEN, AIRELAYS_PORT of this environment; put "
+        "airelays: the service starts without AIRELAYS_BEARER_TOKEN, AIRELAYS_PORT from this environment; put "
         "what it needs into the config file, or pass it as a flag\n"
     )
 
@@ -284,7 +284,7 @@ def test_a_user_service_is_installed_changed_and_removed(tmp_path: Path, manager
     unit = tmp_path / ".config" / "systemd" / "user" / "airelays.service"
     done = install(tmp_path, manager)
     assert done.returncode == 0, done.stderr
-    assert "The relay runs on http://127.0.0.1:" in done.stdout
+    assert "The relay is running on http://127.0.0.1:" in done.stdout
     assert unit.read_text() == run(tmp_path, "service", "print", *INSTALL[2:]).stdout
     told = [t for t in (manager / "told").read_text().splitlines() if "show" not in t]
     assert [t for t in told if "is-active" not in t] == [
@@ -302,7 +302,7 @@ def test_a_user_service_is_installed_changed_and_removed(tmp_path: Path, manager
     with socket.create_server(("127.0.0.1", 0)) as taken:
         before, port, second = unit.read_bytes(), taken.getsockname()[1], pid_of(manager)
         done = run(tmp_path, "service", "install", "--port", str(port), PATH=path)
-    assert done.returncode == 1 and f"port {port} on 127.0.0.1 is used" in done.stderr
+    assert done.returncode == 1 and f"port {port} on 127.0.0.1 is in use" in done.stderr
     assert (unit.read_bytes(), pid_of(manager)) == (before, second)
     done = run(tmp_path, "service", "uninstall", PATH=path)
     assert done.returncode == 0 and not unit.exists()
@@ -321,7 +321,7 @@ def test_a_service_that_does_not_start_is_kept_and_its_last_words_are_shown(
     *_, words, sentence = done.stderr.splitlines()
     assert words == "  its last words"
     assert sentence == (
-        f"airelays: the service did not start; {unit} is kept. Once the cause is fixed, run: "
+        f"airelays: the service did not start; {unit} was kept; once the cause is fixed, run: "
         "systemctl --user restart airelays.service"
     )
 
@@ -351,8 +351,7 @@ def test_a_relay_that_is_not_the_service_keeps_its_folder(tmp_path: Path, manage
         done = install(tmp_path, manager, "--data-dir", str(tmp_path / ".airelays"))
     assert done.returncode == 1
     assert (
-        f"a relay (pid {relay.process.pid}) that does not belong to this service is using"
-        in done.stderr
+        f"another relay (pid {relay.process.pid}), which is not this service, uses" in done.stderr
     )
     assert not (tmp_path / ".config" / "systemd").exists()
 
@@ -463,7 +462,7 @@ def test_a_socket_unit_has_every_address(tmp_path: Path) -> None:
         (("--port", "0"), "systemd cannot pick a free port; choose one with --port"),
         (
             ("--host", "host.example"),
-            "systemd opens addresses, not names, and the host is host.example; name its address with --host",
+            "systemd can listen only on addresses, but the host is host.example; give its address with --host",
         ),
     ],
 )

@@ -208,7 +208,7 @@ def test_a_weak_token_that_comes_later_lets_nobody_in_beyond_loopback(tmp_path: 
         relay.process.terminate()
         said = relay.process.communicate(timeout=live.DEADLINE_S)[1]
     assert (
-        f"no client is let in: the relay token in {path} is published as an example, and other machines can "
+        f"all clients are refused: the relay token in {path} is published as an example, and other machines can "
         "reach this relay"
     ) in said
 

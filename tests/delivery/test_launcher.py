@@ -120,8 +120,8 @@ def test_without_the_package_beside_it_one_sentence_says_how_to_get_one_file(
         )
         assert done.returncode == 1
         assert done.stderr == (
-            "airelays: this airelays.py only starts the folder airelays/ beside it, which is missing; "
-            "get the one-file edition instead, made in a checkout by: "
+            "airelays: this airelays.py only starts the folder airelays/ next to it, which is missing; "
+            "to get one file that runs alone, run in a checkout: "
             "python3 build/onefile.py --write\n"
         )
 
@@ -135,11 +135,11 @@ def test_without_a_network_the_way_out_is_said(checkout: Path, bare: str) -> Non
     assert done.returncode == 1 and done.stdout == ""
     first, second = done.stderr.splitlines()
     assert first == (
-        f"airelays: h11 and certifi are not installed; making a private {checkout / '.venv'} "
+        f"airelays: h11 and certifi are not installed; creating a private {checkout / '.venv'} "
         f"from {Path('build/requirements/run.txt')}"
     )
     assert second.startswith(
-        "airelays: packages cannot be installed; without a network name a folder of wheels with "
+        "airelays: cannot install packages; without a network, pass a folder of wheels with "
         "--wheels FOLDER, or use the one-file edition ("
     )
     assert sorted(os.listdir(checkout)) == ["airelays", "airelays.py", "build"]
@@ -178,14 +178,14 @@ def test_missing_dependencies_go_into_a_private_environment_until_the_list_chang
     words = [bare, str(checkout / "airelays.py"), "config", "path"]
     first = run(words, **wheels)
     assert first.returncode == 0 and first.stdout.endswith("config.toml\n")
-    assert first.stderr.count("\n") == 1 and "making a private" in first.stderr
+    assert first.stderr.count("\n") == 1 and "creating a private" in first.stderr
     again = run(words, PIP_NO_INDEX="1")
     assert (again.returncode, again.stderr, again.stdout) == (0, "", first.stdout)
     assert sorted(os.listdir(checkout)) == [".venv", "airelays", "airelays.py", "build"]
     requirements = checkout / "build" / "requirements" / "run.txt"
     requirements.write_text("# changed\n" + requirements.read_text())
     changed = run(words, **wheels)
-    assert changed.returncode == 0 and "making a private" in changed.stderr
+    assert changed.returncode == 0 and "creating a private" in changed.stderr
 
 
 def test_a_folder_of_wheels_stands_for_the_network(
@@ -207,7 +207,7 @@ def test_a_folder_of_wheels_that_is_not_there_is_one_sentence(checkout: Path, ba
     done = run([bare, str(checkout / "airelays.py"), "--wheels", "gone", "version"])
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "airelays: --wheels is 'gone', and there is no such folder; fill it where there is a network: python3 -m pip "
+        "airelays: --wheels is 'gone', which is not a folder; create one on a machine with a network: python3 -m pip "
         "download --only-binary :all: --require-hashes -r build/requirements/run.txt -d FOLDER\n"
     )
 
@@ -219,7 +219,7 @@ def test_a_wheel_with_another_digest_is_refused(
     text = requirements.read_text()
     requirements.write_text(re.sub("sha256:[0-9a-f]+", "sha256:" + "0" * 64, text, count=1))
     done = run([bare, str(checkout / "airelays.py"), "config", "path"], **wheels)
-    assert done.returncode == 1 and "packages cannot be installed" in done.stderr
+    assert done.returncode == 1 and "cannot install packages" in done.stderr
     assert not (checkout / ".venv").exists()
 
 
@@ -229,7 +229,7 @@ def test_a_list_without_digests_is_refused(
     requirements = checkout / "build" / "requirements" / "run.txt"
     requirements.write_text(re.sub(" --hash=.*", "", requirements.read_text()))
     done = run([bare, str(checkout / "airelays.py"), "config", "path"], **wheels)
-    assert done.returncode == 1 and "packages cannot be installed" in done.stderr
+    assert done.returncode == 1 and "cannot install packages" in done.stderr
     assert not (checkout / ".venv").exists()
 
 
@@ -254,7 +254,7 @@ def test_an_h11_that_is_too_old_is_not_used_and_pip_may_be_missing(
         (packages / name).mkdir()
         (packages / name / "__init__.py").write_text(f"__version__ = {version!r}\n")
     done = run([python, str(checkout / "airelays.py"), "config", "path"], **wheels)
-    assert done.returncode == 0 and "making a private" in done.stderr
+    assert done.returncode == 0 and "creating a private" in done.stderr
 
 
 def test_a_checkout_that_cannot_be_written_is_one_sentence(
@@ -266,7 +266,7 @@ def test_a_checkout_that_cannot_be_written_is_one_sentence(
     done = run(words, **wheels)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
-        f"airelays: {checkout / '.venv'} cannot be made: "
+        f"airelays: {checkout / '.venv'} cannot be created: "
     )
 
 

@@ -283,8 +283,7 @@ def test_undo_that_would_leave_a_broken_file_is_refused(person: Person) -> None:
     done = person.run("connect", "codex", "--undo")
     assert (done.returncode, done.stderr) == (
         1,
-        f"airelays: {person.home}/{CODEX} would not be valid TOML without the block; remove the block by "
-        f"hand\n",
+        f"airelays: {person.home}/{CODEX} would not be valid TOML without the block; remove the block by hand\n",
     )
     assert target.read_text() == text
 
@@ -388,8 +387,8 @@ def test_a_masked_unit_is_reported_as_masked(person: Person, manager: str, mask:
     done = person.run("service", "install", PATH=manager)
     assert (done.returncode, done.stderr) == (
         1,
-        f"airelays: airelays.service is masked ({unit} is {mask}), so it was not installed; "
-        "to allow it, run: systemctl --user unmask airelays.service\n",
+        f"airelays: airelays.service is masked ({unit} is {mask}), so it is not installed; to allow it, run: "
+        "systemctl --user unmask airelays.service\n",
     )
     shown = person.run("service", "status", PATH=manager).stdout
     assert "Masked:" in shown and "systemctl --user unmask airelays.service" in shown
@@ -440,7 +439,7 @@ def test_a_masked_unit_of_the_machine_leaves_dev_null_alone(tmp_path: Path) -> N
     if "mount:" in done.stderr or "unshare:" in done.stderr:
         pytest.skip("a mount of its own cannot be made here")
     assert done.stdout.splitlines() == ["666 1 3", "code 1", "666 1 3", "/dev/null"]
-    assert "type: systemctl unmask airelays.service" in done.stderr
+    assert "run: systemctl unmask airelays.service" in done.stderr
 
 
 # ---- reading

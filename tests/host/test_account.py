@@ -89,8 +89,8 @@ def test_without_a_machine_wide_relay_it_is_one_sentence(tmp_path: Path, words: 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1 and done.stderr.startswith(
         (
-            "airelays: there is no machine-wide relay here (no user airelays); install one: sudo ",
-            "airelays: --system is only for machines with systemd; remove it",
+            "airelays: there is no machine-wide relay on this machine (no user airelays); install it: sudo ",
+            "airelays: --system works only on machines with systemd; leave it out",
         )
     )
     assert not list(tmp_path.iterdir())
@@ -120,8 +120,11 @@ def test_a_folder_of_that_user_is_fine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda path: path.mkdir(0o700), "belongs to user 0, and the machine-wide relay runs as"),
-        (lambda path: path.symlink_to("/etc"), "is a link to /etc; name the folder itself"),
+        (lambda path: path.mkdir(0o700), "belongs to user 0, but the machine-wide relay runs as"),
+        (
+            lambda path: path.symlink_to("/etc"),
+            "is a link to /etc; use the folder that it leads to",
+        ),
         (lambda path: path.touch(), "is not a folder; move it away"),
         (lambda path: None, "cannot be used .* install -d -o airelays -g airelays -m 700"),
     ],

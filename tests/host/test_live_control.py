@@ -190,7 +190,7 @@ def test_nothing_is_sent_to_a_program_that_cannot_prove_itself(
         rewrite(tmp_path, control_port=port)
         done = airelays(tmp_path, "status")
         assert done.returncode == 1 and done.stdout == ""
-        assert done.stderr.count("\n") == 1 and f"names port {port}" in done.stderr
+        assert done.stderr.count("\n") == 1 and f"contains port {port}" in done.stderr
         assert heard and all(secret.encode() not in data for data in heard)
 
 
@@ -243,7 +243,7 @@ def test_a_relay_that_cannot_write_its_file_says_so_and_answers_at_its_url(tmp_p
         assert json.loads(asked.stdout)["client"]["base_url"] == relay.url
         relay.stop()
         assert relay.process.stderr is not None
-        assert "use --url with them" in relay.process.stderr.read()
+        assert "unless you add --url" in relay.process.stderr.read()
 
 
 # What the listener refuses

@@ -63,8 +63,9 @@ def test_a_socket_that_the_settings_do_not_name_is_refused(opened: socket.socket
     with pytest.raises(ConfigError) as caught:
         open_doors(Settings(data_dir="/nowhere", port=port - 1), [opened])
     assert str(caught.value) == (
-        f"systemd listens on 127.0.0.1:{port} for the relay, which is set to 127.0.0.1:{port - 1}; make them the "
-        "same: ListenStream= of airelays.socket (systemctl edit airelays.socket), or server.host and server.port"
+        f"systemd listens on 127.0.0.1:{port} for the relay, but the relay is configured to listen on "
+        f"127.0.0.1:{port - 1}; change ListenStream= in airelays.socket (systemctl edit "
+        "airelays.socket), or server.host and server.port"
     )
     assert opened.fileno() == -1
 
@@ -135,6 +136,6 @@ def test_something_else_than_a_listening_socket_is_refused(tmp_path: Path, kind:
         _, said = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 1
     assert said == (
-        "airelays: descriptor 3, which was passed to the relay, is not a listening TCP socket; "
-        "airelays.socket can have only ListenStream=ADDRESS:PORT and Accept=no\n"
+        "airelays: descriptor 3, which was passed to the relay, is not a listening TCP socket; use only "
+        "ListenStream=ADDRESS:PORT and Accept=no in airelays.socket\n"
     )

@@ -336,5 +336,5 @@ def test_a_relay_says_once_that_its_token_is_gone_and_once_that_it_is_back(tmp_p
             assert relay.send("GET", "/v1/models", token=TOKEN).status == 200
             said += [relay.process.stderr.readline(), relay.process.stderr.readline()]
     for at, reason in enumerate(("missing", "empty", "not a regular file", "a symbolic link")):
-        assert f"no client is let in: {path} is {reason}" in said[2 * at]
-        assert said[2 * at + 1] == f"airelays: the relay token in {path} is used again\n"
+        assert f"all clients are refused: {path} is {reason}" in said[2 * at]
+        assert said[2 * at + 1] == f"airelays: the relay token in {path} is in use again\n"

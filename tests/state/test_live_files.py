@@ -276,10 +276,10 @@ def test_100_continue_comes_only_when_the_body_is_wanted(relay: Relay) -> None:
     ("parts", "text"),
     [
         ([field("purpose", "user_data")], "the form has no part named file"),
-        ([file_part(b"a"), file_part(b"b")], "the form has more than one file"),
+        ([file_part(b"a"), file_part(b"b")], "the form contains more than one file"),
         ([file_part(b"a"), field("purpose", "fun")], 'purpose is "fun"'),
-        ([field("purpose", "batch")] * 2 + [file_part(b"a")], "the form has purpose twice"),
-        ([file_part(b"a"), field("expires_after[x]", "1")], "which is unknown"),
+        ([field("purpose", "batch")] * 2 + [file_part(b"a")], "the form contains purpose twice"),
+        ([file_part(b"a"), field("expires_after[x]", "1")], "an unknown field, expires_after[x]"),
         ([file_part(b"a"), field("expires_after[seconds]", "3600")], "expires_after[anchor]"),
         ([field("note", "x" * 65537), file_part(b"a")], "note is longer than 65,536 bytes"),
         ([file_part(b"a", "a\x01b")], "control character"),

@@ -166,6 +166,6 @@ function endSession() {
   feed.stop();
   say("Not signed in", "down");
   notice("This page is no longer signed in: the relay was restarted, its token was replaced, or the session has ended.",
-    `To open it again, type: ${openCommand}`);
+    `To open it again, run: ${openCommand}`);
   document.body.dataset.signed = "ended";
 }

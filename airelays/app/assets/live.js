@@ -198,8 +198,8 @@ const live = {
   foot() {
     const foot = byId("requests-foot");
     const parts = [];
-    if (this.paused) parts.push("Paused: the list shows what came before.");
-    if (this.missed) parts.push(`${plural(this.missed, "request", "requests")} not shown: more came in than this page can show.`);
+    if (this.paused) parts.push("Paused: the list shows earlier requests.");
+    if (this.missed) parts.push(`${plural(this.missed, "request", "requests")} not shown: there were more than this page can show.`);
     foot.textContent = parts.join(" ");
     foot.hidden = !parts.length;
   },

@@ -107,7 +107,7 @@ async function redeem(code) {
     return true;
   } catch (error) {
     say(openMode ? "The relay is up." : "Not signed in", openMode ? "up" : "down");
-    notice(error instanceof Refusal ? error.message : "The relay does not answer.", `To try again, type: ${openCommand}`);
+    notice(error instanceof Refusal ? error.message : "The relay does not answer.", `To try again, run: ${openCommand}`);
     return false;
   }
 }

@@ -130,7 +130,7 @@ addEventListener("resize", () => {
 async function showFailures() {
   const found = await read("/v1/relay/requests?failed=true&limit=50");
   const list = byId("failure-list");
-  if (!found.enabled) list.replaceChildren(empty("The traffic log is off, so failures are not kept."));
+  if (!found.enabled) list.replaceChildren(empty("The traffic log is off, so failures are not recorded."));
   else if (!found.data.length) list.replaceChildren(empty("There are no failures in the traffic log."));
   else list.replaceChildren(...found.data.map(failureCard));
 }
@@ -172,7 +172,7 @@ function upstreamCard([name, facts]) {
     pairs([["Kind", shown(facts.kind || "", 60)], ["Address", shown(facts.base_url || "", 200)],
       ["Account", shown(facts.email || "", 100)], ["Plan", shown(facts.plan_type || "", 40)],
       ["Why", shown(health.reason || facts.problem || "", 300)],
-      ["Asked again", isNumber(health.seconds) ? `in ${lasting(health.seconds * 1000)}` : ""]]));
+      ["Next attempt", isNumber(health.seconds) ? `in ${lasting(health.seconds * 1000)}` : ""]]));
 }
 
 // ---- access
@@ -185,16 +185,16 @@ async function showAccess() {
     ? blocks.data.map(blockRow) : [empty("No address is blocked. An address is blocked after too many wrong tokens.")]));
   const security = status.security, relay = status.relay;
   byId("limits").replaceChildren(pairs([
-    ["Rate", `${count(security.rate_limit_per_minute)} requests per minute for each address, ${count(security.rate_limit_burst)} at once`],
-    ["Running", `${count(security.concurrent_requests_per_ip)} requests at a time for each address`],
+    ["Rate", `${count(security.rate_limit_per_minute)} requests per minute per address, in bursts of up to ${count(security.rate_limit_burst)}`],
+    ["Running", `${count(security.concurrent_requests_per_ip)} requests at a time per address`],
     ["Block", `after ${count(security.failed_auth_max_attempts)} failed attempts in ${lasting(security.failed_auth_window_seconds * 1000)}, `
       + `for ${lasting(security.failed_auth_block_seconds * 1000)}`],
-    ["Clients", security.require_bearer_auth ? "need the relay token or a named key" : "need no token (open mode)"],
+    ["Clients", security.require_bearer_auth ? "require the relay token or a named key" : "don't need a token (open mode)"],
     ["Network", shown(relay.effective_network_scope, 40)],
     ["Listens on", relay.listeners.map((one) => `${shown(one.host, 60)}:${one.port}${one.key ? ` (key ${shown(one.key, 40)})` : ""}`).join(", ")],
     ["Version", shown(status.version, 40)],
   ]));
-  const heads = [{ name: "Key" }, { name: "State" }, { name: "May use" }, { name: "Tokens today", number: true },
+  const heads = [{ name: "Key" }, { name: "State" }, { name: "Can use" }, { name: "Tokens today", number: true },
     { name: "Budget", number: true }, { name: "Ends", number: true }];
   const rows = usage.keys.slice(0, 300).map((key) => [
     shown(key.name, 60), tag(shown(key.state, 20), key.state === "live" ? "good" : "warn"), shown(key.routes, 20),

@@ -88,7 +88,7 @@ def _free_bytes(path: str) -> int | None:
 
 def _relay_token(context: Context) -> Check:
     if not context.settings.require_bearer_auth:
-        return Check("relay_token", "skip", "open mode: clients do not need a token")
+        return Check("relay_token", "skip", "open mode: clients need no token")
     if context.token.current() is not None:
         return _strength(context)
     text = context.token.problem or f"there is none in {context.settings.bearer_token_file}"
@@ -98,7 +98,7 @@ def _relay_token(context: Context) -> Check:
 def _its_token(relay: dict[str, Any]) -> Check:
     """Whether the relay that runs has a token to let clients in with."""
     if not relay["require_bearer_auth"]:
-        return Check("relay_token", "skip", "open mode: clients do not need a token")
+        return Check("relay_token", "skip", "open mode: clients need no token")
     if relay["bearer_token_present"]:
         return Check(
             "relay_token", "pass", f"there is one, from the {relay['bearer_token_source']}"
@@ -128,10 +128,10 @@ def _relay(facts: dict[str, Any]) -> Check:
     """Which relay runs, and whether it has the settings that its file says."""
     process = facts.get("process", {})
     pid = f" (pid {process['pid']})" if "pid" in process else ""
-    text = f"version {facts['version']} is running{pid} at {facts['relay']['client_base_url']}"
+    text = f"version {facts['version']} is running{pid} on {facts['relay']['client_base_url']}"
     problem = process.get("reload_problem")
     if problem:
-        return Check("relay", "warn", f"{text}; its settings could not be reloaded: {problem}")
+        return Check("relay", "warn", f"{text}; it could not reload its settings: {problem}")
     return Check("relay", "pass", text)
 
 

@@ -1,4 +1,4 @@
-"""What is looked at before a service file is written: whatever would only fail in the background. Layer: commands."""
+"""Checks before a service file is written: everything that would otherwise fail in the background. Layer: commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FREE_PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
 
 def future_context(args: Arguments, console: Console) -> Context:
-    """Return what the service will start with: the config file and the flags, nothing of this environment."""
+    """Return what the service will start with: the config file and the flags, without this environment."""
     env = environment({}) if args.has("--system") else {"HOME": home_of(console.env)}
     context = find_context(args, Console(console.out, console.err, env))
     check_listener(context.settings)
@@ -34,20 +34,20 @@ def future_context(args: Arguments, console: Console) -> Context:
 
 
 def find_running(place: Place, settings: Settings) -> Contact | None:
-    """Return the relay of this service if it runs. Raises ConfigError when another one has the data folder."""
+    """Return the relay of this service if it runs. Raises ConfigError if another relay uses the data folder."""
     contact = find(settings.data_dir)
     if contact is None or contact.running is None or is_of(place, contact.running.pid):
         return contact
     raise ConfigError(
-        f"a relay (pid {contact.running.pid}) that does not belong to this service is using "
-        f"{settings.data_dir}; stop it first: {hint('stop')}"
+        f"another relay (pid {contact.running.pid}), which is not this service, uses {settings.data_dir}; stop "
+        f"it first: {hint('stop')}"
     )
 
 
 def check_ports(
     place: Place, settings: Settings, running: Contact | None, *, by_socket: bool, system: bool
 ) -> None:
-    """Raise ConfigError when the service could not listen where it is set to."""
+    """Raise ConfigError if the service could not listen on its addresses."""
     if place.socket and told((*place.tool, "is-active", SOCKET))[0] == 0:
         return  # systemd has the ports, and the relay says when they are not those of its settings
     own = () if running is None or running.running is None else running.running.base_urls
@@ -57,8 +57,8 @@ def check_ports(
             continue
         if system and not by_socket and port < _first_free_port():
             raise ConfigError(
-                f"port {port} requires root, and the service runs as {NAME}; choose port 1024 or higher, or "
-                f"let systemd open it with --socket"
+                f"port {port} can be opened only by root, but the service runs as {NAME}; choose a port from "
+                "1024 up, or add --socket to have systemd open it"
             )
         try:
             opened = bind(host, port)
@@ -67,7 +67,7 @@ def check_ports(
             if not isinstance(cause, OSError) or cause.errno != errno.EADDRINUSE:
                 raise
             raise ConfigError(
-                f"port {port} on {host} is used by another program; stop that program, or choose another port: "
+                f"port {port} on {host} is in use by another program; stop that program, or choose another port: "
                 f"{program()} service install{' --system' if system else ''} --port {port % 65535 + 1}"
             ) from error
         for listening in opened:
@@ -94,15 +94,15 @@ def check_program(files: Sequence[str], account: Account | None) -> None:
             hidden = next((top for top in HIDDEN if (name + "/").startswith(top + "/")), "")
             if hidden:
                 raise ConfigError(
-                    f"the machine-wide service cannot read {name}: its sandbox hides {hidden}; put the "
-                    f"program elsewhere, for example in /usr/local/bin, or install the package, and name it "
-                    f"with --program"
+                    f"the machine-wide service cannot read {name}: its sandbox hides {hidden}; move the program "
+                    "to another folder, for example /usr/local/bin, or install the package, and give its path "
+                    "with --program"
                 )
         closed = closed_to(account, path)
         if closed:
             raise ConfigError(
-                f"the machine-wide service cannot read {path}: {closed} is closed to the user {NAME}; "
-                "open it with chmod, or put the program elsewhere and name it with --program"
+                f"the machine-wide service cannot read {path}: the user {NAME} has no access to {closed}; change "
+                "that with chmod, or move the program and give its path with --program"
             )
 
 
@@ -121,6 +121,6 @@ def check_folders(folders: Sequence[str], account: Account | None) -> None:
                 f"chown -R {NAME}: {word}" if owner >= 0 else f"install -d -o {NAME} -m 700 {word}"
             )
             raise ConfigError(
-                f"{folder} {'belongs to another user' if owner >= 0 else 'does not exist'}, and the service runs as "
-                f"{NAME}; type: {make}"
+                f"{folder} {'belongs to another user' if owner >= 0 else 'does not exist'}, but the service runs "
+                f"as {NAME}; run: {make}"
             )

@@ -1,7 +1,7 @@
-"""`service`: run the relay in the background, with what the system has for that. Layer: commands.
+"""`service`: run the relay in the background with the service manager of the system. Layer: commands.
 
-systemd (for the user or the machine), launchd, the Windows Task Scheduler. The files are made by `files`; here they
-are put in their place and the manager is told. Only programs of the system are started, with words of ours.
+systemd (for the user or the machine), launchd, the Windows Task Scheduler. `files` writes their text; this module
+puts them into place and notifies the manager. It starts only programs of the system, with fixed arguments.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def run_print(args: Arguments, console: Console) -> int:
         raise FlagError(f"--kind is {kind!r}; expected {', '.join(KINDS)}")
     if args.has("--socket"):
         if kind != "systemd":
-            raise FlagError("--socket is only for systemd; remove it or --kind")
+            raise FlagError("--socket works only with systemd; leave it out, or leave out --kind")
         from airelays.commands.service import ahead
 
         settings = ahead.future_context(args, console).settings
@@ -74,7 +74,7 @@ def run_print(args: Arguments, console: Console) -> int:
 
 
 def run_install(args: Arguments, console: Console) -> int:
-    """Write the file and have the service run by it; says so only when its relay has answered."""
+    """Write the file and start the service with it; reports success only once its relay has answered."""
     plan = _planned(args, console)
     before = {path: _read(path) for path, _ in plan.files}
     if args.has("--system"):
@@ -95,7 +95,7 @@ def run_install(args: Arguments, console: Console) -> int:
 
 
 def _planned(args: Arguments, console: Console) -> Plan:
-    """Look at everything that would only fail in the background. Raises ConfigError, and nothing is written."""
+    """Check everything that would otherwise fail in the background. Raises ConfigError before anything is written."""
     from airelays.commands.service import ahead
 
     system = args.has("--system")
@@ -103,7 +103,7 @@ def _planned(args: Arguments, console: Console) -> Plan:
     if system and not is_root():
         raise ConfigError(f"--system requires root; run: sudo {program()} service install --system")
     if args.has("--socket") and not place.socket:
-        raise FlagError("--socket is only for systemd; remove it")
+        raise FlagError("--socket works only with systemd; leave it out")
     text = _text(place.kind, args, console)
     settings = ahead.future_context(args, console).settings
     files = [(place.path, text.encode("utf-16" if place.kind == "windows" else "utf-8"))]
@@ -126,14 +126,14 @@ def _planned(args: Arguments, console: Console) -> Plan:
 
 
 def _load(plan: Plan) -> None:
-    """Have the manager take the files. Raises ConfigError when it refuses."""
+    """Make the manager load the files. Raises ConfigError if it refuses."""
     _clear(plan)
     for command in plan.place.load:
         must(command)
 
 
 def _take_back(plan: Plan, before: dict[str, bytes | None]) -> None:
-    """Put the files back that were there before, or have the manager forget those that it has refused."""
+    """Restore the files that were there before, or make the manager forget those that it has refused."""
     place = plan.place
     if before[place.path] is None:
         for command in place.stop:
@@ -147,7 +147,7 @@ def _take_back(plan: Plan, before: dict[str, bytes | None]) -> None:
 
 
 def _clear(plan: Plan) -> None:
-    """Where the manager cannot replace a service that runs: end it, and let its answers end."""
+    """If the manager cannot replace a running service, stop it, and let its answers end."""
     place, settings = plan.place, plan.settings
     within_s = START_S + settings.announce_seconds + settings.drain_seconds
     if place.kind == "windows" and plan.running is not None:
@@ -167,7 +167,7 @@ def _clear(plan: Plan) -> None:
 def _started(
     plan: Plan, replaced: dict[str, bytes | None], args: Arguments, console: Console
 ) -> int:
-    """Start what the files say; return 0 once its relay has answered. The files are kept when it has not."""
+    """Start the service; return 0 once its relay has answered. If it does not, the files are kept."""
     from airelays.commands.service.live import print_last_words, wait_for_relay
 
     place, settings = plan.place, plan.settings
@@ -189,10 +189,12 @@ def _started(
         print_last_words(place, console)
         again = shlex.join(place.start[-1]) if place.start else shlex.join(place.load[-1])
         raise ConfigError(
-            f"{problem or 'the service was started and its relay did not answer'}; {place.path} is kept. "
-            f"Once the cause is fixed, run: {again}"
+            f"{problem or 'the service was started, but its relay did not answer'}; "
+            f"{place.path} was kept; once the cause is fixed, run: {again}"
         )
-    console.line(f"The relay runs on {contact.base_url}, and restarts automatically.")
+    console.line(
+        f"The relay is running on {contact.base_url} and restarts automatically if it fails."
+    )
     if args.has("--system"):
         login = (
             [f"{program()} login --system"]
@@ -206,7 +208,7 @@ def _started(
 
 
 def _open_socket(plan: Plan, replaced: dict[str, bytes | None]) -> None:
-    """Have systemd open the addresses; where they are open already nothing is closed. Raises ConfigError."""
+    """Make systemd open the addresses; those that are already open are not closed. Raises ConfigError."""
     place = plan.place
     must((*place.tool, "enable", SOCKET))
     is_open = told((*place.tool, "is-active", SOCKET))[0] == 0
@@ -225,7 +227,7 @@ def _close_socket(place: Place) -> None:
 
 
 def _mask(place: Place, path: str) -> str:
-    """Return by what the unit is masked, so that systemd never starts it (systemd.unit(5)); "" when it is not."""
+    """Return how the unit is masked, so that systemd never starts it (systemd.unit(5)); "" if it is not."""
     if place.kind != "systemd":
         return ""
     if os.path.realpath(path) == os.devnull:
@@ -246,8 +248,8 @@ def _refuse_masked(place: Place, path: str) -> None:
     mask = _mask(place, path)
     if mask:
         raise ConfigError(
-            f"{os.path.basename(path)} is masked ({path} is {mask}), so it was not installed; to allow it, "
-            f"run: {_unmask(place, path)}"
+            f"{os.path.basename(path)} is masked ({path} is {mask}), so it is not installed; to allow it, run: "
+            f"{_unmask(place, path)}"
         )
 
 
@@ -263,17 +265,17 @@ def _read(path: str) -> bytes | None:
 
 
 def _put(path: str, data: bytes) -> None:
-    """Write the file, for nobody else to change, whatever the umask is. Never through a link."""
+    """Write the file so that no other user can change it, whatever the umask is. Never through a link."""
     write_outside(path, data, mode=0o644, most=0o644, folder_mode=0o755)
 
 
 def _tell(args: Arguments, console: Console) -> None:
-    """Name what the file cannot carry: the environment of now."""
+    """List what the file does not contain: the variables of this environment."""
     names = left_behind(args, console.env)
     if names:
         console.note(
-            f"the service starts without {', '.join(names)} of this environment; put what it needs into the "
-            f"config file, or pass it as a flag"
+            f"the service starts without {', '.join(names)} from this environment; put what it needs into the "
+            "config file, or pass it as a flag"
         )
 
 
@@ -321,7 +323,7 @@ def run_status(args: Arguments, console: Console) -> int:
         console.field("Masked", True)
     console.field("Runs", code == 0)
     if said and code != 0:
-        console.field("Manager says", said.splitlines()[-1])
+        console.field("Status", said.splitlines()[-1])
     if masked:
         console.steps([_unmask(place, place.path), hint("service install")])
     return 0 if code == 0 else 1

@@ -60,7 +60,7 @@ RestartPreventExitStatus=1 2 75
 TimeoutStopSec=30
 """
 _USER = """\
-# Made by `airelays service print`; airelays docs getting-started
+# Created by `airelays service print`. See: airelays docs getting-started
 [Unit]
 Description=AIRelays, a local OpenAI-compatible relay
 
@@ -72,7 +72,7 @@ WantedBy=default.target
 """
 # A system user, so that root can sign in for it: the user of DynamicUser= exists only while the service runs.
 _SYSTEM = f"""\
-# Made by `airelays service print --system`; airelays docs getting-started
+# Created by `airelays service print --system`. See: airelays docs getting-started
 [Unit]
 Description=AIRelays, a local OpenAI-compatible relay
 Wants=network-online.target
@@ -92,9 +92,9 @@ Environment=AIRELAYS_CONFIG={CONFIG}
 WantedBy=multi-user.target
 """
 _SOCKET = """\
-# Made by `airelays service print --socket`; airelays docs getting-started
+# Created by `airelays service print --socket`. See: airelays docs getting-started
 [Unit]
-Description=AIRelays: its addresses, open while the relay restarts
+Description=Sockets of AIRelays, open while the relay restarts
 
 [Socket]
 {streams}Backlog=512
@@ -105,7 +105,7 @@ WantedBy=sockets.target
 _PLIST = """\
 <?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
-<!-- Made by `airelays service print`. -->
+<!-- Created by `airelays service print`. -->
 <plist version="1.0">
 <dict>
   <key>Label</key>
@@ -132,7 +132,7 @@ _PLIST = """\
 """
 _TASK = """\
 <?xml version="1.0"?>
-<!-- Made by `airelays service print`. -->
+<!-- Created by `airelays service print`. -->
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo>
     <Description>AIRelays, a local OpenAI-compatible relay</Description>
@@ -216,7 +216,8 @@ def socket_text(addresses: Sequence[tuple[str, int]], *, system: bool) -> str:
         for address in addresses_of(host):
             if parse_address(address) is None:
                 raise ConfigError(
-                    f"systemd opens addresses, not names, and the host is {address}; name its address with --host"
+                    f"systemd can listen only on addresses, but the host is {address}; give its address with "
+                    "--host"
                 )
             streams += f"ListenStream={f'[{address}]' if ':' in address else address}:{port}\n"
     text = _SOCKET.format(streams=streams)

@@ -59,7 +59,7 @@ def wait_for_relay(place: Place, data_dir: str, before: Running | None) -> Conta
 
 
 def print_last_words(place: Place, console: Console) -> None:
-    """Show what the service printed last, as far as its manager has kept it."""
+    """Show the last lines that the service printed, if its manager has kept them."""
     code, said = told(place.said) if place.said else (1, "")
     if code == 0 and said:
         console.err.write(f"The last lines of {' '.join(place.said)}:\n")

@@ -1,4 +1,4 @@
-"""Where a service file goes on this system, and the commands by which its manager takes it. Layer: commands."""
+"""Where a service file belongs on this system, and the commands that make its manager load it. Layer: commands."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def find_place(args: Arguments, env: Mapping[str, str]) -> Place:
     """Return where a service of this system goes."""
     kind, system = own_kind(), args.has("--system")
     if kind != "systemd" and system:
-        raise ConfigError("--system is only for machines with systemd; remove it")
+        raise ConfigError("--system works only on machines with systemd; leave it out")
     if kind == "windows":
         folder = env.get("LOCALAPPDATA") or home_of(env)
         return find_windows(os.path.join(folder, "airelays", "task.xml"))
@@ -126,7 +126,7 @@ def find_windows(path: str) -> Place:
 
 
 def told(command: Words, within_s: float = _RUN_S) -> tuple[int, str]:
-    """Run a program of the system; return its exit code and what it said."""
+    """Run a program of the system; return its exit code and its output."""
     import subprocess
 
     try:

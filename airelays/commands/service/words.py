@@ -1,4 +1,4 @@
-"""What a service file takes over from the command line that asked for it: words behind `serve`, paths. Layer: commands.
+"""What a service file takes from the command line of `service`: the words after `serve`, and paths. Layer: commands.
 
 The flags that `serve` takes mean the relay that the service runs, so they go into its command line. What
 the environment says now is gone when the service starts: it is named, and not written down, since it may be a secret.
@@ -18,9 +18,9 @@ from airelays.terminal.arguments import Arguments
 from airelays.terminal.context import CONFIG_ENV, find_places
 
 _WRITTEN = ("--data-dir", "--logs-dir")
-# Control characters end a line of a unit and cannot stand in XML; surrogates are bytes that are no UTF-8.
+# Control characters end a line of a unit and are not allowed in XML; surrogates are bytes that are not UTF-8.
 _UNFIT = "[\0-\x1f\x7f-\x9f\ud800-\udfff]"
-# systemd takes no unit whose program has one of them in its path (string_is_safe() in its source).
+# systemd refuses a unit whose program has one of them in its path (string_is_safe() in its source).
 _QUOTES = "\"'\\"
 
 
@@ -75,32 +75,32 @@ def _is_for_service(option: Option) -> bool:
 
 
 def check_words(words: tuple[str, ...], *, kind: str, system: bool, paths: tuple[str, ...]) -> None:
-    """Refuse words that the file of `kind` cannot hold without changing them. Raises FlagError."""
+    """Refuse words that a file of `kind` cannot contain unchanged. Raises FlagError."""
     for word in words:
         if re.search(_UNFIT, word):
             raise FlagError(
-                f"{word!a} contains a control character or is not UTF-8, which a service file cannot "
-                f"contain; use another path"
+                f"{word!a} contains a control character or is not UTF-8, which a service file does not allow; "
+                "use another path"
             )
         if kind == "windows" and re.search(r"%[^%]+%|\$\(", word):
             raise FlagError(
-                f"{word!r} contains %...% or $(, which the Task Scheduler replaces; use another path"
+                f"{word!r} contains %...% or $(, which the Task Scheduler expands; use another path"
             )
     if kind == "systemd" and set(words[0]) & set(_QUOTES):
         raise FlagError(
-            f"{words[0]!r} contains a quote or a backslash, which systemd refuses in the path of a program; "
-            f"put the program elsewhere"
+            f"{words[0]!r} contains a quote or a backslash, which systemd does not allow in the path of a "
+            "program; move the program to another folder"
         )
     for path in paths if kind == "systemd" and system else ():
         if set(path) & set(_QUOTES):
             raise FlagError(
-                f"{path!r} contains a quote or a backslash, which the sandbox of a unit cannot handle; use "
-                f"another path"
+                f"{path!r} contains a quote or a backslash, which systemd does not allow in the sandbox settings "
+                "of a unit; use another path"
             )
 
 
 def left_behind(args: Arguments, env: Mapping[str, str]) -> list[str]:
-    """Return the names of AIRelays' variables that count now and will not when the service starts."""
+    """Return the names of AIRelays' variables that apply now but will not when the service starts."""
     names = {name for name in known_variables() if env.get(name)}
     if args.get("--config"):
         names -= set(CONFIG_ENV)
