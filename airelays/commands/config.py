@@ -114,7 +114,7 @@ def _as_json(context: Context, with_origin: bool) -> dict[str, Any]:
 
 
 def _beaten(context: Context) -> dict[str, str]:
-    """Return what to say beside the options that a saved policy of the traffic log wins over."""
+    """Return the notes for options that a saved policy of the traffic log overrides."""
     from airelays.journal.retention import Policy, overridden, policy_path
 
     settings = context.settings

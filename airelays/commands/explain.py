@@ -27,7 +27,7 @@ Step = tuple[float, str]
 
 
 def run(args: Arguments, console: Console) -> int:
-    """Find the records of a request and tell its story."""
+    """Find the records of a request and print its timeline."""
     session = args.get("--session")
     if session is not None:
         from airelays.commands.session import list_session
@@ -156,7 +156,7 @@ def timeline(records: list[dict[str, Any]]) -> list[Step]:
     for record in records:
         told = _aside(record)
         if told:
-            # The clock of a record is coarser than the times: nothing comes before the gate or behind the end.
+            # The clock of a record is coarser than the times: nothing is shown before the gate or after the end.
             at_ms = ((when(record) or start_s) - start_s) * 1000
             steps.append((min(max(gate_ms, at_ms), float(times.get("total", at_ms))), told))
     models_ms = float(times.get("models", 0.0))

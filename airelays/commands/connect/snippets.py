@@ -1,9 +1,9 @@
 """The settings of each client program, ready to paste: data of `airelays connect`. Layer: commands.
 
-`{base}` is the base URL, `{root}` it without /v1, `{key}` shell words that give the relay token, `{model}` a model. The
-token itself is in none of them. A client with a `path` keeps its settings in a text file with `#` comments,
-where a marked block can be put in and taken out; of a JSON file the members are.
-The others keep them where only the user can reach them.
+`{base}` is the base URL, `{root}` is the same without /v1, `{key}` is shell words that print the relay token, and
+`{model}` is a model. None of them contains the token itself. A client with a `path` keeps its settings in a text file
+with `#` comments, where a marked block can be added and removed, or in a JSON file, where members can. Only the user
+can reach the settings of the other clients.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 
 class Client(NamedTuple):
-    """One client program. `path` is relative to HOME; `needs_new` when the block cannot stand beside others.
+    """One client program. `path` is relative to HOME; `needs_new` means that the block cannot be combined with other
+    settings.
 
-    `aliases` are patterns of the model names that it asks for by itself.
+    `aliases` are patterns of the model names that it requests by default.
     """
 
     title: str
