@@ -108,8 +108,7 @@ def run_revoke(args: Arguments, console: Console) -> int:
 
 
 def _tell_relay(context: Context, console: Console) -> int | None:
-    """Let a running relay end the requests of a key that has ended; return how many, or None if no relay was
-    reached."""
+    """Let a running relay end the requests of an ended key; return how many, None if no relay was reached."""
     from airelays.host.contact import find
 
     try:

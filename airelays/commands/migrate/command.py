@@ -87,8 +87,7 @@ def _remove_unused(data: str) -> None:
 
 
 def _nothing_taken(state: Prepared) -> list[Step]:
-    """Without its state, a relay would create a new one at startup, and the earlier one could not be imported
-    later."""
+    """A relay without its state would create a new one at startup, and block a later import of the earlier one."""
     names = ("config", "relay token", "sign-in")
     return [
         *(Step(name, FAILED, "because the state could not be imported") for name in names),

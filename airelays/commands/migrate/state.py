@@ -36,8 +36,7 @@ class Prepared(NamedTuple):
 
 @contextlib.contextmanager
 def prepared(plan: Plan) -> Iterator[Prepared]:
-    """Prepare the earlier state for the import. If that fails, the step contains the reason, and nothing is left
-    behind."""
+    """Prepare the earlier state for the import. If that fails, the step has the reason, and nothing is left behind."""
     new = os.path.join(plan.data, "state.sqlite3")
     old = os.path.join(plan.old_data, "state.sqlite3")
     with contextlib.ExitStack() as stack:
