@@ -1,8 +1,8 @@
 """Named keys: their form, what one may do, and finding the one that a request presents.
 
 A key is `airl_`, 43 characters of base64url (32 random bytes), and 6 characters of the CRC-32 of what stands before
-them, so that a mistyped key can be distinguished from a wrong one. Only SHA-256 digests are kept: 32 random bytes cannot
-be guessed, so a slow hash would protect nothing and cost each request.
+them, so that a mistyped key can be distinguished from a wrong one. Only SHA-256 digests are kept: 32 random bytes
+cannot be guessed, so a slow hash would protect nothing and cost each request.
 
 Owns: these rules. Refuses to know: files, the clock, how a key came in. Layer: rules.
 """
