@@ -37,54 +37,63 @@ HEAD = """\
 
 <!-- Made by build/docs.py from the table of options; do not edit. -->
 
-Every option can be set in a file, most also in the environment, some with a flag. A flag wins over the
-environment, the environment over the file, the file over the default. An empty text counts as unset.
+Look up what you can set, which values are allowed and how each option is spelled. Every option can be set in the config
+file, most of them also in the environment, and some with a flag. A flag overrides the environment, the environment
+overrides the file, and the file overrides the default. An empty string counts as unset.
 
-The file is the one given with `--config`, else the one that `AIRELAYS_CONFIG` names, else
-`~/.config/airelays/config.toml`. `airelays config path` prints which one it is, `airelays config show --origin`
-what is in effect and why, and `airelays config check` whether the relay would start with it, with a warning for
-what would only make requests fail, such as a key file that is not there. A key that does not exist, a value of the
-wrong type and a number out of range are errors that name the file, the key, what was found and what is allowed; the
-relay does not start with them.
+The config file is the one that you name with `--config` or `AIRELAYS_CONFIG`; otherwise, it is
+`~/.config/airelays/config.toml`.
 
-In the environment and in flags a list is written with commas, and a boolean is `true`, `1`, `yes`, `on` or `false`,
-`0`, `no`, `off`. Paths may begin with `~`; other relative paths start in the working directory.
+| command | what it does |
+| --- | --- |
+| `airelays config path` | prints the path of the file |
+| `airelays config show --origin` | shows the values in effect and where they come from |
+| `airelays config check` | checks whether the relay would start, and warns about what would make requests fail |
+| `airelays config set KEY VALUE` | sets one option in the file |
+| `airelays config edit` | opens the file in your editor and checks it before it is saved |
+| `airelays reload` | applies the file to a running relay |
 
-The relay token itself is never in the file. It is in `security.bearer_token_file`, or in the environment variable
-`AIRELAYS_BEARER_TOKEN`, which wins. Keys of compatible upstreams are not in the file either: `api_key_file` or
-`api_key_env` say where they are.
+The relay does not start with an unknown key, a value of the wrong type or a number out of range. The error names the
+file, the key, the value that was found and what is allowed.
+
+In the environment and in flags, separate the items of a list with commas. A boolean is `true`, `1`, `yes` or `on`, or
+`false`, `0`, `no` or `off`. Paths can start with `~`; other relative paths start in the working directory.
+
+Do not put secrets in the file. The relay token is in `security.bearer_token_file` or in the environment variable
+`AIRELAYS_BEARER_TOKEN`, which takes precedence. For keys of compatible upstreams, `api_key_file` or `api_key_env` name
+where they are.
 """
 
 TABLES = {
-    "server": "The listener, and the bounds of one connection.",
+    "server": "The listener, and the limits of connections.",
     "paths": "Where the relay keeps its files.",
     "auth": "The sign-in of the ChatGPT upstream.",
-    "upstream": "The far side that answers when no other upstream takes the model.",
-    "security": "Who gets in, and how often.",
-    "uploads": "Ceilings of `POST /v1/files`.",
-    "storage": "What the relay remembers of answers and conversations.",
+    "upstream": "The main upstream. It answers requests that no other upstream matches.",
+    "security": "Who can use the relay, and how often.",
+    "uploads": "Limits of `POST /v1/files`.",
+    "storage": "What the relay stores of answers and conversations.",
     "logging": "The traffic log.",
-    "ollama": "Ollama's API, for programs that know no other local server: `airelays docs ollama`.",
+    "ollama": "Ollama's API, for programs that support no other local server; see `airelays docs ollama`.",
 }
 
 NAMED = """\
 ## [[listen]]
 
-Further listeners beside `server.host` and `server.port`. One with a `key` is bound to that named key and asks for
-nothing: `airelays docs keys`. `--listen HOST:PORT[,key=NAME]` does the same for one run.
+Listeners in addition to `server.host` and `server.port`. With a `key`, every program that connects uses that named
+key and does not need a token; see `airelays docs keys`. `--listen HOST:PORT[,key=NAME]` does the same for one run.
 
 ```toml
 [[listen]]
 host = "127.0.0.1"   # the default
 port = 8081
-key = "editor"       # leave it out for a listener that needs a token or a key
+key = "editor"       # without it, the listener requires a token or a key
 ```
 
 ## [upstreams.NAME]
 
-More upstreams, each in a table with a name of its own: 1 to 40 letters, digits, dots, dashes or underscores. A
-request goes to the first whose `models` match its model, or to the one that it names as `NAME/model`. Timeouts that
-are left out are those of `[upstream]`.
+More upstreams, each in its own table. A name has 1 to 40 letters, digits, dots, dashes or underscores. A request
+goes to the first upstream whose `models` match its model, or to the one that it names as `NAME/model`. If you do not
+set a timeout, the one of `[upstream]` applies.
 
 ```toml
 [upstreams.local]
@@ -103,7 +112,7 @@ fallback_on = ["overloaded", "unreachable"]
 ALIASES = """\
 ## [aliases]
 
-Model names of your own. A request for the name goes to the model behind it.
+Your own model names. A request for such a name goes to the model that you assign to it.
 
 ```toml
 [aliases]
@@ -111,31 +120,32 @@ fast = "local/llama3.2"
 best = { model = "gpt-5.5", fallback = ["local/llama3.2"], fallback_on = ["quota"] }
 ```
 
-A name with `*` or `?` is a pattern: `"claude-*" = "gpt-5.5"`. An alias of exactly the requested name comes first, then
-the most exact pattern. `/v1/models` does not list patterns.
+A name with `*` or `?` is a pattern: `"claude-*" = "gpt-5.5"`. An alias with exactly the requested name takes
+precedence, followed by the most specific pattern. `/v1/models` does not list patterns.
 
-Aliases may also stand in `[upstream.aliases]` and `[upstreams.NAME.aliases]`.
+You can also define aliases in `[upstream.aliases]` and `[upstreams.NAME.aliases]`.
 """
 
 RULES = """\
 ## [[rules]]
 
-Change parameters of text requests on their way, for one upstream, one model, or all:
+Change parameters of text requests before they are sent, for one upstream, one model, or all:
 
 ```toml
 [[rules]]
-upstream = "local"                    # the name of an upstream; left out: all
-model = "qwen*"                       # a pattern for the requested or the real name; left out: all
-set = { temperature = 0.2 }           # whatever the client says
-default = { top_p = 0.9 }             # if the client says nothing
-strip = ["seed", "logprobs"]          # never sent
-cap = { max_output_tokens = 4096, reasoning_effort = "medium" }   # at most; an answer without a limit gets this one
+upstream = "local"                    # the name of an upstream; default: all
+model = "qwen*"                       # a pattern for the requested or the real name; default: all
+set = { temperature = 0.2 }           # always
+default = { top_p = 0.9 }             # if the client does not set it
+strip = ["seed", "logprobs"]          # never send these
+cap = { max_output_tokens = 4096, reasoning_effort = "medium" }   # at most; also the limit if the client sets none
 ```
 
-Rules apply in the order of the file, and the answer lists what they changed: `x-airelays-rules: set temperature, cap
-max_output_tokens`. The names are those below; each API's own spelling is used (`max_completion_tokens`, `max_tokens`,
-`reasoning.effort`, `stop_sequences`). What an upstream does not take is adapted afterwards as usual.
-`airelays config show` lists the rules, and `airelays reload` changes them without a restart.
+Rules apply in the order of the file. A response header lists what they changed: `x-airelays-rules: set temperature,
+cap max_output_tokens`. Use the names below; the relay translates them to the spelling of each API
+(`max_completion_tokens`, `max_tokens`, `reasoning.effort`, `stop_sequences`). Parameters that an upstream does not
+accept are adapted afterwards, as usual. `airelays config show` lists the rules, and `airelays reload` applies changes
+without a restart.
 
 {names}
 """
@@ -143,8 +153,8 @@ max_output_tokens`. The names are those below; each API's own spelling is used (
 OLDER = """\
 ## Names of earlier releases
 
-Each variable is looked for as `AIRELAYS_X`, then `AIRELAY_X`; those marked with * also as `OPENAI_ENDPOINT_X`. The
-folders `~/.config/airelay` and `~/.airelay` are used when only they exist.
+The relay reads each variable as `AIRELAYS_X`, otherwise as `AIRELAY_X`; those marked with * also as
+`OPENAI_ENDPOINT_X`. If only the folders `~/.config/airelay` and `~/.airelay` exist, it uses them.
 """
 
 
@@ -166,7 +176,7 @@ def configuration_page() -> str:
     moved = [f"- `{old}` is read as `{o.key}`." for o in OPTIONS for old in o.also]
     nothing = [f"- `{key}{'*' if key.endswith('.') else ''}`" for key in NO_EFFECT]
     parts.append("\n".join(moved) + "\n")
-    parts.append("These are accepted and have no effect here:\n\n" + "\n".join(nothing) + "\n")
+    parts.append("These keys are accepted but have no effect:\n\n" + "\n".join(nothing) + "\n")
     return "\n".join(parts)
 
 

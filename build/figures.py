@@ -18,27 +18,27 @@ SECTION = "## What was tried\n"
 
 # Test files, by room, and what they try, in words.
 SUBJECTS = {
-    "protocol.test_http1": "request and response heads, good and malformed",
-    "protocol.test_chunked": "chunked bodies, whole, byte by byte, malformed",
-    "protocol.test_multipart": "forms, good and malformed",
+    "protocol.test_http1": "request and response heads, valid and malformed",
+    "protocol.test_chunked": "chunked bodies, whole, byte by byte and malformed",
+    "protocol.test_multipart": "forms, valid and malformed",
     "protocol.test_sse": "event streams, whole and byte by byte",
-    "protocol.test_jsonio": "JSON bodies, good and malformed",
-    "protocol.test_coding": "compressed bodies, bombs among them",
-    "guard.test_gate": "decisions of the gate",
-    "guard.test_network": "client addresses and forwarded ones",
+    "protocol.test_jsonio": "JSON bodies, valid and malformed",
+    "protocol.test_coding": "compressed bodies, including bombs",
+    "guard.test_gate": "decisions about requests (token, rate, slots)",
+    "guard.test_network": "client addresses, direct and forwarded",
     "guard.test_browser": "Host, Origin and fetch metadata",
-    "net.test_live_wire": "the way of a request over raw sockets",
-    "net.test_security_page": "sentences of the security page, black box",
-    "net.test_live_bounds": "bounds of what a client may send, hold and wait for",
-    "upstream.test_live_hell": "upstreams from hell",
+    "net.test_live_wire": "requests over raw sockets",
+    "net.test_security_page": "sentences of the security page, tested from outside",
+    "net.test_live_bounds": "limits on what a client can send, hold and wait for",
+    "upstream.test_live_hell": "broken and hostile upstreams",
     "net.test_live_many": "slow and many clients",
-    "net.test_live_machine": "troubles of the machine",
+    "net.test_live_machine": "problems of the machine",
     "app.test_browser": "web pages in a real Chromium",
-    "upstream.test_tokens": "the life of a sign-in, kills at every step among them",
+    "upstream.test_tokens": "the life of a sign-in, including kills at every step",
     "journal.test_redact": "secrets in every place and encoding",
-    "journal.test_journal": "the journal on good and bad disks",
+    "journal.test_journal": "the traffic log on good and bad disks",
     "architecture.test_fuzz_targets": "fuzzing targets and their old findings",
-    "architecture.test_defences": "entries of `build/defences.py`, none of them stale",
+    "architecture.test_defences": "entries of `build/defences.py`, all current",
 }
 LETTERS = {
     "W": "HTTP on the wire",
@@ -71,8 +71,9 @@ def main(arguments: list[str]) -> int:
     tried = _tried(cases, figures)
     if len(arguments) == 2:
         tried += _defences(Path(arguments[1]).read_text(encoding="utf-8"))
-    kept = PAGE.read_text(encoding="utf-8").partition(SECTION)[0]
-    PAGE.write_text(kept + tried, encoding="utf-8")
+    kept, _, rest = PAGE.read_text(encoding="utf-8").partition(SECTION)
+    _, head, after = rest.partition("\n## ")
+    PAGE.write_text(kept + tried + head + after, encoding="utf-8")
     print(f"wrote {PAGE.relative_to(ROOT)}: {sum(cases.values())} cases")
     return 0
 
@@ -80,15 +81,15 @@ def main(arguments: list[str]) -> int:
 def _tried(cases: Counter[str], figures: Counter[str]) -> str:
     lines = [
         SECTION,
-        "Made by `build/figures.py` from the report of one run of the tests; none of these numbers is typed.",
+        "`build/figures.py` writes this section from the report of one test run.",
         "",
-        f"{sum(cases.values()):,} cases in all, every one of them passed. Of these:",
+        f"{sum(cases.values()):,} cases in total, and all passed. Some of them:",
         "",
         "| subject | cases |",
         "| --- | --- |",
     ]
     lines += [f"| {text} | {cases[name]:,} |" for name, text in SUBJECTS.items() if cases[name]]
-    lines += ["", "Held and survived within that run:", "", "| what | how many |", "| --- | --- |"]
+    lines += ["", "Load and failures in that run:", "", "| what | how many |", "| --- | --- |"]
     lines += [f"| {name} | {count:,} |" for name, count in sorted(figures.items())]
     return "\n".join(lines) + "\n"
 
@@ -102,9 +103,9 @@ def _defences(printed: str) -> str:
     count = Counter(row[0] for row in rows)
     lines = [
         "",
-        "Each defense taken away in a copy, one at a time, by `build/defences.py`: the tests failed for every one.",
+        "`build/defences.py` removed each defense in a copy, one at a time. The tests failed each time.",
         "",
-        "| threats | rows | defenses taken away, each noticed |",
+        "| threats | rows | defenses removed, all noticed |",
         "| --- | --- | --- |",
     ]
     for letter, text in LETTERS.items():

@@ -15,7 +15,7 @@ GLOBAL_FLAGS = (
     Flag("--no-pager", "Show help and documentation without a pager, like AIRELAYS_PAGER=cat."),
     Flag("--version", "Print the version and exit.", short="-V"),
 )
-FOR_SYSTEM = Flag("--system", "Act for the machine-wide relay, as its user; needs root.")
+FOR_SYSTEM = Flag("--system", "Act for the machine-wide relay, as its user. Requires root.")
 # The commands that take FOR_SYSTEM. `config set` is not among them: root writes that file itself.
 ACT_FOR_SYSTEM = frozenset({
     *("login", "logout", "status", "models", "usage", "usage reset", "doctor"),
@@ -44,7 +44,7 @@ _ALL = (
     ),
     Command(
         "open",
-        "Open the running relay's page in your browser, signed in.",
+        "Open the relay's page in your browser, signed in.",
         "open:run",
         "Opens the browser on this machine with a code that works once, within 60 s, and ends when the page "
         "is signed in. Prints the address if there is no browser or if the browser has not used the code "
@@ -77,7 +77,7 @@ _ALL = (
             JSON,
             Flag(
                 "--force",
-                "Replace the config file; it gets the current values and those of the flags.",
+                "Replace the config file. Its values are kept, and those of the flags are added.",
             ),
             Flag("--show-token", "Show the token even if it already existed."),
             Flag(

@@ -224,8 +224,8 @@ def parse(data: bytes, path: str) -> tuple[Key, ...]:
     found = tree.get("format") if isinstance(tree, dict) else None
     if type(found) is int and found > FORMAT:
         raise ConfigError(
-            f"{path} was written by a newer AIRelays (format {found}, this one knows {FORMAT}); use that one, or "
-            "another --data-dir"
+            f"{path} was written by a newer AIRelays (format {found}, this version supports {FORMAT}); "
+            "use that one, or another --data-dir"
         )
     entries = tree.get("keys") if isinstance(tree, dict) else None
     if found != FORMAT or not isinstance(entries, list):

@@ -9,7 +9,7 @@ from airelays.settings.table import OPTIONS, Option
 
 # What `init` leaves: few lines, and no table, so that any example can be added at the end.
 SHORT_HEAD = """\
-# AIRelays. Add the options that you want to change below. `{check}` checks this file.
+# AIRelays. Add the options to change below. `{check}` checks this file.
 # List all options with their defaults: {show}
 # Read what they mean: {docs}
 """

@@ -115,7 +115,7 @@ class State:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             found = (
-                f"was written by a newer AIRelays (schema {version}, this one knows {SCHEMA_VERSION}); "
+                f"was written by a newer AIRelays (schema {version}, this version supports {SCHEMA_VERSION}); "
                 "use that one, or another --data-dir"
             )
             raise _unusable(f"the relay's database {found}", local=f"{self.path} {found}")

@@ -47,8 +47,8 @@ _NUMBERS = (
 )  # fmt: skip
 _MAPS = ("failures", "first", "took")
 _NEWER = (
-    "the book of usage was written by a newer AIRelays (format {found}, this one knows {FORMAT}); use that one, or "
-    "another --data-dir"
+    "the book of usage was written by a newer AIRelays (format {found}, this version supports {FORMAT}); "
+    "use that one, or another --data-dir"
 )
 
 

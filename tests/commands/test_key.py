@@ -105,7 +105,10 @@ def test_a_pattern_that_cannot_be_checked_is_taken_with_a_word(tmp_path: Path) -
     [
         ("", "it is not JSON"),
         ("[]", "it has no"),
-        ('{"format": 2, "keys": []}', "written by a newer AIRelays (format 2, this one knows 1)"),
+        (
+            '{"format": 2, "keys": []}',
+            "written by a newer AIRelays (format 2, this version supports 1)",
+        ),
         ('{"format": 1, "keys": [{}]}', "incomplete"),
         ('{"format": 1, "keys": [{"max_cost": 1}]}', "has an unknown field"),
         ('{"format": 1, "keys": {}}', "it has no"),

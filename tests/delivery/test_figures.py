@@ -31,7 +31,9 @@ N7   a link           noticed  disk/test_outside.py::test_b
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     page = tmp_path / "threat-model.md"
-    page.write_text(f"# Threat model\n\nKept.\n\n{figures.SECTION}\nold\n")
+    page.write_text(
+        f"# Threat model\n\nKept.\n\n{figures.SECTION}\nold\n\n## An hour\n\nAlso kept.\n"
+    )
     monkeypatch.setattr(figures, "PAGE", page)
     monkeypatch.setattr(figures, "ROOT", tmp_path)
     (tmp_path / "report.xml").write_text(REPORT)
@@ -42,9 +44,13 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_only_the_section_of_figures_is_written_anew(page: Path, tmp_path: Path) -> None:
     assert figures.main([str(tmp_path / "report.xml"), str(tmp_path / "defences.txt")]) == 0
     text = page.read_text()
-    assert text.startswith("# Threat model\n\nKept.\n\n## What was tried\n\nMade by ")
-    assert "old" not in text and "3 cases in all" in text
-    assert "| decisions of the gate | 2 |\n" in text and "real Chromium" not in text
+    assert text.startswith("# Threat model\n\nKept.\n\n## What was tried\n\n`build/figures.py` ")
+    assert text.endswith("\n\n## An hour\n\nAlso kept.\n")
+    assert "old" not in text and "3 cases in total" in text
+    assert (
+        "| decisions about requests (token, rate, slots) | 2 |\n" in text
+        and "real Chromium" not in text
+    )
     assert "| connections at once | 2,000 |\n" in text
     assert "| HTTP on the wire | 1 | 1 |\n" in text and "| across the borders | 1 | 1 |\n" in text
 

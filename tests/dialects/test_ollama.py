@@ -379,3 +379,10 @@ def test_the_list_has_all_that_strict_decoders_want() -> None:
     assert show(records[1], 1.0)["model_info"]["relay.context_length"] == 128_000
     (used,) = running(records, {"gpt": 1_800_000_300.0})["models"]
     assert used["name"] == "gpt:latest" and used["context_length"] == 400_000
+
+
+def test_an_answer_in_one_piece_shares_its_time() -> None:
+    now_s = iter([10.0, 12.0])
+    meter = Meter(begun_s=9.0, now_s=0.0, clock=lambda: next(now_s))
+    counts = meter.counts(None, 3)
+    assert (counts["prompt_eval_duration"], counts["eval_duration"]) == (10**9, 10**9)

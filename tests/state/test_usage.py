@@ -142,7 +142,9 @@ def test_a_book_of_a_later_version_is_said_and_left_as_it_is(tmp_path: Path) -> 
         fold(state, str(tmp_path))
         state.db.execute("UPDATE book_format SET format = 9")
         write(tmp_path, line())
-        with pytest.raises(RelayError, match="newer AIRelays \\(format 9, this one knows 1\\)"):
+        with pytest.raises(
+            RelayError, match="newer AIRelays \\(format 9, this version supports 1\\)"
+        ):
             fold(state, str(tmp_path))
         with pytest.raises(ConfigError, match="newer AIRelays"):
             read_usage(str(tmp_path))
@@ -239,4 +241,4 @@ def test_a_full_disk_stops_the_book_and_not_the_requests(tmp_path: Path) -> None
         assert "airelays_book_lines_lost_total 3" in relay.get("/metrics").body.decode()
         relay.process.terminate()
         said = relay.process.communicate()[1]
-    assert said.count("cannot be written down") == 1
+    assert said.count("usage cannot be written to") == 1

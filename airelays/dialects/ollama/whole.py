@@ -49,7 +49,8 @@ class Meter:
     def counts(self, usage: Usage | None, pieces: int) -> dict[str, int]:
         """Return the counters: clients divide by them, so none is 0. `pieces` is how many pieces of text came."""
         now_s = self._clock()
-        first_s = self.first_s or now_s
+        # When an answer came in one piece, when its first token was made is not known: each part gets half of the time.
+        first_s = self.first_s or (self._asked_s + now_s) / 2
         spent, made = (0, 0) if usage is None else (usage.input_tokens, usage.output_tokens)
         if not spent:
             size = len(json.dumps(self._prompt, ensure_ascii=False))
