@@ -59,7 +59,7 @@ async def edits(desk: Desk, request: Request, route: Route, values: dict[str, st
 
 
 async def _passed(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> bool:
-    """Whether somebody else answered: a server with an images API of its own, or the truthful 501."""
+    """Whether the request was answered otherwise: by a server with its own images API, or with a 501."""
     upstream = desk.upstreams.main
     if upstream.passes:
         from airelays.app import forwarding
@@ -122,7 +122,7 @@ async def _all(tasks: list[asyncio.Task[Image]]) -> list[Image]:
 
 
 def _not_honoured(wanted: ImageRequest, answer: dict[str, Any]) -> list[str]:
-    """Name what the upstream was told and says it did otherwise."""
+    """Name the parameters that the upstream did not follow, by its own report."""
     return [
         name
         for name in ("quality", "size", "background")

@@ -1,4 +1,4 @@
-"""The named keys of a running relay: who is let in now, what they used, and the end of those that are not any more.
+"""The named keys of a running relay: which are valid now, what they used, and what happens when one ends.
 
 Owns: the table of keys in use, the timer for the earliest end. Refuses to know: how a request is answered.
 Layer: app.
@@ -52,7 +52,7 @@ class Keys:
         self.sessions: Callable[[], Iterable[Session]] = tuple
 
     def start(self) -> None:
-        """Read what today's requests have used already. Without a key nobody has a budget, and nothing is read."""
+        """Read what today's requests have already used. Without keys there are no budgets, and nothing is read."""
         if not len(self.current()):
             return
         from airelays.state.usage import read_usage
@@ -77,7 +77,7 @@ class Keys:
         return Asking(self.current, time.time())
 
     def current(self) -> KeyTable:
-        """Return the keys of now. One `stat`; streams of keys that are gone since the last look end."""
+        """Return the current keys. Costs one `stat`; ends the streams of keys that have ended since the last call."""
         table = self._all()
         if table is not self._table:
             before, self._table = self._table, table
@@ -113,7 +113,7 @@ class Keys:
     # ---- requests
 
     def admitted(self, request: Request, caller: Caller) -> None:
-        """A request of a key is let in: from now on it ends with its key."""
+        """A request of a key was let in: from now on, it ends when its key ends."""
         request.caller = caller
         request.outcome.key = caller.name
         ends_s = self._table.ends_s(caller) if self._table is not None else None
@@ -129,9 +129,10 @@ class Keys:
     # ---- the end of keys
 
     def end_gone(self) -> int:
-        """End every running request whose key is not valid any more, each with a typed error; return how many.
+        """End every running request whose key is no longer valid, each with a typed error; return how many there
+        were.
 
-        The relay calls this when the keys have changed, when one expires, and when a command says so.
+        The relay calls this when the keys have changed, when one expires, and when a command asks for it.
         """
         self._table = table = self._all()
         wall_s = time.time()
@@ -163,7 +164,7 @@ class Keys:
     # ---- what is told
 
     def facts(self, key: Key) -> dict[str, Any]:
-        """Return what a key has used and may use today."""
+        """Return what a key has used and can use today."""
         wall_s = time.time()
         return {
             "name": key.name,

@@ -1,4 +1,4 @@
-"""A key that lives as long as the control connection that made it. Only its digest comes here. Layer: app."""
+"""A key that lives as long as the control connection that created it. The relay gets only its digest. Layer: app."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Anthropic's Messages API: `/v1/messages` and its count of tokens.
 
-A server that speaks it gets the request as it is; for every other upstream it becomes a Responses request, as in the
+A server with this API gets the request unchanged; for every other upstream, it becomes a Responses request, as in the
 other text APIs (`text.py`). Layer: app.
 """
 
@@ -143,7 +143,7 @@ def _native_fields(request: Request) -> Fields:
 
 
 async def _room(desk: Desk, target: Target, body: Body) -> tuple[int, int]:
-    """Return how many tokens a prompt has by estimate, and how many its model takes, 0 if nobody says."""
+    """Return how many tokens a prompt has by estimate, and how many its model accepts, 0 if unknown."""
     tokens, _ = desk.counts.tokens(target, body)
     try:
         catalogue = await target.upstream.models()

@@ -1,4 +1,4 @@
-"""Names of models that clients of Ollama's API have given a tag, or taken one. Layer: app."""
+"""Names of models to which clients of Ollama's API add a tag, or from which they remove one. Layer: app."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 async def own_name(desk: Desk, model: str) -> str:
-    """Return the name under which the relay lists a model that a client may have given or taken a tag."""
+    """Return the name under which the relay lists a model whose tag a client has possibly added or removed."""
     try:
         listing = await desk.upstreams.listing()
     except UpstreamFault:

@@ -1,4 +1,4 @@
-"""Ollama's API in front of a server that speaks it itself: requests and answers go through as they are. Layer: app."""
+"""Ollama's API with a server that has this API: requests and answers are passed on unchanged. Layer: app."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STREAMED = ("ollama_chat", "ollama_generate")
 async def passed_natively(
     desk: Desk, request: Request, route: Route, body: Body, target: Target
 ) -> bool:
-    """Serve a request of `route` by the same route of an Ollama; False when the upstream is none."""
+    """Serve a request of `route` by the same route of an Ollama; False if the upstream is not an Ollama."""
     upstream = target.upstream
     if not await upstream.is_ollama():
         return False

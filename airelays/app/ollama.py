@@ -1,6 +1,7 @@
-"""Ollama's API: `/api/*`, for programs that know no other local server.
+"""Ollama's API: `/api/*`, for programs that support no other local server.
 
-A request becomes a Responses request, as in the other text APIs (`text.py`). The lists are made of the relay's own.
+A request becomes a Responses request, as in the other text APIs (`text.py`). Its lists are built from those of the
+relay.
 Layer: app.
 """
 
@@ -66,7 +67,7 @@ async def show(desk: OperatorDesk, request: Request, route: Route, values: dict[
 
 
 async def pull(desk: Desk, request: Request, route: Route, values: dict[str, str]) -> None:
-    """POST /api/pull: a model of the list is there already."""
+    """POST /api/pull: a model in the list is already there."""
     body = await read_json(desk, request)
     stream = stream_of(body)
     _find(await _records(desk, request), _named(body))
@@ -142,7 +143,7 @@ async def _text(desk: Desk, request: Request, route: Route, api: str) -> None:
 async def serve_named(
     desk: Desk, request: Request, route: Route, body: Body, asked: str, serve: Any
 ) -> None:
-    """Let a target serve; that there is no such model is said in the words that clients know."""
+    """Let a target serve the request; an unknown model is reported in the words that clients expect."""
     try:
         await try_targets(desk, request, route, body, serve)
     except ClientFault as fault:
@@ -161,7 +162,7 @@ async def _loaded(
     plan: Plan,
     reason: str,
 ) -> None:
-    """Answer a request that has nothing to say; no upstream is asked."""
+    """Answer a request without content; no upstream is needed."""
     stream = stream_of(body)
     _note(desk, body["model"], 0.0 if reason == "unload" else LOADED_SECONDS)
     await _one_line(request, empty(plan, reason, meter_of(request, "")), stream=stream)
@@ -210,7 +211,7 @@ def meter_of(request: Request, prompt: Any) -> Meter:
 
 
 async def _efforts(target: Target) -> list[str]:
-    """Return the words for reasoning effort that the catalogue says of a model; [] where it says nothing."""
+    """Return the words for reasoning effort in the list of models for a model; [] if it has none."""
     try:
         catalogue = await target.upstream.models()
     except UpstreamFault:
@@ -224,7 +225,7 @@ async def _efforts(target: Target) -> list[str]:
 
 
 def _note(desk: Desk, model: str, seconds: float) -> None:
-    """Remember that a model counts as loaded for so long."""
+    """Remember until when a model counts as loaded."""
     desk.loaded.pop(model.casefold(), None)
     if seconds:
         desk.loaded[model.casefold()] = time.monotonic() + seconds

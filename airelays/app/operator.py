@@ -1,4 +1,4 @@
-"""What an operator looks at: the page, the health check, the relay's status. Layer: app."""
+"""What operators use: the page, the health check, the relay's status. Layer: app."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 async def page(desk: OperatorDesk, request: Request, route: Route, values: dict[str, str]) -> None:
-    """GET /. The same for everybody; with Ollama's API on, what its clients look for, except for browsers."""
+    """GET /. The same for everyone; with Ollama's API on, what its clients expect, except in browsers."""
     if desk.settings.ollama_enabled and b"text/html" not in (request.head.get(b"accept") or b""):
         await request.reply(200, b"Ollama is running", (), b"text/plain; charset=utf-8")
         return
@@ -46,7 +46,7 @@ async def page(desk: OperatorDesk, request: Request, route: Route, values: dict[
 async def health(
     desk: OperatorDesk, request: Request, route: Route, values: dict[str, str]
 ) -> None:
-    """GET /healthz. Minimal on purpose: strangers may ask."""
+    """GET /healthz. Minimal on purpose, because it is open to everyone."""
     body = {"ok": not desk.leaving, "app_name": "AIRelays", "version": __version__}
     await request.reply(503 if desk.leaving else 200, json.dumps(body).encode() + b"\n")
 
@@ -54,7 +54,7 @@ async def health(
 async def relay_status(
     desk: OperatorDesk, request: Request, route: Route, values: dict[str, str]
 ) -> None:
-    """GET /v1/relay/status. Everything that can be said without a secret and without asking the upstream."""
+    """GET /v1/relay/status. Everything that is known without secrets and without contacting the upstream."""
     query = request.head.query.split("&")
     if "activity_only=true" in query:
         body: dict[str, Any] = {"requests_total": desk.requests_total}
@@ -65,7 +65,7 @@ async def relay_status(
 
 
 async def status_facts(desk: OperatorDesk) -> dict[str, Any]:
-    """Return everything that is said of a running relay, here and on the control listener."""
+    """Return the status of a running relay, for this route and the control listener."""
     settings = desk.settings
     upstreams = await desk.upstreams.status()
     token = desk.token.current()
@@ -149,7 +149,7 @@ def _security(desk: OperatorDesk, token: bytes | None) -> dict[str, Any]:
 
 
 def _client(desk: OperatorDesk, request: Request) -> dict[str, Any]:
-    """Return how much the asking address has left."""
+    """Return how much the client's address has left."""
     gate, now_s = desk.gate, time.monotonic()
     client = gate.client_of(request.head, request.peer)
     key = limiter_key(client)
@@ -164,7 +164,7 @@ def _client(desk: OperatorDesk, request: Request) -> dict[str, Any]:
 
 
 def _journal(desk: OperatorDesk) -> dict[str, Any]:
-    """Whether the log can be relied on: what was written, what was lost, and why."""
+    """Whether the log is reliable: what was written, what was lost, and why."""
     journal, settings = desk.notes.journal, desk.settings
     if journal is None:
         return {"enabled": False}
@@ -196,7 +196,7 @@ async def metrics(
 
 
 def _gauges(desk: OperatorDesk) -> list[Sample]:
-    """What is counted elsewhere, or is a state and no count."""
+    """Counts from other modules, and states."""
     facts, now_s, gate = desk.facts(), time.monotonic(), desk.gate
     found = [
         Sample("airelays_info", "gauge", "The running version.", ("version",), {(__version__,): 1}),

@@ -1,4 +1,4 @@
-"""Pages of other origins: what a preflight is answered, and which page may read an answer (Fetch). Layer: app."""
+"""Pages of other origins: the answer to a preflight, and which page can read an answer (Fetch). Layer: app."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def grant_origin(gate: Gate, request: Request) -> None:
 async def answer_preflight(
     gate: Gate, request: Request, route: Route | None, token: bytes | None
 ) -> None:
-    """Answer OPTIONS without a token: a preflight carries none, and learns nothing of the routes. Raises Refused."""
+    """Answer OPTIONS without a token: a preflight has none, and learns nothing about the routes. Raises Refused."""
     scheme = gate.scheme_of(request.head, request.peer)
     gate.check_browser(request.head, route, request.connection.here, token, scheme)
     gate.check_scope(gate.client_of(request.head, request.peer), request.connection.door)

@@ -1,6 +1,7 @@
 """Waiting for a slot, or for a rate token: a request whose address has none left waits, with only its head read.
 
-For slots the order is that of coming. It holds no body and has sent no 100 Continue, so it costs its head. Layer: app.
+Slots are given in the order of arrival. A waiting request has no body and got no 100 Continue, so it costs only its
+head. Layer: app.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ class Queue:
     """The requests that wait. `stop` ends the waiting of all."""
 
     def __init__(self, gate: Gate, give_way: Callable[[str], bool] = lambda _: False) -> None:
-        """`give_way` has something less important give back its slot of a key, soon; False when there is nothing."""
+        """`give_way` makes something less important release its slot soon; False if there is nothing."""
         self._gate = gate
         self._give_way = give_way
         self._waiting: set[asyncio.Future[Lease]] = set()
         self._resting: set[asyncio.Future[None]] = set()
 
     async def slot(self, request: Request, admission: Admission, seconds: float) -> Lease:
-        """Return what `admission` needs for `request` as soon as it is there: the slot of its key, then of its address.
+        """Return what `admission` needs for `request` once it is available: the slot of its key, then of its address.
 
-        Whoever waits for a slot of its key holds none of the address. Raises Refused when one did not come within
-        `seconds` or too many wait, and what `stop` was told. What was counted is given back then; also when the client
-        leaves.
+        A request that waits for a slot of its key holds no slot of the address. Raises Refused if no slot came within
+        `seconds` or too many requests wait, and the error of `stop`. What was counted is then undone, also if the
+        client leaves.
         """
         loop = request.connection.loop
         started_s = loop.time()
@@ -96,10 +97,10 @@ class Queue:
     async def token(
         self, request: Request, admit: Callable[[], Admission], seconds: float
     ) -> Admission:
-        """Return what `admit` does as soon as it no longer refuses for want of a rate token.
+        """Return the result of `admit` once it no longer refuses because of the rate.
 
-        Raises what it refuses with when none came within `seconds`, and what `stop` was told. Whoever comes
-        meanwhile has the same chance: the wait takes nothing away from other requests of the address.
+        Raises its refusal if that takes longer than `seconds`, and the error of `stop`. Requests that arrive
+        meanwhile have the same chance: the wait takes nothing away from other requests of the address.
         """
         loop = request.connection.loop
         until_s = loop.time() + seconds
@@ -130,7 +131,7 @@ class Queue:
             timings["queue"] = timings.get("queue", 0.0) + waited_ms
 
     def stop(self, error: RelayError) -> None:
-        """Answer whoever waits with `error`, now."""
+        """Answer all waiting requests with `error`, now."""
         waiting: list[asyncio.Future[Any]] = [*self._waiting, *self._resting]
         for turn in waiting:
             if not turn.done():
@@ -138,7 +139,7 @@ class Queue:
 
 
 class _Leaving:
-    """Drops the connection of a waiting client that has ended its side, unless it gets its turn soon."""
+    """Drops the connection of a waiting client that has closed its side, unless its turn comes soon."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -153,7 +154,7 @@ class _Leaving:
             self._timer = connection.loop.call_later(HALF_CLOSED_SECONDS, connection.abort)
 
     def forget(self) -> None:
-        """The waiting is over."""
+        """End the waiting."""
         self._request.on_eof = None
         if self._timer is not None:
             self._timer.cancel()
@@ -165,6 +166,6 @@ def _wake(rest: asyncio.Future[None]) -> None:
 
 
 def _let_go(turn: asyncio.Future[Lease]) -> None:
-    """Give a slot back that came in the moment in which the waiting ended."""
+    """Release a slot that arrived at the moment when the waiting ended."""
     if turn.done() and not turn.cancelled() and turn.exception() is None:
         turn.result().release()

@@ -85,7 +85,7 @@ def _when(record: dict[str, Any]) -> float | None:
 
 
 def from_record(record: dict[str, Any], at_s: float | None) -> Happening | None:
-    """Return what a record of the traffic log tells, None for one that another tells better."""
+    """Return the happening in a record of the traffic log, None if another record describes it better."""
     phase = record.get("phase")
     make = _RECORDS.get(phase) if isinstance(phase, str) else None
     return (

@@ -1,7 +1,7 @@
 """One running relay: how its parts are wired, and the way of a request through them.
 
-Each request goes route -> gate -> body -> endpoint; a miss is answered only behind the gate, so that strangers learn no
-paths. Refuses to know: dialects, files, how an upstream works. Layer: app.
+Each request goes route -> gate -> body -> endpoint; an unknown path is answered only after the gate, so that
+outsiders learn nothing about paths. Refuses to know: dialects, files, how an upstream works. Layer: app.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Relay:
         own_dir: str = "",
         happenings: Happenings | None = None,
     ) -> None:
-        """`complain` says a sentence to the operator; `happenings` are for those who want more than that.
+        """`complain` prints a sentence for the operator; `happenings` are for those who need more than that.
 
         `own_dir` is for files, conversations and answers of a relay inside a command; its book is with the data.
         """
@@ -122,7 +122,7 @@ class Relay:
         note_ready(self.notes, desk.settings, desk.token, desk.gate.scope)
 
     def reload_from(self, read_again: Callable[[], Settings]) -> tuple[list[str], list[str]]:
-        """Take over what can change while serving; return the names taken over, and those that take a restart.
+        """Apply what can change while serving; return the names that were applied, and those that require a restart.
 
         Raises ConfigError when the settings cannot be used: then nothing has changed.
         """
@@ -136,7 +136,7 @@ class Relay:
         return done
 
     def reload(self, fresh: Settings) -> tuple[list[str], list[str]]:
-        """Take over what of `fresh` can change while serving; say what takes a restart."""
+        """Apply what of `fresh` can change while serving, and report what requires a restart."""
         desk, before = self.desk, self.desk.settings
         taken, left = split_changes(before, fresh)
         if taken:
@@ -163,7 +163,7 @@ class Relay:
         self._queue.stop(error)
 
     async def close(self) -> None:
-        """Let go of the upstreams and the store. What is still to be written down is `notes.close`'s."""
+        """Close the upstreams and the store. `notes.close` writes what is still to be written."""
         await self.desk.close()
         await self.generations.close()
         await self.accounts.close()
@@ -192,7 +192,7 @@ class Relay:
         )
 
     def _done(self, request: Request) -> None:
-        """Note the end of a request; say at the terminal, once, that the sign-in is what requests fail for."""
+        """Note the end of a request; report once on the terminal if requests fail because of the sign-in."""
         if request.before_end is not None:
             request.before_end = None
             self.accounts.note_broken(request)  # what is known of one that broke off
@@ -250,7 +250,7 @@ class Relay:
             lease.release()
 
     def _choose_words(self, request: Request, route: Route | None) -> None:
-        """Let errors have the form of the client's API, those of the gate too."""
+        """Give errors, including those of the gate, the format of the client's API."""
         if is_ollama(request.head.path, self.desk.settings):
             from airelays.dialects.ollama.errors import Words
 
@@ -378,11 +378,11 @@ class Relay:
             self.teller.block("blocked", client, request.id, float(block_seconds))
 
     def note_bug(self, request_id: str, bug: BaseException) -> None:
-        """A defect: the log has it, and the terminal its place."""
+        """Note a defect in the log, and its place in the source on the terminal."""
         self.complain(note_bug(self.notes, request_id, bug))
 
     def _token_changed(self, token: bytes | None) -> None:
-        """Say once that there is no token any more, and once that there is one again."""
+        """Report once that there is no longer a token, and once that there is one again."""
         before, self._token_now = self._token_now, token
         if not self.desk.settings.require_bearer_auth or (before is None) == (token is None):
             return
@@ -395,7 +395,7 @@ class Relay:
             self.complain(f"the relay token in {self.desk.token.path} is in use again")
 
     def unblock(self, client: str, key: str | None) -> int:
-        """Lift the block of `key`, or of everybody (None); return how many blocks or counts of failures that were."""
+        """Lift the block of `key`, or all blocks (None); return how many blocks or counts of failures that were."""
         lifted = self.desk.gate.blocklist.lift(key)
         self.notes.event("endpoint_unblocked", "operator", client_ip=client or "all", lifted=lifted)
         self.teller.block("lifted", client)
@@ -425,7 +425,7 @@ def _check_method(method: str, route: Route) -> None:
 
 
 def _refuse_coding(head: RequestHead) -> None:
-    """An upload is taken as it is: a coding would be stored, or would hide the form (threat-model.md, W16)."""
+    """Refuse a coding of an upload: it would be stored, or would hide the form (threat-model.md, W16)."""
     coding = head.get(b"content-encoding")
     if coding is not None:
         from airelays.protocol.coding import check_coding
@@ -434,7 +434,7 @@ def _refuse_coding(head: RequestHead) -> None:
 
 
 def _refuse_upgrade(request: Request, route: Route) -> None:
-    """WebSocket is not spoken; 426 makes the Codex CLI use HTTP at once, any other status costs it 6 s."""
+    """Refuse WebSocket: a 426 makes the Codex CLI use HTTP at once, any other status costs it 6 s."""
     if route.name == "responses" and b"websocket" in (request.head.get(b"upgrade") or b"").lower():
         request.keep_alive = False
         raise ClientFault(

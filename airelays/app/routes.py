@@ -1,8 +1,8 @@
 """The route table: every path that the relay knows, with the spellings that clients produce.
 
-Clients join base URL and path in their own ways: `/v1/v1/x`, `//v1/x`, `/v1//x`, `/x`, a slash at the end. Each such
-spelling is an entry of its own, protected like the path it stands for; nothing is rewritten, decoded or
-normalised before the match, so no spelling can slip past the gate. Layer: app.
+Clients join base URL and path in their own ways: `/v1/v1/x`, `//v1/x`, `/v1//x`, `/x`, a slash at the end. Each
+spelling is a separate entry with the protection of its path. Nothing is rewritten, decoded or normalized before the
+match, so no spelling can slip past the gate. Layer: app.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _table() -> tuple[Route, ...]:
 
 
 def _classed(route: Route) -> Route:
-    """Return `route` with its class for named keys; what is in no list takes `--routes all`."""
+    """Return `route` with its class for named keys; what is in no list requires `--routes all`."""
     for access, names in _CLASSES.items():
         if route.name in names or route.path in names:
             return route._replace(access=access)
@@ -206,9 +206,8 @@ def is_used(route: Route | None) -> bool:
 def family_of(path: str) -> str:
     """Return the one of FAMILIES that `path` (still percent-encoded) lies in, or "".
 
-    `//v1/x` is a spelling of `/v1/x`; `/x` without `/v1` lies in none, though it may be a route. Claude Code greets
-    before anything else, without its credential, below whatever base URL it has: that does not count as an attempt at
-    the token.
+    `//v1/x` is a spelling of `/v1/x`; `/x` without `/v1` lies in none, though it may be a route. Claude Code first
+    sends a request without its credential, below its base URL: that does not count as a failed attempt.
     """
     single = path[1:] if path.startswith("//") else path
     if single.endswith(GREETING):

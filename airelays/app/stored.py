@@ -1,4 +1,4 @@
-"""`/v1/responses/{id}`: answers that the relay still holds, on disk (`store: true`) or in memory. Layer: app."""
+"""`/v1/responses/{id}`: answers that the relay still has, on disk (`store: true`) or in memory. Layer: app."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def _is_kept(desk: Desk, request: Request, wanted: str) -> bool:
 
 
 async def _delete_there(desk: Desk, wanted: str) -> None:
-    """Have the upstream delete its own copy of an answer that is kept here, too; it may have none (any more)."""
+    """Make the upstream delete its own copy of an answer that is also stored here; it may not have one."""
     upstream = desk.upstreams.named(desk.turns.makers.of(wanted))
     if upstream is None or not upstream.passes:
         return

@@ -90,7 +90,8 @@ class StreamPump:
             await request.connection.drain()
 
     def _offer_raw(self) -> None:
-        """Let reads that are one whole chunk go on by themselves, where both sides speak chunks and nobody looks on."""
+        """Pass reads that are one whole chunk on directly, if both sides use chunks and nothing has to see the
+        content."""
         request = self.request
         raw = self.reply.raw
         if raw is None or not request.chunked:
@@ -136,7 +137,7 @@ class StreamPump:
             self.answer.abort()
 
     def _last_event(self, out: bytes) -> None:
-        """The upstream has said its last word, or a stop sequence was met: end the stream with this write."""
+        """The upstream has sent its last event, or a stop sequence was found: end the stream with this write."""
         failure = self.reply.failure
         self._finish(out if failure is not None else out + self.reply.end(), failure)
         if self.reply.stopped or failure is not None:
@@ -236,7 +237,7 @@ Keep = Callable[[dict[str, Any], int], None]
 
 
 class KeepingPump(StreamPump):
-    """A stream of `/v1/responses` whose answer is remembered in memory; costs one call an answer."""
+    """A stream of `/v1/responses` whose answer is remembered in memory; costs one call per answer."""
 
     keep: Keep | None = None
 

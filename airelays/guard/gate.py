@@ -55,7 +55,7 @@ _SIDES_OF_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 class Admission(NamedTuple):
     """An admitted request: the client's address, its key, and the slot to release at its very end.
 
-    `lease` is None where a slot is not to be had: the request may wait for one (`Leases.wait`) of each of `slots` in
+    `lease` is None if no slot is free: the request can wait for one (`Leases.wait`) of each of `slots` in
     their order, and is `Gate.too_busy` otherwise. The last of them is that of the address, which is `key`.
     """
 
@@ -137,8 +137,8 @@ class Gate:
     ) -> Admission:
         """Return an Admission, or raise Refused. `here` is the address that the client connected to.
 
-        `route` None is a path that nobody knows: it needs the token like every other, so that
-        strangers learn no paths. `family` is the protected family that the path lies in, or "".
+        `route` None is an unknown path: it requires the token like every other, so that outsiders learn nothing about
+        paths. `family` is the protected family that the path lies in, or "".
         `token` None means that no token exists, and nothing matches it. `door` is the listener that was connected to.
         """
         client = self.client_of(head, peer)
@@ -178,7 +178,8 @@ class Gate:
         caller: Caller,
         asking: Asking,
     ) -> Admission:
-        """Admit a look at what there is: it has a rate of its own, takes no slot, and counts for no key."""
+        """Admit a request that only lists what there is: it has a separate rate, takes no slot, and counts for no
+        key."""
         self._check_rate(self.looks, address, now_s)
         if caller.key is not None:
             check_key(caller.key, head, route, self.spent, asking.wall_s)
@@ -208,7 +209,7 @@ class Gate:
         asking: Asking,
         here: str,
     ) -> Admission:
-        """Admit a request on a listener that is bound to a key: what it presents is not looked at."""
+        """Admit a request on a listener that is bound to a key: its own credentials are ignored."""
         refuse_browser(head)
         self._check_host(head, here)
         self.check_scope(client, door)
@@ -347,7 +348,8 @@ class Gate:
     def _attributed(
         self, head: RequestHead, now_s: float, token: bytes | None, asking: Asking
     ) -> Caller:
-        """Return whose key or page an open relay was given; anything else is a placeholder, and never refused."""
+        """Return whose key or page token was sent to an open relay; anything else is a placeholder, and never
+        refused."""
         try:
             presented = auth.credentials(head)
         except ClientFault:
@@ -422,7 +424,7 @@ class Gate:
         return busy(limit, waited)
 
     def _taken(self, slots: Sequence[str]) -> str:
-        """Return the first of `slots` that is not to be had now, else the last."""
+        """Return the first of `slots` that is not available now, otherwise the last."""
         for slot in slots:
             limit = self.leases.limits.get(slot, self.leases.limit)
             if self.leases.in_use(slot) >= limit or self.leases.waiting_for(slot):
@@ -431,7 +433,7 @@ class Gate:
 
 
 def _find_key(presented: list[bytes], asking: Asking) -> Found | None:
-    """Return the key among `presented`; whether there is one is asked only where something looks like one."""
+    """Return the key among `presented`; the lookup happens only if something has the form of a key."""
     if any(value.startswith(PREFIX) for value in presented):
         return asking.keys().find(presented, asking.wall_s)
     return None

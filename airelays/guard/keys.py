@@ -1,8 +1,8 @@
 """Named keys: their form, what one may do, and finding the one that a request presents.
 
 A key is `airl_`, 43 characters of base64url (32 random bytes), and 6 characters of the CRC-32 of what stands before
-them, so that a mistyped key is told from a wrong one. Only SHA-256 digests are kept: 32 random bytes cannot be
-guessed, so a slow hash would protect nothing and cost each request.
+them, so that a mistyped key can be distinguished from a wrong one. Only SHA-256 digests are kept: 32 random bytes
+cannot be guessed, so a slow hash would protect nothing and cost each request.
 
 Owns: these rules. Refuses to know: files, the clock, how a key came in. Layer: rules.
 """
@@ -42,7 +42,7 @@ _NOTHING = bytes(32)
 
 
 class Secret(NamedTuple):
-    """One digest that opens a key; `until_s` is the Unix time at which it ceases to, None for the newest."""
+    """One digest of a key; `until_s` is the Unix time from which it is no longer accepted, None for the newest."""
 
     digest: bytes
     until_s: float | None = None
@@ -118,7 +118,7 @@ def make_key(random: bytes) -> str:
 
 
 def is_well_formed(presented: bytes) -> bool:
-    """Whether length, characters and checksum are those of a key. Says nothing on whether it exists."""
+    """Whether length, characters and checksum are those of a key; it need not exist."""
     body = presented[len(PREFIX) :]
     if not presented.startswith(PREFIX) or _BODY.fullmatch(body) is None:
         return False
@@ -181,7 +181,7 @@ class KeyTable:
         return Found(caller, self.problem(caller, wall_s))
 
     def problem(self, caller: Caller, wall_s: float) -> str:
-        """Return why what `caller` came in with opens nothing now, "" while it does."""
+        """Return why the credential of `caller` is no longer accepted, "" while it is."""
         key = None if caller.key is None else self._by_id.get(caller.key.id)
         if key is None:
             return UNKNOWN
@@ -197,7 +197,7 @@ class KeyTable:
         return REPLACED
 
     def ends_s(self, caller: Caller) -> float | None:
-        """Return the Unix time at which `caller` ceases to be let in, None when that is not known."""
+        """Return the Unix time from which `caller` is no longer let in, None if that is not known."""
         key = None if caller.key is None else self._by_id.get(caller.key.id)
         if key is None:
             return None

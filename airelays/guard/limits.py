@@ -66,7 +66,7 @@ class Place:
 
 
 class Leases:
-    """At most `limit` slots per key; who finds none can wait for one, first come, first served.
+    """At most `limit` slots per key; requests can wait for one, first come, first served.
 
     `limits` has the keys whose limit is another one. At most MAX_WAITING wait per key and MAX_WAITING_IN_ALL together.
     The tables hold only keys with a slot in use.
@@ -163,7 +163,7 @@ class Buckets:
         self.configure(per_minute, burst)
 
     def configure(self, per_minute: int, burst: int) -> None:
-        """Count by new numbers from now on."""
+        """Use new numbers from now on."""
         self.per_minute = per_minute
         self.burst = burst
         self._rate_per_s = per_minute / 60.0
@@ -215,7 +215,7 @@ class Blocklist:
     """`max_attempts` failures inside `window_s` block the key for `block_s`.
 
     The failure that reaches the limit still gets its 401; what comes after it is refused. A success
-    clears nothing: otherwise somebody who knows one token could hide guesses at another.
+    clears nothing: otherwise a client that knows one token could hide guesses at another.
     """
 
     __slots__ = ("_table", "block_s", "max_attempts", "window_s")
@@ -256,7 +256,7 @@ class Blocklist:
         return sum(1 for at_s in entry.failures_s if at_s > now_s - self.window_s)
 
     def lift(self, key: str | None = None) -> int:
-        """Forget the failures and the block of `key`, or of everybody; return how many were forgotten."""
+        """Forget the failures and the block of `key`, or all of them; return how many were forgotten."""
         if key is None:
             count = len(self._table)
             self._table.clear()

@@ -1,4 +1,4 @@
-"""Client addresses: which one counts, how it is keyed, and whether it is in scope.
+"""Client addresses: which one counts, what limits are counted by, and whether it is in scope.
 
 Owns: X-Forwarded-For and X-Forwarded-Proto (read here and nowhere else), the limiter's key, network scopes. Refuses to
 know: sockets. Layer: rules.
@@ -51,8 +51,8 @@ def client_address(peer: str, head: RequestHead, trusted: tuple[Network, ...]) -
     """Return the address that the request came from.
 
     The socket's peer, unless it lies in `trusted` (empty when X-Forwarded-For is not trusted at all): then
-    the right-most address of X-Forwarded-For that is not in `trusted` itself. An entry that is no
-    address ends the search, since nothing left of it can be believed.
+    the right-most address of X-Forwarded-For that is not in `trusted` itself. An entry that is not an address ends
+    the search, because nothing to the left of it can be trusted.
     """
     if not trusted or not _in_any(parse_address(peer), trusted):
         return peer
@@ -69,9 +69,9 @@ def client_address(peer: str, head: RequestHead, trusted: tuple[Network, ...]) -
 
 
 def client_scheme(peer: str, head: RequestHead, trusted: tuple[Network, ...]) -> str:
-    """Return "https" where a proxy in `trusted` says that the client came by it, else "http", which the relay speaks.
+    """Return "https" if a proxy in `trusted` says that the client used it, otherwise "http", which the relay speaks.
 
-    With several proxies the last one's word counts: the others are not known to be any.
+    With several proxies, only the last one counts: the relay does not know whether the others are proxies.
     """
     if not trusted or not _in_any(parse_address(peer), trusted):
         return "http"

@@ -1,4 +1,4 @@
-"""What may be written down of a request: header fields by allow-list, everything else by key and by value.
+"""What can be logged of a request: header fields by allow-list, everything else by key and by value.
 
 A value is looked for in every form it could take: as it is, base64 at each of its three alignments and in both
 alphabets, hexadecimal, percent-encoded, quoted-printable, escaped as in JSON or HTML, in any case. What only
@@ -103,7 +103,7 @@ _RUN = re.compile(r"[A-Za-z0-9]{16,}")
 
 
 class Redactor:
-    """Cuts `secrets`, and what looks like one, out of texts. Immutable but for its memory of short texts."""
+    """Removes `secrets`, and what looks like one, from texts. Immutable except for its memory of short texts."""
 
     __slots__ = (
         "_edges",
@@ -242,7 +242,7 @@ class Redactor:
         return self._value(tree, 0)
 
     def is_clean(self, line: bytes) -> bool:
-        """Whether no secret stands as it is in an encoded line: the last look before the disk."""
+        """Whether an encoded line contains no secret as it is: the last check before the disk."""
         low = line.lower()
         return not any(raw in low for raw in self._raw)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from airelays.terminal.console import Console
@@ -15,12 +16,12 @@ def can_ask(console: Console) -> bool:
 def ask(console: Console, question: str, default: str = "") -> str:
     """Return what was typed, `default` for nothing, the end of input or Ctrl-C. Asked on stderr."""
     console.out.flush()
-    console.err.write(f"{question} ")
-    console.err.flush()
-    try:
+    line = ""
+    # Ctrl-C can come as soon as the question is on the screen, before anything waits for the answer.
+    with contextlib.suppress(KeyboardInterrupt):
+        console.err.write(f"{question} ")
+        console.err.flush()
         line = sys.stdin.readline(1024)
-    except KeyboardInterrupt:
-        line = ""
     if not line.endswith("\n"):
         console.err.write("\n")
     return line.strip() or default

@@ -142,7 +142,10 @@ def test_a_command_loads_only_its_own_modules(user: User) -> None:
         for name in ("arguments", "console", "context", "layout", "line", "start")
     ]
     expected = [
-        *(f"airelays.commands.{name}" for name in ("config", "programs", "services", "table")),
+        *(
+            f"airelays.commands.{name}"
+            for name in ("config", "programs", "requests", "services", "table")
+        ),
         *shared,
     ]
     assert done.stdout.splitlines()[1] == f"{expected} []"
