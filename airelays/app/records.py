@@ -132,7 +132,7 @@ def _of_unblock(record: dict[str, Any]) -> Happening:
 
 
 def _of_ready(record: dict[str, Any]) -> Happening:
-    needed = _text(record.get("require_bearer_auth"))
+    needed = "yes" if record.get("require_bearer_auth") else "no"
     return Happening(NOTICE, 0.0, text=f"the relay started (token required: {needed})")
 
 

@@ -28,7 +28,7 @@ def run_unblock(args: Arguments, console: Console) -> int:
     if args.has("--json"):
         console.json({"client": client or None, "lifted": count})
     elif not count:
-        console.line(f"{client or 'no address'} was not blocked")
+        console.line(f"{client} was not blocked" if client else "no address was blocked")
     else:
         console.line(f"unblocked: {client or f'all addresses ({count})'}")
     return 0

@@ -97,7 +97,7 @@ def _print(console: Console, settings: Settings, facts: dict[str, Any]) -> list[
     console.title("Logs")
     console.section("Traffic Log")
     console.field("Folder", facts["logs_dir"])
-    console.field("Written", settings.log_enabled)
+    console.field("Enabled", settings.log_enabled)
     console.field("Bodies", settings.log_bodies)
     console.field("Files", facts["file_count"])
     console.field("Size", _size(facts["usage_bytes"]))

@@ -75,24 +75,25 @@ def _told(running: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _print_running(console: Console, context: Context, running: dict[str, Any] | None) -> None:
-    console.section("Running")
+    console.section("Process")
     if running is None:
-        console.field("Runs", f"no relay is using {context.settings.data_dir}")
+        console.field("Running", f"no; no relay is using {context.settings.data_dir}")
         return
     process = running.get("process", {})
     ends = ", stopping" if process.get("stopping") else ""
     pid = f"pid {process['pid']}, " if "pid" in process else ""
-    console.field("Runs", f"yes{ends}; {pid}version {running['version']}")
+    console.field("Running", f"yes{ends}; {pid}version {running['version']}")
     console.field("Since", f"{span(running['uptime_seconds'])} ago")
     console.field(
-        "Requests", f"{running['requests_total']}, {running['requests_open']} running now"
+        "Requests", f"{running['requests_total']} in total, {running['requests_open']} running now"
     )
     console.field("Connections", running["connections"])
     for name, facts in running["upstreams"].items():
         console.field(f"Upstream {name}", _upstream_text(facts))
     blocked = running["security"]["blocked_clients"]
     if blocked:
-        console.field("Blocked", f"{blocked} addresses; lift it: {hint('unblock')}")
+        addresses = "1 address" if blocked == 1 else f"{blocked} addresses"
+        console.field("Blocked", f"{addresses}; to unblock: {hint('unblock')}")
     if process.get("reload_problem"):
         console.field("Reload failed", process["reload_problem"])
 

@@ -128,7 +128,8 @@ CLIENTS: dict[str, Client] = {
         "Settings, Models, API Keys:\n  OpenAI API Key:            what `{key_command}` prints\n"
         "  Override OpenAI Base URL:  {base}\n  Add model:                 {model}\n",
         "Cursor sends requests from its own servers, which cannot reach an address of this machine. The "
-        "relay must be at an address that they can reach. Read `airelays docs security` before you do that.",
+        "relay must be at an address that they can reach. Read the page `security` of the documentation "
+        "before you do that.",
     ),
     "roo": Client(
         "Roo Code",

@@ -91,7 +91,7 @@ def _relay_token(context: Context) -> Check:
         return Check("relay_token", "skip", "open mode: clients need no token")
     if context.token.current() is not None:
         return _strength(context)
-    text = context.token.problem or f"there is none in {context.settings.bearer_token_file}"
+    text = context.token.problem or f"{context.settings.bearer_token_file} does not contain a token"
     return Check("relay_token", "fail", text, (hint("init"),))
 
 
@@ -100,10 +100,8 @@ def _its_token(relay: dict[str, Any]) -> Check:
     if not relay["require_bearer_auth"]:
         return Check("relay_token", "skip", "open mode: clients need no token")
     if relay["bearer_token_present"]:
-        return Check(
-            "relay_token", "pass", f"there is one, from the {relay['bearer_token_source']}"
-        )
-    text = f"there is none in {relay['bearer_token_file']}"
+        return Check("relay_token", "pass", f"found, from the {relay['bearer_token_source']}")
+    text = f"{relay['bearer_token_file']} does not contain a token"
     return Check("relay_token", "fail", text, (hint("init"),))
 
 
@@ -116,7 +114,7 @@ def _strength(context: Context) -> Check:
     warning = weak_warning(context)
     if warning:
         return Check("relay_token", "warn", warning, steps)
-    return Check("relay_token", "pass", f"there is one, from the {context.token.source}")
+    return Check("relay_token", "pass", f"found, from the {context.token.source}")
 
 
 def missing_relay(context: Context) -> Check:

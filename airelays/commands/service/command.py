@@ -321,7 +321,7 @@ def run_status(args: Arguments, console: Console) -> int:
         console.field("Socket", place.socket)
     if masked:
         console.field("Masked", True)
-    console.field("Runs", code == 0)
+    console.field("Running", code == 0)
     if said and code != 0:
         console.field("Status", said.splitlines()[-1])
     if masked:
