@@ -391,7 +391,7 @@ def test_open_shows_the_address_where_no_browser_is_likely(relay: Relay) -> None
 
 def test_open_needs_a_relay_that_runs(tmp_path: Path) -> None:
     done = airelays(tmp_path, "open")
-    assert done.returncode == 1 and "no relay runs" in done.stderr and "serve" in done.stderr
+    assert done.returncode == 1 and "no relay is using" in done.stderr and "serve" in done.stderr
 
 
 def test_a_named_key_does_not_see_requests_of_others(relay: Relay) -> None:
