@@ -272,7 +272,7 @@ def _left_over(before: Sample, after: Sample, pool: bool) -> list[Bar]:
     counts = {name: (count, 0) for name, count in after.busy.items()}
     if pool:
         counts["connections to the upstream"] = (after.upstream["open"], 0)
-    counts["descriptors beside connections"] = (after.own, before.own)
+    counts["descriptors other than connections"] = (after.own, before.own)
     counts["tasks"] = (after.status["tasks"], before.status["tasks"])
     return [
         Bar(f"left: {name}", str(count), str(most), count <= most)

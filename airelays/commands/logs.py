@@ -10,6 +10,7 @@ from typing import Any
 from airelays.app.happenings import Happening
 from airelays.app.records import from_record
 from airelays.errors import FlagError
+from airelays.guard.sessions import named_session
 from airelays.hints import hint
 from airelays.journal.files import Tail, check_folders, list_files, parse_line
 from airelays.journal.retention import (
@@ -185,6 +186,8 @@ class View:
     def __init__(self, args: Arguments, console: Console, logs_dir: str) -> None:
         self._console = console
         self._failed, self._raw = args.has("--failed"), args.has("--json")
+        session = args.get("--session")
+        self._session = None if session is None else named_session(session)
         self._count = _number(args, "--lines") if args.has("--lines") else DEFAULT_LINES
         self._tail = Tail(logs_dir)
         self._day = time.strftime("%Y-%m-%d")
@@ -211,7 +214,9 @@ class View:
     def _pick(self, line: bytes, told: bool) -> dict[str, Any] | None:
         """Return the record of a line if it is shown; with `told` only one that there is a line on."""
         record = parse_line(line)
-        if record is None or not (told or self._failed):
+        if record is None or self._session not in (None, record.get("session")):
+            return None
+        if not (told or self._failed):
             return record
         one = from_record(record, None)
         return record if one is not None and (one.failed or not self._failed) else None

@@ -23,6 +23,11 @@ REQUESTS = (
             ),
             Flag("--failed", "Show only requests that were refused or failed."),
             Flag(
+                "--session",
+                "Show only requests of this session, by the hash in the log or by the client's session id.",
+                "ID",
+            ),
+            Flag(
                 "--retention-days", "Save: days to keep log files; 0 sets no age limit.", "NUMBER"
             ),
             Flag("--max-total-mb", "Save: maximum size of all log files, in MiB.", "NUMBER"),

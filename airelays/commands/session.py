@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from typing import Any
 
 from airelays.commands.logs import PIPED_COLUMNS, seconds_text
 from airelays.errors import ConfigError
-from airelays.guard.sessions import session_of
+from airelays.guard.sessions import named_session
 from airelays.journal.files import check_folders, list_files, parse_line, read_lines
 from airelays.terminal.arguments import Arguments
 from airelays.terminal.console import Console, escaped
 from airelays.terminal.layout import table
 
 MAX_REQUESTS = 1000
-_HASH = re.compile(r"[0-9a-f]{16}")
 
 
 def list_session(logs_dir: str, name: str, args: Arguments, console: Console) -> int:
     """Print the last requests of the session. Raises ConfigError when the log has none."""
-    wanted = name if _HASH.fullmatch(name) else session_of(name)
+    wanted = named_session(name)
     found = _find(logs_dir, wanted)
     if not found:
         raise ConfigError(

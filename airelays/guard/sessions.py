@@ -5,6 +5,7 @@ about a client's identity is stored, and the hash does not reveal the session's 
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import lru_cache
 
 from airelays.model import Fields
@@ -12,6 +13,7 @@ from airelays.model import Fields
 # Of the Codex CLI (now and before), and of Claude Code.
 _FIELDS = (b"session-id", b"session_id", b"x-claude-code-session-id")
 _CHARS = 16
+_HASH = re.compile(rf"[0-9a-f]{{{_CHARS}}}")
 
 
 @lru_cache(maxsize=256)
@@ -21,6 +23,11 @@ def session_in(fields: Fields) -> str:
         if name in _FIELDS and value:
             return _hash(value)
     return ""
+
+
+def named_session(name: str) -> str:
+    """Return the hash for a session's id, or for the hash itself, as people give either to a command."""
+    return name if _HASH.fullmatch(name) else session_of(name)
 
 
 def session_of(cache_key: object) -> str:

@@ -328,11 +328,11 @@ class Upstream(ABC):
 
     async def refusal(self, response: Response) -> Refusal:
         """Read an answer that is not a success."""
-        raise self._not_offered("an answer of its own")
+        raise self._not_offered("separate answers")
 
     async def fault_of(self, method: str, path: str, refused: Any) -> UpstreamFault:
         """Return the fault of `refused`; if the server does not know the path, it names the URL that was requested."""
-        raise self._not_offered("an answer of its own")
+        raise self._not_offered("separate answers")
 
     def watch(self, api: str, model: str, body: dict[str, Any]) -> Watch | None:
         """Return what the answer to `body` has to keep; None where nothing of that is in doubt."""

@@ -74,7 +74,7 @@ _airelays() {
                     "usage"*) next="--auth-storage --bearer-token-file --by --ca-file --config --csv --data-dir --help --json --logs-dir --no-pager --offline --raw --rebuild --since --system --until --url --version" ;;
                     "open"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --print --version" ;;
                     "init"*) next="--allow-weak-token --auth-storage --bearer-token-file --ca-file --config --data-dir --demo --find --force --help --host --i-know-this-is-open --json --logs-dir --network-scope --no-auth --no-pager --offline --port --show-token --upstream --upstream-key-env --version" ;;
-                    "logs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --failed --follow --help --json --lines --logs-dir --max-file-mb --max-total-mb --no-pager --offline --reset --retention-days --system --version" ;;
+                    "logs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --failed --follow --help --json --lines --logs-dir --max-file-mb --max-total-mb --no-pager --offline --reset --retention-days --session --system --version" ;;
                     "stop"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --json --logs-dir --no-pager --offline --system --version" ;;
                     "docs"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --version" ;;
                     "key"*) next="--auth-storage --bearer-token-file --ca-file --config --data-dir --help --logs-dir --no-pager --offline --version" ;;

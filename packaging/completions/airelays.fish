@@ -544,6 +544,7 @@ complete -c airelays -n '__airelays_in logs; and not __airelays_in logs prune' -
 complete -c airelays -n '__airelays_in logs; and not __airelays_in logs prune' -l offline -d 'Connect only to loopback and private addresses.'
 complete -c airelays -n '__airelays_in logs; and not __airelays_in logs prune' -l reset -d 'Remove the saved retention, so that the config file applies again.'
 complete -c airelays -n '__airelays_in logs; and not __airelays_in logs prune' -l retention-days -r -d 'Save: days to keep log files; 0 sets no age limit.'
+complete -c airelays -n '__airelays_in logs; and not __airelays_in logs prune' -l session -r -d 'Show only requests of this session, by the hash in the log or by the client\'s session id.'
 complete -c airelays -n '__airelays_in logs; and not __airelays_in logs prune' -l system -d 'Act for the machine-wide relay, as its user. Requires root.'
 complete -c airelays -n '__airelays_in logs; and not __airelays_in logs prune' -l version -d 'Print the version and exit.'
 complete -c airelays -n '__airelays_in logs prune' -l auth-storage -r -a 'file keyring auto' -d 'Where the upstream sign-in is stored. "file", "keyring" or "auto"; default file.'

@@ -182,6 +182,9 @@ def test_requests_of_a_session_are_found_by_its_id_or_its_hash(tmp_path: Path) -
     done = run(tmp_path, "explain", "--session", "0199-my-session", "--json")
     found = json.loads(done.stdout)
     assert len(found["requests"]) == 2 and found["total_tokens"] > 0
+    listed = json.loads(run(tmp_path, "logs", "--session", "0199-my-session", "--json").stdout)
+    assert [one["session"] for one in listed["requests"]] == [found["session"]] * 2
+    assert run(tmp_path, "logs", "--session", "other").stdout.count("demo") == 0
     text = run(tmp_path, "explain", "--session", found["session"]).stdout
     assert text.count("req_") == 2 and "Requests:" in text
     assert run(tmp_path, "explain", "--session", "other").returncode == 1

@@ -195,7 +195,7 @@ async def _models(upstream: ChatGPTUpstream) -> Check:
         return Check(
             "openai_models",
             "fail",
-            "the upstream's model catalogue could not be read; try again later",
+            "the upstream's model catalog could not be read; try again later",
         )
     data = {"model_count": len(slugs), "selected_model": slugs[0]}
     return Check("openai_models", "pass", f"{len(slugs)} models, first {slugs[0]}", data=data)
