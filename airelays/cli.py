@@ -131,7 +131,7 @@ def _parse(words: list[str], console: Console) -> tuple[Command | None, Argument
 
 
 def _lacks(error: ModuleNotFoundError) -> int:
-    """Say what Python lacks: Debian's python3-minimal (json) and some appliances leave out parts of the library."""
+    """Report a missing part of Python's library: Debian's python3-minimal and some appliances leave out parts."""
     root = (error.name or "").partition(".")[0]
     if root not in sys.stdlib_module_names:
         raise error

@@ -48,12 +48,13 @@ Section: net
 Priority: optional
 Homepage: https://github.com/airelays/airelays
 Description: local OpenAI-compatible relay for one person's own upstream login
- Speaks OpenAI's API to client programs on this machine and passes their
+ Serves OpenAI's API to client programs on this machine and passes their
  requests on to a ChatGPT subscription, to any OpenAI-compatible model server,
- or to a demo that is built in.
+ or to the built-in demo.
  .
- The service is not started by itself: systemctl enable --now airelays, or
- for one user systemctl --user enable --now airelays.
+ The service is not started automatically. To start it, run
+ systemctl enable --now airelays, or for one user
+ systemctl --user enable --now airelays.
 """
 CHANGELOG = """\
 airelays ({version}) unstable; urgency=medium

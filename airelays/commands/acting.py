@@ -31,7 +31,7 @@ _PATHS = {"--config", *(option.flag for option in OPTIONS if option.kind == "pat
 def act(command: Command, args: Arguments, console: Console) -> int:
     """Run `command`; for the machine-wide relay as its user, in another process. Raises ConfigError.
 
-    Whose folder it is comes first: nobody signs in for a relay that could not have the sign-in.
+    The owner of the folder is checked first, so that no one signs in for a relay that cannot read the sign-in.
     """
     if command.name.startswith("service "):
         return command.load()(args, console)

@@ -20,7 +20,7 @@ from airelays.terminal.context import Context, find_context
 from airelays.terminal.running import access, find_relay, no_relay
 
 MAX_INPUT_BYTES = 4 * 1024 * 1024
-# An upstream may think for minutes before the first word.
+# An upstream can think for minutes before the first word.
 HEAD_S = 600.0
 
 
@@ -45,7 +45,7 @@ def run(args: Arguments, console: Console) -> int:
 
 
 def _question(words: tuple[str, ...]) -> str:
-    """Return what is asked: the words, and behind them what standard input holds. Raises FlagError for nothing."""
+    """Return the question: the words, followed by standard input. Raises FlagError if both are empty."""
     parts = [" ".join(word for word in words if word != "-").strip()]
     if "-" in words or (sys.stdin is not None and not sys.stdin.isatty()):
         parts.append(_standard_input())

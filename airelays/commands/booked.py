@@ -24,7 +24,7 @@ BAR_COLUMNS = 12
 
 
 def asked_for(args: Arguments) -> bool:
-    """Whether the book alone is wanted: then no upstream is asked."""
+    """Whether only the book was requested, so that no upstream is contacted."""
     return args.has("--csv") or any(args.get(flag) is not None for flag in FLAGS)
 
 

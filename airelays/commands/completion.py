@@ -31,7 +31,7 @@ def run(args: Arguments, console: Console) -> int:
 
 
 def _offers() -> dict[str, list[str]]:
-    """Return command line so far -> words that may come next, without flags; "" is the start."""
+    """Return command line so far -> words that can come next, without flags; "" is the start."""
     offers: dict[str, list[str]] = {"": []}
     for command in SHOWN:
         first, _, second = command.name.partition(" ")

@@ -75,7 +75,9 @@ def run_check(args: Arguments, console: Console) -> int:
     ]
     name = context.config_path if found else f"{context.config_path} (no such file)"
     console.line(
-        escaped(f"ok: {name}; set by file {counts[0]}, environment {counts[1]}, flags {counts[2]}")
+        escaped(
+            f"ok: {name}; values from file: {counts[0]}, environment: {counts[1]}, flags: {counts[2]}"
+        )
     )
     return 0
 
@@ -112,7 +114,7 @@ def _as_json(context: Context, with_origin: bool) -> dict[str, Any]:
 
 
 def _beaten(context: Context) -> dict[str, str]:
-    """Return what to say beside the options that a saved policy of the traffic log wins over."""
+    """Return the notes for options that a saved policy of the traffic log overrides."""
     from airelays.journal.retention import Policy, overridden, policy_path
 
     settings = context.settings

@@ -60,15 +60,15 @@ def run_stop(args: Arguments, console: Console) -> int:
 
 
 def wait_for_end(data_dir: str, before: Contact, seconds: float) -> None:
-    """Wait until the process that `before` reaches is gone; another one may have begun by then.
+    """Wait until the process that `before` reaches has ended; another one can have started by then.
 
-    Raises ConfigError when it is still there after `seconds`.
+    Raises ConfigError if it is still running after `seconds`.
     """
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         try:
             now = find(data_dir)
-        except ConfigError:  # it ends just now: its lock is held, and it answers no more
+        except ConfigError:  # it is ending: its lock is held, and it does not answer any more
             time.sleep(LOOK_S)
             continue
         if now is None or now.running != before.running:

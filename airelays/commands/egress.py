@@ -1,6 +1,6 @@
-"""`egress`: every place that the relay may connect to, from the options alone. Layer: commands.
+"""`egress`: every destination that the relay can connect to, from the options alone. Layer: commands.
 
-The network client holds the same list and connects nowhere else: what a request names is never an address.
+The network client has the same list and connects to nothing else: an address in a request is never used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from airelays.upstream.choose import make_upstream
 
 
 def run(args: Arguments, console: Console) -> int:
-    """List the places: for whom, the origin, and the proxy in between."""
+    """List the destinations: purpose, origin, and proxy."""
     settings = find_context(args, console).settings
     rows = egress(settings)
     if args.has("--json"):
@@ -57,7 +57,7 @@ def _row(purpose: str, url: str, settings: UpstreamSettings) -> dict[str, Any]:
 
 
 def _bracketed(origin: str) -> str:
-    """Return an origin as a URL has it: an IPv6 address stands in brackets there."""
+    """Return an origin as in a URL, with an IPv6 address in brackets."""
     scheme, _, place = origin.partition("://")
     host, _, port = place.rpartition(":")
     return f"{scheme}://[{host}]:{port}" if ":" in host and host[0] != "[" else origin

@@ -27,7 +27,7 @@ Step = tuple[float, str]
 
 
 def run(args: Arguments, console: Console) -> int:
-    """Find the records of a request and tell its story."""
+    """Find the records of a request and print its timeline."""
     session = args.get("--session")
     if session is not None:
         from airelays.commands.session import list_session
@@ -128,8 +128,9 @@ def _find(logs_dir: str, name: str) -> list[dict[str, Any]]:
         raise ConfigError(f"req_{match[1]} was not found, but not every file was read: {unread}")
     if not ids:
         raise ConfigError(
-            f"{logs_dir} has no record of req_{match[1]} in its {len(files)} file{'s' if len(files) != 1 else ''}; "
-            f"it may be older than the logs that are kept (`{hint('logs')}`) or belong to another relay"
+            f"{logs_dir} contains no record of req_{match[1]} in its {len(files)} "
+            f"file{'s' if len(files) != 1 else ''}; it may be older "
+            f"than the logs that are kept (`{hint('logs')}`) or belong to another relay"
         )
     if len(ids) > 1:
         raise ConfigError(
@@ -155,7 +156,7 @@ def timeline(records: list[dict[str, Any]]) -> list[Step]:
     for record in records:
         told = _aside(record)
         if told:
-            # The clock of a record is coarser than the times: nothing comes before the gate or behind the end.
+            # The clock of a record is coarser than the times: nothing is shown before the gate or after the end.
             at_ms = ((when(record) or start_s) - start_s) * 1000
             steps.append((min(max(gate_ms, at_ms), float(times.get("total", at_ms))), told))
     models_ms = float(times.get("models", 0.0))
@@ -195,7 +196,7 @@ def _upstream_steps(end: dict[str, Any], times: dict[str, Any]) -> list[Step]:
     if first_ms is not None:
         steps.append((float(first_ms), f"first byte of the answer from {name}"))
     if "first_token" in times:
-        steps.append((float(times["first_token"]), "first token went to the client"))
+        steps.append((float(times["first_token"]), "first token sent to the client"))
     gap_ms = float(times.get("longest_gap", 0.0))
     if gap_ms >= 1 and "total" in times:
         steps.append((float(times["total"]), f"longest pause of {name}: {gap_ms:,.1f} ms"))

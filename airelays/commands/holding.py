@@ -57,7 +57,7 @@ def _runs(pid: int) -> bool:
 
 
 class _Loop:
-    """An event loop in a thread of its own; `done` is set when what runs there is over."""
+    """An event loop in its own thread; `done` is set when the work there has ended."""
 
     def __init__(self) -> None:
         self.ready = threading.Event()
@@ -78,7 +78,7 @@ class _Loop:
     def stop(self) -> None:
         """Cancel the work and wait for its end."""
         if self.loop is not None and self.task is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended by itself
+            with contextlib.suppress(RuntimeError):  # it has ended on its own
                 self.loop.call_soon_threadsafe(self.task.cancel)
         if self._thread is not None:
             self._thread.join(OPEN_S)

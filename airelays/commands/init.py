@@ -1,4 +1,4 @@
-"""`init`: write the config file when it is missing, make the relay token when there is none. Layer: commands."""
+"""`init`: write the config file if it is missing, and create the relay token if there is none. Layer: commands."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def run_revoke(args: Arguments, console: Console) -> int:
 
 
 def _tell_relay(context: Context, console: Console) -> int | None:
-    """Have a running relay end what ran with a key that has ended; return how many, None where none was told."""
+    """Let a running relay end the requests of an ended key; return how many, None if no relay was reached."""
     from airelays.host.contact import find
 
     try:

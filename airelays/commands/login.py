@@ -72,7 +72,7 @@ def run(args: Arguments, console: Console) -> int:
 
 
 def _needs_none(settings: Settings, console: Console, *, as_json: bool) -> int:
-    """Say that this upstream has no sign-in; nobody is connected to."""
+    """Report that this upstream has no sign-in, without contacting it."""
     steps = [hint("serve")]
     if as_json:
         facts = {"needs_sign_in": False, "upstream_kind": settings.upstream_kind}
@@ -85,7 +85,7 @@ def _needs_none(settings: Settings, console: Console, *, as_json: bool) -> int:
 
 
 def _way(ways: list[str], console: Console) -> str:
-    """Return "browser", "device" or "paste"; without a wish what suits this machine."""
+    """Return "browser", "device" or "paste": the requested way, or the one that suits this machine."""
     if ways:
         return ways[0].removeprefix("--")
     if is_headless(console.env, sys.platform):

@@ -17,7 +17,7 @@ from airelays.upstream.chatgpt.store import SignInStore
 
 
 def run(args: Arguments, console: Console) -> int:
-    """Remove the sign-in whatever the issuer says; say what happened."""
+    """Remove the sign-in whatever the issuer answers, and report what happened."""
     context = find_context(args, console)
     settings = context.settings
     store = SignInStore(settings.data_dir, settings.auth_storage, warn=console.note)

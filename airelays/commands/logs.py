@@ -41,7 +41,7 @@ POLICY_FLAGS = {
 DEFAULT_LINES = 10
 MAX_LINES = 100_000
 LOOK_SECONDS = 0.2
-# Where there is no terminal: wide enough for whole ids.
+# Without a terminal: wide enough for complete ids.
 PIPED_COLUMNS = 160
 
 
@@ -85,7 +85,7 @@ def run(args: Arguments, console: Console) -> int:
 
 
 def _nothing(args: Arguments, settings: Settings) -> str:
-    """Return why there is no line."""
+    """Return why no request is shown."""
     kind = "failed request" if args.has("--failed") else "request"
     off = "" if settings.log_enabled else "; the traffic log is off (logging.enabled)"
     return f"no {kind} to show in {settings.logs_dir}{off}"
@@ -121,7 +121,7 @@ def _print(console: Console, settings: Settings, facts: dict[str, Any]) -> list[
 
 
 def run_prune(args: Arguments, console: Console) -> int:
-    """Remove what the policy no longer keeps. The newest file stays: a relay may be writing it."""
+    """Remove what the policy no longer keeps. The newest file stays, because a relay can be writing to it."""
     context = find_context(args, console)
     settings = context.settings.replace(logs_dir=logs_dir(context))
     check_folders(settings.logs_dir)

@@ -1,4 +1,4 @@
-"""`models`: what clients may ask for, as the upstreams list it now. Layer: commands."""
+"""`models`: the models that clients can use, as the upstreams list them now. Layer: commands."""
 
 from __future__ import annotations
 

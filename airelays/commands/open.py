@@ -107,7 +107,7 @@ def _forwarding(url: str) -> bytes:
 
 
 def _sweep(folder: str, seconds: float) -> None:
-    """Remove such files of commands that were killed; their codes have ended."""
+    """Remove such files of killed commands; their codes have expired."""
     start, end = _NAME.split("{}")
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):

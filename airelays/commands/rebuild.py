@@ -30,7 +30,7 @@ def rebuild(context: Context, console: Console) -> int:
         raise ConfigError(
             f"there are no logs in {settings.logs_dir}; the usage figures were not changed"
         )
-    # The first hour that is left may begin in the middle of a day: that day stays as it is in the book.
+    # The first hour that is left can begin in the middle of a day: that day stays unchanged in the book.
     first_s = files[0].hour * 3600
     since = day_of(first_s if first_s % 86_400 == 0 else first_s + 86_400)
     covered = [file for file in files if day_of(file.hour * 3600) >= since]

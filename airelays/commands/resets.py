@@ -109,7 +109,7 @@ def ask_main(
     console: Console,
     ask: Callable[[Upstream], Coroutine[Any, Any, dict[str, Any]]],
 ) -> dict[str, Any]:
-    """Ask the main upstream from here, without a relay. Raises ConfigError, NotOffered where it has no such thing."""
+    """Ask the main upstream directly, without a relay. Raises ConfigError, or NotOffered if it has no resets."""
 
     async def asked() -> dict[str, Any]:
         upstream = make_upstream(

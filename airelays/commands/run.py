@@ -1,7 +1,7 @@
-"""`run -- COMMAND`: a command with a key of its own that ends with it, and a line on what it used. Layer: commands.
+"""`run -- COMMAND`: a command with a temporary key, and a line about what it used. Layer: commands.
 
-With a running relay the key is a lease held by the control connection; else a relay lives inside this process. The key
-is in the command's environment only. The command shares the terminal and its signals, and is never killed by us.
+With a running relay, the key is a lease of the control connection; otherwise, this process runs a relay. The key is
+in the command's environment only. The command shares the terminal and its signals, and we never kill it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REMOVED = (
     "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_OAUTH_TOKEN", "OLLAMA_API_KEY", "OLLAMA_API_BASE",
     "AIRELAYS_BEARER_TOKEN", "AIRELAY_BEARER_TOKEN", "OPENAI_ENDPOINT_BEARER_TOKEN", "AIRELAYS_TOKEN",
 )  # fmt: skip
-# What programs need beside the variables, after their own name: Codex reads no address from its environment.
+# What programs need in addition to the variables, after their own name: Codex reads no address from its environment.
 ARGUMENTS = {
     "codex": (
         "-c", 'model_providers.airelays={{name="AIRelays",base_url="{base_url}",env_key="OPENAI_API_KEY",'
@@ -46,7 +46,7 @@ Facts = dict[str, Any]
 
 
 def run(args: Arguments, console: Console) -> int:
-    """Run the command; return its exit code, 128 + n for signal n, 127 when there is no such command."""
+    """Run the command; return its exit code, 128 + n for signal n, 127 if the command does not exist."""
     if not args.words:
         raise FlagError(
             f'the command is missing; for example: {hint("run")} -- codex exec "Say hello"'

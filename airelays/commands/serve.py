@@ -35,7 +35,7 @@ from airelays.terminal.context import Context, find_context
 from airelays.terminal.reporter import Reporter
 
 IN_USE = 75  # EX_TEMPFAIL of sysexits.h
-# A relay that is being replaced needs a moment to go; whoever runs two on one folder need not wait long.
+# A relay that is being replaced needs a moment to end; with two relays on one folder, the wait stays short.
 LOCK_WAIT_S = 0.5
 
 
@@ -172,7 +172,7 @@ def _take(lock: FileLock, console: Console) -> bool:
 
 
 def _holder(pid_file: str) -> str:
-    """Return " (pid N)" of the relay that holds the folder, "" when it did not say."""
+    """Return " (pid N)" of the relay that uses the folder, "" if it is not known."""
     try:
         pid = read_regular(pid_file, 20).strip()
     except OSError:
@@ -181,7 +181,7 @@ def _holder(pid_file: str) -> str:
 
 
 def needs_new_token(context: Context) -> bool:
-    """Whether `serve` will make a token first. Raises ConfigError when it must not, and there is none."""
+    """Whether `serve` will create a token first. Raises ConfigError if it must not and there is none."""
     settings, token = context.settings, context.token
     if not settings.require_bearer_auth or token.current() is not None:
         return False
@@ -323,7 +323,7 @@ def _reveal(context: Context) -> str:
 
 
 def _where(context: Context) -> str:
-    """Return the flag that leads another command to the same token; "" when it finds it by itself."""
+    """Return the flag that another command needs to find the same token; "" if it needs none."""
     origins = context.loaded.origins
     if (
         origins["bearer_token_file"].source == "default"

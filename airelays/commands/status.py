@@ -28,9 +28,9 @@ from airelays.upstream.chatgpt.store import SignInStore
 
 
 def run(args: Arguments, console: Console) -> int:
-    """Show where things stand and what is next.
+    """Show the current state and the next steps.
 
-    Exit 3 when no relay runs; 1 when that cannot be seen, or the token cannot be used.
+    Exit 3 if no relay is running; 1 if that cannot be determined or the token cannot be used.
     """
     context = find_context(args, console)
     check_readable(context.settings.data_dir)
@@ -67,7 +67,7 @@ def run(args: Arguments, console: Console) -> int:
 
 
 def _told(running: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return what the JSON view adds about a relay that runs; the rest of its answer stands beside it."""
+    """Return what the JSON view adds about a running relay to the rest of its answer."""
     if running is None:
         return None
     apart = ("object", "app_name", "auth", "relay", "supported_routes")
@@ -103,7 +103,7 @@ def _upstream_text(facts: dict[str, Any]) -> str:
     if not facts.get("ready"):
         return "not ready"
     if health.get("state") == "skipped":
-        return f"skipped ({health['cause']}); tried again in {health['for_seconds']:g} s"
+        return f"skipped ({health['cause']}); next try in {health['for_seconds']:g} s"
     if health.get("state") == "trying":
         return f"the next request tries it again ({health['cause']})"
     spent = health.get("quota_used_up")

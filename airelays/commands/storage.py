@@ -21,7 +21,7 @@ from airelays.terminal.context import find_context
 
 
 def run_show(args: Arguments, console: Console) -> int:
-    """Say how much is stored, and how much may be."""
+    """Show how much is stored, and how much can be."""
     settings = find_context(args, console).settings
     found = Use(0, 0, 0, 0, 0, 0)
     if _exists(settings):
@@ -85,7 +85,7 @@ def run_check(args: Arguments, console: Console) -> int:
 
 
 def run_prune(args: Arguments, console: Console) -> int:
-    """Delete what has expired, or all that is older than so many days, and give the space back."""
+    """Delete what has expired, or everything older than a number of days, and free the space."""
     settings = find_context(args, console).settings
     days = _days(args)
     gone, before, after = {"files": 0, "conversations": 0, "responses": 0}, 0, 0
@@ -126,7 +126,7 @@ def _days(args: Arguments) -> float | None:
 
 
 def _exists(settings: Settings) -> bool:
-    """Whether anything was ever stored. Raises ConfigError when the folder may not be looked into."""
+    """Whether anything was ever stored. Raises ConfigError if the folder cannot be read."""
     check_readable(settings.data_dir)
     return os.path.exists(os.path.join(settings.data_dir, "state.sqlite3"))
 

@@ -393,7 +393,7 @@ COMMANDS = tuple(
     for command in _ALL
 )
 SHOWN = tuple(command for command in COMMANDS if not command.hidden)
-# Names of earlier releases, which are not listed: the first word, and what it stands for.
+# Names of earlier releases, which are not listed: the first word, and its replacement.
 ALIASES = {"selfcheck": ("version", "--digests")}
 # What people type who know other programs, and the command that does it here.
 MEANT = {

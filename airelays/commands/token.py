@@ -38,7 +38,7 @@ def run_show(args: Arguments, console: Console) -> int:
 
 
 def run_rotate(args: Arguments, console: Console) -> int:
-    """Write a new token. The environment's token, where there is one, is not ours to change."""
+    """Write a new token. A token in the environment cannot be changed from here."""
     context = find_context(args, console)
     token = generate_token()
     write_token(context.settings.bearer_token_file, token)

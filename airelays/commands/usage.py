@@ -23,7 +23,7 @@ WAIT_S = 60.0
 
 
 def run(args: Arguments, console: Console) -> int:
-    """Print the windows, as the relay that runs is told them, else asked for here; below them the book."""
+    """Print the windows that the running relay or the upstream reports, followed by the book."""
     context = find_context(args, console)
     if args.has("--rebuild"):
         from airelays.commands.rebuild import rebuild

@@ -33,9 +33,10 @@ class Verified(Record):
 
 
 def verify(path: str, signers: str | None) -> Verified:
-    """Check the signature of the SHA256SUMS beside `path`, then `path`; or SHA256SUMS itself and what is beside it.
+    """Check the signature of the SHA256SUMS next to `path`, then `path`; or SHA256SUMS itself and the files next to
+    it.
 
-    `signers` names a file of allowed signers; None: the keys inside this copy. Raises ConfigError.
+    `signers` names a file of allowed signers; None means the keys in this copy. Raises ConfigError.
     """
     whole = os.path.basename(path) == SUMS
     sums_path = path if whole else os.path.join(os.path.dirname(path), SUMS)

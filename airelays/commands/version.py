@@ -64,7 +64,7 @@ def _verify(args: Arguments, console: Console) -> int:
 
 
 def _h11_version() -> str:
-    # Loaded by the one module that may import h11, then looked at.
+    # Loaded by the only module that is allowed to import h11, then inspected.
     import airelays.protocol.http1  # noqa: F401
 
     return str(sys.modules["h11"].__version__)

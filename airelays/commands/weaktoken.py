@@ -11,7 +11,7 @@ from airelays.terminal.context import Context
 
 
 def weakness_of(context: Context) -> str:
-    """Return what makes the token weak, "" when nothing does or none is needed."""
+    """Return what makes the token weak, "" if it is not weak or not required."""
     token = context.token.current() if context.settings.require_bearer_auth else None
     return weakness(token) if token else ""
 

@@ -1,9 +1,9 @@
 """The book: what each ended request used, one line by one `write` before its end is sent.
 
-`book-N.log` in the data folder (0600), one JSON object per line; each process that writes has a file of its own. A
-process that is killed loses no request whose end a client saw; a line that was being written then is cut, and left out
-when the book is read. After 1 MiB the next file begins. `state/usage.py` folds the lines into the database and removes
-files that are wholly folded. A disk that is full stops the book, not the requests. Layer: I/O.
+`book-N.log` in the data folder (0600), one JSON object per line; each process that writes has its own file. A killed
+process does not lose a request whose end a client saw; a line that was being written is incomplete, and is ignored
+when the book is read. After 1 MiB, the next file begins. `state/usage.py` merges the lines into the database and
+removes files that are completely merged. A full disk stops the book, not the requests. Layer: I/O.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Book:
             written = os.write(self._fd, line)
             self._size += written
             if written < len(line):
-                # The rest of a line would stand on a line of its own: the next file begins.
+                # The rest of a line would become a separate line, so the next file begins.
                 self._close()
                 self._number += 1
                 raise OSError(28, "No space left on device")
@@ -114,7 +114,7 @@ def line_of(
     wall_s: float,
     took_ms: float,
 ) -> bytes:
-    """Return the line of a request that is about to end. `model` and `program` hold no secrets."""
+    """Return the line of a request that is about to end. `model` and `program` do not contain secrets."""
     usage, more = outcome.usage, ""
     if usage is not None:
         more = (
@@ -144,7 +144,7 @@ def _literal(text: str) -> str:
 
 
 def program_of(agent: bytes | None) -> str:
-    """Return the name at the beginning of a User-Agent, without its version; "" when it says nothing."""
+    """Return the name at the beginning of a User-Agent, without its version; "" if there is none."""
     found = _PROGRAM.match(agent or b"")
     return found[0].partition(b"/")[0].decode() if found is not None else ""
 
@@ -156,10 +156,10 @@ def program_in(fields: Fields) -> str:
 
 
 def read_new(folder: str, number: int, offset: int) -> tuple[list[dict[str, Any]], int]:
-    """Return the entries of a file from `offset` on, and where they end: behind the last line that is whole.
+    """Return the entries of a file from `offset` on, and where they end: after the last complete line.
 
-    A line that is not an entry is left out. An offset past the end means another file of that name: it is read from
-    its start. Raises OSError.
+    Lines that are not entries are ignored. An offset past the end means that this is another file with the same name,
+    which is read from its start. Raises OSError.
     """
     with open(open_regular(path_of(folder, number), follow=False), "rb") as file:
         if offset > os.fstat(file.fileno()).st_size:
@@ -188,7 +188,7 @@ def path_of(folder: str, number: int) -> str:
 
 
 def remove_free(folder: str, number: int) -> None:
-    """Remove a file that nobody writes to; one that a process has claimed stays."""
+    """Remove a file that no process writes to; a claimed file stays."""
     with contextlib.suppress(OSError):
         fd, _ = open_own(path_of(folder, number))
         try:

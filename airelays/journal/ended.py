@@ -1,6 +1,6 @@
-"""Requests as the log tells them, as lines of the book: those that ended, and those of which the log has no end.
+"""Requests in the log, as lines of the book: those that ended, and those without an end in the log.
 
-For a book that is made again, and for what ran when a relay was killed. Layer: I/O.
+Used to rebuild the book, and for requests that were running when a relay was killed. Layer: I/O.
 """
 
 from __future__ import annotations

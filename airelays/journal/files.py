@@ -1,8 +1,8 @@
 """The files of the traffic log: their names, opening one to append, reading them back.
 
-`YYYY/MM/DD-HH.jsonl` in UTC below the log folder, with `DD-HH.1.jsonl` and so on when a file is full. Folders
-0700, files 0600, no symbolic link followed, nothing but a regular file with one name written to. A reader
-skips lines that are no JSON object: a crash leaves at most one torn line. Layer: I/O.
+`YYYY/MM/DD-HH.jsonl` in UTC below the log folder, with `DD-HH.1.jsonl` and so on when a file is full. Folders 0700,
+files 0600, no symbolic link is followed, and only regular files with one name are written. A reader skips lines that
+are not JSON objects: a crash leaves at most one incomplete line. Layer: I/O.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_PART = 9999
 # Longer than any record that is written; a reader gives up on a line that has no end.
 MAX_LINE_BYTES = 1024 * 1024
 _NAME = re.compile(r"([0-9]{2})-([0-9]{2})(?:\.([1-9][0-9]{0,3}))?\.jsonl")
-# The layout of AIRelays before 1.0: nobody here reads those files, but they hold prompts, so what is kept counts them.
+# The layout of AIRelays before 1.0: these files are not read, but they contain prompts, so the retention includes them.
 _EARLIER = re.compile(r"([0-9]{2})-([0-9]{2})(?:\.[0-9a-f]{32})?\.log")
 _YEAR = re.compile(r"[0-9]{4}")
 _MONTH = re.compile(r"[0-9]{2}")
@@ -40,7 +40,7 @@ _FLAGS = (
 
 
 class UnsafeLog(OSError):
-    """Something that is not the relay's own stands where a log file or its folder should be."""
+    """Something that does not belong to the relay is where a log file or its folder should be."""
 
 
 class LogFile(NamedTuple):
@@ -128,7 +128,7 @@ def list_files(logs_dir: str, *, earlier: bool = False) -> list[LogFile]:
 
 
 def check_folders(logs_dir: str) -> None:
-    """Raise ConfigError when the log's folder, or one in it, may not be looked into: it would look empty."""
+    """Raise ConfigError if the log's folder, or one in it, cannot be read: it would look empty."""
     from airelays.credentials.as_owner import check_readable
 
     check_readable(logs_dir)
@@ -204,7 +204,7 @@ class Tail:
     """Follows the log: over the ends of hours, a clock that is set back, and files that are removed meanwhile."""
 
     def __init__(self, logs_dir: str) -> None:
-        """Follow from behind what is there now."""
+        """Follow from the current end."""
         self.logs_dir = logs_dir
         # By path: how far a file was read, and the beginning of a line after that.
         self._read: dict[str, tuple[int, bytes]] = {
@@ -212,7 +212,7 @@ class Tail:
         }
 
     def back(self) -> Iterator[bytes]:
-        """Yield the lines that are there, the last one first, and follow from behind them."""
+        """Yield the existing lines, the last one first, and follow from the end."""
         for file in reversed(list_files(self.logs_dir)):
             lines, offset, rest = _read_on(file.path, 0, b"")
             self._read[file.path] = (offset, rest)

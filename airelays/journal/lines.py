@@ -1,7 +1,7 @@
 """The lines of the traffic log: what the event loop handed over, as JSON without secrets.
 
-Runs in the journal's thread. The usual records are put together from parts that are remembered (a user agent
-or a path comes again and again), so that a line costs a few microseconds. Owns: what a line says. Layer: app.
+Runs in the journal's thread. Usual records are built from remembered parts (a user agent or a path repeats often), so
+that a line costs a few microseconds. Owns: the contents of a line. Layer: app.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airelays.model import Fields, Outcome, RequestHead, Usage
 if TYPE_CHECKING:
     from airelays.guard.redact import Redactor
 
-# The third element of a record says what the rest is; Encoder's methods tell.
+# The third element of a record names its kind; see the methods of Encoder.
 INBOUND, OUTBOUND, UPSTREAM, LINES, EVENT = range(5)
 MAX_PARSED_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 60 * 1024
@@ -51,13 +51,13 @@ class Encoder:
         return self._redactor
 
     def current(self) -> Redactor:
-        """Return the redactor with all that the process knows by now. Any thread may ask."""
+        """Return the redactor with all secrets known so far. Any thread can call this."""
         self._redactor = found = self.redactor.extended(self._secrets())
         return found
 
     def __call__(self, records: Sequence[tuple[Any, ...]]) -> list[bytes]:
         """Return for each record its line or lines, each ended."""
-        # What was a secret stays one: a rotated token may still stand in a late record.
+        # A former secret stays secret: a rotated token can still be in a late record.
         current = self.current()
         if current is not self._used:
             self._used = current
@@ -83,7 +83,7 @@ class Encoder:
         return text.encode("ascii")
 
     def _withhold(self, line: bytes) -> bytes:
-        """Return `line`, or what is left to say when a secret got into it by a way that nobody thought of."""
+        """Return `line`, or a substitute if a secret got into it in an unexpected way."""
         if self.redactor.is_clean(line):
             return line
         self.withheld += 1
@@ -157,7 +157,7 @@ class Encoder:
         return f"{text}{line}}}\n"
 
     def _upstream(self, at_s: float, request_id: str, outcome: Outcome, to: Redactor) -> str:
-        """Return the line on the far side: that it answered, that it refused, or that it broke off."""
+        """Return the line about the upstream: it answered, refused, or stopped in the middle."""
         error = outcome.error
         names = f'"upstream":{to.literal(outcome.upstream)},"model":{to.literal(outcome.model)}'
         if isinstance(error, UpstreamFault):
@@ -299,7 +299,7 @@ def _with_body(start: str, body: dict[str, Any]) -> str:
 
 
 def _snapshot(body: bytes, to: Redactor, size: int | None = None) -> dict[str, Any]:
-    """Return what is written of a body: its JSON or its texts without secrets, or its digest alone."""
+    """Return what is logged of a body: its JSON or its texts without secrets, or only its digest."""
     import hashlib
 
     about: dict[str, Any] = {"kind": "empty", "bytes": len(body) if size is None else size}
@@ -317,7 +317,7 @@ def _snapshot(body: bytes, to: Redactor, size: int | None = None) -> dict[str, A
 
 
 def _stream_texts(data: bytes) -> dict[str, str]:
-    """Return the texts of an event stream, each joined: a secret cut into two deltas is whole again."""
+    """Return the texts of an event stream, each joined, so that a secret in two deltas is found."""
     found: dict[str, list[str]] = {}
     for line in data.replace(b"\r", b"\n").split(b"\n"):
         if not line.startswith(b"data: {"):

@@ -1,7 +1,7 @@
 """Counters and histograms of one relay, and their text for Prometheus.
 
-Counting is a few additions to plain dicts; the text is made when somebody asks. Every set of labels is bounded:
-a client can choose a model's name, but not fill the memory with names. Layer: app.
+Counting is a few additions to plain dicts; the text is created on request. Every set of labels is limited: a client
+can choose a model's name, but not fill the memory with names. Layer: app.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 MAX_SERIES = 500
 MAX_PROGRAMS = 32
 OTHER = "other"
-# From a cache hit to a long answer; a bucket holds what took up to so many seconds.
+# From a cache hit to a long answer; a bucket counts what took up to that many seconds.
 BUCKETS_S = (
     0.001,
     0.0025,
@@ -199,7 +199,7 @@ def render(samples: Iterable[Sample], shown: Callable[[str], str] = str) -> byte
 def _shown(
     values: Mapping[tuple[str, ...], float | Histogram], shown: Callable[[str], str]
 ) -> dict[tuple[str, ...], float | Histogram]:
-    """Return `values` with labels as they may be shown; counts whose labels become equal are added up."""
+    """Return `values` with labels that can be shown; counts whose labels become equal are added."""
     found: dict[tuple[str, ...], float | Histogram] = {}
     for key, value in values.items():
         name = tuple(shown(part) for part in key)

@@ -1,8 +1,7 @@
 """What the relay notes of each request: two records for the journal, some counts for the metrics.
 
-On the event loop nothing is encoded, locked or waited for: a record is a tuple of what exists anyway. Lines are
-made of it in the journal's thread (records.py). Owns: when something is noted, how a request's end is called.
-Layer: app.
+On the event loop, nothing is encoded, locked or waited for: a record is a tuple of existing objects. The journal's
+thread turns it into lines (lines.py). Owns: when something is noted, and the name of a request's end. Layer: app.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 LOOKS = frozenset({"relay_feed", "relay_requests", "relay_models", "relay_windows", "relay_blocks"})
 # Asked by machines every few seconds: they are counted, and written down only when they fail.
 QUIET = frozenset({"health", "relay_status", "relay_metrics", "metrics", "relay_logging"}) | LOOKS
-# What the network client says when an answer ends before its time; other failures the upstream tells itself.
+# What the network client reports if an answer ends too early; the upstream reports other failures itself.
 # Why a running request of a named key was ended.
 KEY_ENDS = frozenset({"key_revoked", "key_expired"})
 _CUTS = frozenset({"incomplete_stream", "upstream_stalled", "upstream_malformed", "aborted"})
@@ -50,7 +49,7 @@ class Recorder:
         complain: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`secrets` returns what the upstreams hold now; it is called from the journal's thread."""
+        """`secrets` returns the current secrets of the upstreams; it is called from the journal's thread."""
         self.metrics = Metrics()
         self.open_requests = 0
         self._clock = clock
@@ -89,7 +88,7 @@ class Recorder:
         return self._tokens | self._fixed | frozenset(self._upstream_secrets())
 
     def redactor(self) -> Redactor:
-        """Return what takes all of these out of texts: of the log, and of an upstream's errors."""
+        """Return what removes all of these from texts of the log and of an upstream's errors."""
         return self.encoder.current()
 
     def know_token(self, token: bytes | None) -> None:
@@ -115,12 +114,12 @@ class Recorder:
             self._announce(request, None)
 
     def body(self, request: Request, body: bytes | bytearray) -> None:
-        """Note the request body, when bodies are wanted."""
+        """Note the request body, if bodies are logged."""
         if self.bodies and not request.outcome.announced:
             self._announce(request, bytes(body))
 
     def calls(self, request: Request, upstream: str, body: dict[str, Any]) -> None:
-        """Note what goes upstream, when bodies are wanted."""
+        """Note what is sent upstream, if bodies are logged."""
         if self.bodies and self.journal is not None:
             weight = request.outcome.bytes_in or request.head.content_length or 0
             fields = request.head.fields
@@ -258,7 +257,7 @@ def how_ended(request: Request, *, ending: bool = False) -> str:
 
 
 def _secrets_of(settings: Settings, env: Mapping[str, str]) -> frozenset[bytes]:
-    """Return the secrets that options and environment hold: keys, header values, proxy passwords."""
+    """Return the secrets in options and environment: keys, header values, proxy passwords."""
     found: list[str] = []
     proxies = [settings.proxy, *(u.proxy for u in settings.upstreams)]
     for name in _PROXY_ENV:

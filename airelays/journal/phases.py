@@ -1,4 +1,4 @@
-"""The records about the relay itself: how it is guarded, whom it refused, what went wrong in it. Layer: I/O."""
+"""The records about the relay itself: how it is guarded, what it refused, and its defects. Layer: I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airelays.settings.values import Settings
 
 
 def note_ready(notes: Recorder, settings: Settings, token: TokenSource, scope: str) -> None:
-    """Note at the start how the relay is guarded."""
+    """Note at startup how the relay is guarded."""
     notes.event(
         "endpoint_security_ready",
         "startup",
@@ -31,7 +31,7 @@ def note_ready(notes: Recorder, settings: Settings, token: TokenSource, scope: s
 def note_refused(
     notes: Recorder, request: Request, refused: Refused, client: str, block_seconds: float
 ) -> None:
-    """Note a request that the gate refused; a wrong or missing token is a record of its own kind."""
+    """Note a request that the gate refused; a wrong or missing token has its own kind of record."""
     request.outcome.reason = refused.reason
     notes.metrics.reject(refused.reason)
     if refused.reason == "auth_failed":
@@ -95,7 +95,7 @@ def note_bad_head(notes: Recorder, request: Request, error: RelayError) -> None:
 
 
 def note_bug(notes: Recorder, request_id: str, bug: BaseException) -> str:
-    """Note a defect; return a line on its place, never with its text, which may hold what a client sent."""
+    """Note a defect; return a line with its place, never with its text, which can contain what a client sent."""
     at = bug.__traceback__
     while at is not None and at.tb_next is not None:
         at = at.tb_next

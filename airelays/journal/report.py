@@ -16,7 +16,7 @@ COLUMNS = ("day", "key", "model", "upstream", "program", "route", "session")
 SINCE_DAYS = 7
 DAY_S = 86_400
 _SPAN = re.compile(r"([1-9][0-9]{0,3})d")
-# What a row of --csv has after its columns, and where that stands in its facts.
+# What a row of --csv has after its columns, and where it is in the facts.
 CSV_FIELDS = (
     "requests", "failed", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens",
     "total_tokens", "cache_hit_rate", "first_token_seconds", "duration_seconds", "cost",
@@ -32,7 +32,7 @@ class Query(NamedTuple):
 
     @property
     def sessions(self) -> bool:
-        """Whether sessions are told apart: then only requests with a session count."""
+        """Whether sessions are distinguished: then only requests with a session count."""
         return "session" in self.by
 
 

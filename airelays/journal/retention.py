@@ -52,7 +52,7 @@ class Policy(NamedTuple):
 
 
 def policy_path(logs_dir: str) -> str:
-    """Return where a saved policy stands."""
+    """Return the path of a saved policy."""
     return os.path.join(logs_dir, ".retention.json")
 
 
@@ -110,7 +110,7 @@ def saved_policy(logs_dir: str) -> str:
 
 
 def overridden(logs_dir: str, configured: Policy) -> dict[str, int]:
-    """Return the numbers in effect that a saved policy has put in place of the configured ones. Raises ConfigError."""
+    """Return the saved policy's numbers that override the configured ones. Raises ConfigError."""
     policy, _ = load_policy(logs_dir, configured)
     before = configured.facts()
     return {name: value for name, value in policy.facts().items() if value != before[name]}

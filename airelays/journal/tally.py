@@ -19,7 +19,7 @@ MAX_COUNT = 10**15
 class Cell(NamedTuple):
     """What a row of the book is about. `day` is YYYY-MM-DD in UTC, or YYYY-MM for a month; `key` is an id.
 
-    `session` is "" except in the rows that tell sessions apart, which hold requests with a session only.
+    `session` is "" except in rows that distinguish sessions, which contain only requests with a session.
     """
 
     day: str
@@ -124,7 +124,7 @@ def cell_of(entry: dict[str, Any], *, sessions: bool = False) -> Cell:
 
 
 def bounded(cell: Cell, there: Rows) -> Cell:
-    """Return `cell`, with `other` for what would be one name or one row too many beside those of its day."""
+    """Return `cell`, with `other` for a name or a row that would exceed the limit of its day."""
     if cell in there:
         return cell
     for name, most in MAX_NAMES.items():

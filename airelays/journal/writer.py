@@ -1,10 +1,10 @@
 """The traffic log's writer: records in from the event loop, hourly JSON lines out, by one thread.
 
-`put` appends to a bounded queue and returns; what does not fit is dropped and counted. The thread gathers
-for a moment, encodes, and puts a whole batch on disk with one `write` to a file opened by name each time. A
-disk that is full, slow or read-only costs records, never a request. No clock of its own decides the file:
-a record goes to the hour in which it was made.
-Owns: queue, thread, counts. Refuses to know: what a record means (`encode` does). Layer: I/O.
+`put` appends to a limited queue and returns; what does not fit is dropped and counted. The thread gathers for a
+moment, encodes, and writes a whole batch with one `write` to a file that it opens by name each time. A disk that is
+full, slow or read-only costs records, never a request. The record decides the file, not a clock: it goes into the
+hour in which it was created. Owns: queue, thread, counts. Refuses to know: what a record means (`encode` does).
+Layer: I/O.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from airelays.errors import ConfigError
 from airelays.journal.files import MAX_PART, hour_path, list_files, open_log
 from airelays.journal.retention import CLEANUP_SECONDS, MIB, Policy, load_policy, prune
 
-# (Unix time, bytes that it keeps alive, ...): the rest is between whoever puts and `encode`.
+# (Unix time, bytes that it keeps alive, ...): only the caller of `put` and `encode` know the rest.
 Record = tuple[Any, ...]
 Encode = Callable[[Sequence[Record]], list[bytes]]
 
@@ -31,16 +31,16 @@ MAX_RECORD_BYTES = 64 * 1024
 # So long records are gathered; half a queue ends the wait. One batch a moment costs less than a write each.
 GATHER_S = 0.05
 HURRY_AT = MAX_QUEUED // 2
-# The thread holds the interpreter for so many records (about 1 ms) before the event loop gets its turn.
+# The thread keeps the interpreter for this many records (about 1 ms) before the event loop gets its turn.
 SLICE = 64
 IDLE_S = 3600.0
 _COMPLAINT_S = 60.0
 
 
 class Journal:
-    """Writes below `logs_dir`. `clock` is Unix time, for retention; `complain` gets one line a minute.
+    """Writes below `logs_dir`. `clock` is Unix time, for retention; `complain` gets one line per minute.
 
-    The counts are written by one thread each and may be read by any.
+    Each count is written by one thread and can be read by any.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Journal:
         self._complained_s = float("-inf")
         self._file = ("", -1, 0)
         self._check_tail = True
-        # Used as a signal: taken while nobody has anything to say to the thread.
+        # Used as a signal: locked while there is nothing for the thread to do.
         self._wake = threading.Lock()
         self._wake.acquire()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -110,7 +110,7 @@ class Journal:
         self._signal()
 
     def close(self, within_s: float = 2.0) -> bool:
-        """Write what is queued and end; return whether that was done in time. A hung disk is left behind."""
+        """Write what is queued and end; return whether that was done in time. A disk that hangs is not waited for."""
         self._closing = True
         self._signal()
         if self._thread.ident is not None:
@@ -265,7 +265,7 @@ class Journal:
         except OSError as error:
             end = data.rfind(b"\n", 0, done) + 1
             with contextlib.suppress(OSError):
-                # Only when nobody else has written behind us.
+                # Only if no one else has written after us.
                 if os.fstat(fd).st_size == size + done:
                     os.ftruncate(fd, size + end)
             reason = error.strerror or type(error).__name__

@@ -8,12 +8,13 @@ CHATGPT_BASE_URL = "https://chatgpt.com/backend-api/codex"
 
 
 class Kind(NamedTuple):
-    """What the settings and commands must know of a kind before an upstream of it is made.
+    """What the settings and commands must know about a kind before such an upstream is created.
 
-    `makes` is "module:name" below `airelays.upstream`; it is called as `upstream.base.Maker` says. `base_url` is
-    the default. `signs_in` says that `airelays login` is for it, `has_name` that `[upstreams.NAME]` can be of it;
-    `example_model` stands in examples ("" where only the server knows one); `makes_token` says that `serve` makes the
-    relay token if there is none, `embedded` that it is part of the program, and needs neither network nor disk.
+    `makes` is "module:name" below `airelays.upstream`; it is called as described by `upstream.base.Maker`. `base_url`
+    is the default. `signs_in` means that `airelays login` is for it, `has_name` that `[upstreams.NAME]` can have this
+    kind. `example_model` is used in examples ("" if only the server knows one). `makes_token` means that `serve`
+    creates the relay token if there is none, `embedded` that it is part of the program and needs neither network nor
+    disk.
     """
 
     makes: str

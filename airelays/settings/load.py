@@ -29,9 +29,9 @@ from airelays.settings.rules import check_rules, read_rules
 from airelays.settings.table import NO_EFFECT, OLDEST_PREFIX, OPTIONS, PREFIXES, Option, env_names
 from airelays.settings.values import Settings
 
-# Environment variables that are no options: where the file is, and the relay token itself.
+# Environment variables that are not options: the path of the file, and the relay token itself.
 OTHER_ENV = ("CONFIG", "BEARER_TOKEN")
-# What `connect` has client programs read the token from: in the relay's own environment it means nothing.
+# Where client programs read the token from, as set by `connect`; it has no effect on the relay itself.
 CLIENT_ENV = "AIRELAYS_TOKEN"
 
 
@@ -167,7 +167,7 @@ def _take_flagged_upstream(found: dict[str, Any], origins: dict[str, Origin]) ->
 
 
 def parse_toml(text: str, path: str) -> dict[str, Any]:
-    """Return the tables of a TOML text. Raises ConfigError that says where it is malformed."""
+    """Return the tables of a TOML text. Raises ConfigError with the place where it is malformed."""
     import tomllib
 
     try:

@@ -147,7 +147,7 @@ def check_plain_http(key: str, url: str, allowed: bool, path: str) -> None:
 
 
 def check_offline(settings: Settings, path: str) -> None:
-    """Refuse to start offline with an upstream that is certainly elsewhere; names are looked at when dialled."""
+    """Refuse to start offline with an upstream that is certainly elsewhere; names are checked when dialed."""
     if not settings.offline:
         return
     kind = settings.upstream_kind

@@ -1,7 +1,7 @@
-"""One option's value from a TOML value or from a text: checked for type and range, or refused in one sentence.
+"""One option's value from a TOML value or a string: checked for type and range, or refused in one sentence.
 
-Texts come from the environment and from flags; lists are written there with commas. Refuses to know
-where a value came from beyond the words it is given for the error. Layer: words.
+Strings come from the environment and from flags, where lists are separated by commas. Refuses to know where a value
+came from beyond the words it is given for the error. Layer: words.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _text(option: Option, text: str, where: str, places: Places) -> str:
 
 
 def _check_form(option: Option, match: re.Match[str] | None, where: str) -> None:
-    """Refuse what has not the form. It may hold a password or a key that was put in the wrong place: not shown."""
+    """Refuse what does not match. It can contain a password or a key in the wrong place, so it is not shown."""
     if match is None:
         raise ConfigError(f"{where} is not valid; expected {option.allowed()}")
     port = match.groupdict().get("port")
@@ -228,7 +228,7 @@ def _refused(option: Option, value: object, where: str) -> ConfigError:
 
 
 def shown(value: object) -> str:
-    """Return `value` as it may stand in an error: JSON, ASCII, at most 60 characters."""
+    """Return `value` as it can be shown in an error: JSON, ASCII, at most 60 characters."""
     if isinstance(value, str | bool | int | float):
         text = json.dumps(value)
     else:  # what else TOML and JSON have, in their words

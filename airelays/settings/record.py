@@ -1,8 +1,8 @@
-"""`Record`: the base of frozen values with many fields, made without generated code. Layer: words.
+"""`Record`: the base of frozen values with many fields, without generated code. Layer: words.
 
-`dataclasses` writes and compiles source text for each class: 12 ms for the settings alone, at every start of
-the program. A record's defaults are plain class attributes and its values the instance's own dict, so its class costs
-nothing to make. Type checkers read it as the frozen dataclass that it looks like.
+`dataclasses` writes and compiles source text for each class: 12 ms for the settings alone, at every start of the
+program. A record's defaults are plain class attributes and its values the instance's own dict, so creating its class
+costs nothing. Type checkers read it as the frozen dataclass that it looks like.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ from __future__ import annotations
 from airelays.hints import hint
 from airelays.settings.values import Settings
 
-# The policy of the traffic log, while none is saved beside it.
+# The policy of the traffic log, unless one is saved next to it.
 POLICY = frozenset({"log_max_file_mb", "log_max_total_mb", "log_retention_days"})
-# What upstreams are made of and chosen by: one of these changes, and they are made anew where they differ.
+# What upstreams are created from and chosen by: if one of these changes, upstreams that differ are created again.
 UPSTREAMS = frozenset(
     {
         "aliases",
@@ -36,7 +36,7 @@ UPSTREAMS = frozenset(
         "use_env_proxy",
     }
 )
-# Looked up anew for each request, connection or cleaning of the log. All others are built into what exists since
+# Read for each request, connection or cleanup of the log. All others are built into what exists since
 # the start: listening sockets, folders, the kind of the main upstream, the journal. Whether a token is needed at
 # all changes by a restart only.
 RELOADABLE = (
@@ -82,7 +82,7 @@ RELOADABLE = (
 
 
 def split_changes(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
-    """Return the names whose values differ: those that can be taken over, and those that take a restart."""
+    """Return the names whose values differ: those that can be applied, and those that require a restart."""
     changed = [n for n in Settings.fields if getattr(old, n) != getattr(new, n)]
     return (
         [name for name in changed if name in RELOADABLE],
@@ -91,7 +91,7 @@ def split_changes(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
 
 
 def spelled(names: list[str], old: Settings, new: Settings) -> list[str]:
-    """Return the names with those of the user's own in place of the tables that hold them: `upstreams.local`."""
+    """Return the names, with the user's own names instead of their tables: `upstreams.local`."""
     found = []
     for name in names:
         before, after = getattr(old, name), getattr(new, name)
@@ -106,7 +106,7 @@ def spelled(names: list[str], old: Settings, new: Settings) -> list[str]:
 
 
 def reload_text(taken: list[str], left: list[str], saved_policy: str = "") -> str:
-    """Return one sentence on a reload; `saved_policy` is the file of a policy that wins over the config."""
+    """Return one sentence about a reload; `saved_policy` is the file of a policy that overrides the config."""
     if not taken and not left:
         return "settings reloaded: nothing changed"
     parts = []

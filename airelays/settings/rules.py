@@ -14,7 +14,7 @@ from airelays.settings.parse import shown
 from airelays.settings.values import Rule, Settings
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
-# What a rule can name: number, whole (a number), effort, text, texts or bool.
+# What a rule can set, and its kind: number, whole (number), effort, text, texts or bool.
 PARAMETERS = {
     "frequency_penalty": "number",
     "logprobs": "bool",

@@ -26,7 +26,7 @@ NO_EFFECT = (
 
 
 def _types(record: type[Record]) -> dict[str, tuple[str, object]]:
-    """Return type and default of each field; None where there is no default."""
+    """Return the type and default of each field; None if there is no default."""
     return {name: (kind, getattr(record, name, None)) for name, kind in record.fields.items()}
 
 
@@ -61,7 +61,7 @@ class Option(Record):
     default: object = None
 
     def allowed(self) -> str:
-        """Say in words what a value may be."""
+        """Return in words which values are allowed."""
         if self.choices:
             quoted = [f'"{c}"' for c in self.choices]
             return " or ".join(filter(None, [", ".join(quoted[:-1]), quoted[-1]]))

@@ -1,8 +1,8 @@
-"""The frozen values that the options become: `Settings`, one `UpstreamSettings` an upstream, `Alias`.
+"""The frozen values that the options become: `Settings`, one `UpstreamSettings` per upstream, `Alias`.
 
-Names, types and defaults stand here once; `options.py` says for each how it is spelled in the file, the
-environment and on the command line, and within which bounds. Times are seconds, sizes bytes unless the name
-says otherwise. No secret is ever held here: only where one is kept. Layer: words.
+Names, types and defaults are defined here once; `table.py` defines their spelling in the file, in the environment and
+on the command line, and their limits. Times are seconds and sizes bytes, unless the name says otherwise. Secrets are
+never here, only their places. Layer: words.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Rule(Record):
 
 
 class ListenSettings(Record):
-    """One listener beside `server.host`. `key` is the name of the key that it is bound to, or ""."""
+    """One listener in addition to `server.host`. `key` is the name of the key that it is bound to, or ""."""
 
     host: str
     port: int
@@ -56,7 +56,7 @@ class Price(Record):
 
 
 class UpstreamSettings(Record):
-    """One far side. `models` are patterns with `*`; empty means: whatever no other upstream takes."""
+    """One upstream. `models` are patterns with `*`; empty means everything that no other upstream matches."""
 
     name: str
     kind: str
@@ -240,6 +240,6 @@ def is_wildcard_host(host: str) -> bool:
 
 
 def client_base_url(host: str, port: int) -> str:
-    """Return `http://HOST:PORT/v1` with a host that can be dialled."""
+    """Return `http://HOST:PORT/v1` with a host that can be dialed."""
     dialled = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     return f"http://[{dialled}]:{port}/v1" if ":" in dialled else f"http://{dialled}:{port}/v1"

@@ -52,7 +52,7 @@ def _option_lines(option: Option, name: str, values: dict[str, Any]) -> list[str
 
 
 def _table(name: str, values: object) -> str:
-    """A table of the user's own names: sub-tables get a head of their own, the rest stands inline."""
+    """A table with the user's names: sub-tables get their own head, the rest is inline."""
     if not isinstance(values, Mapping):
         return f"{toml_key(name)} = {toml_value(values)}\n"
     plain = {k: v for k, v in values.items() if not isinstance(v, Mapping)}
@@ -73,7 +73,7 @@ def toml_key(name: str) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """Return a value as TOML reads it; tables stand inline."""
+    """Return a value in TOML; tables are inline."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -86,7 +86,7 @@ def toml_value(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    # JSON's escapes are TOML's too, except that TOML wants DEL escaped and knows no surrogate pairs.
+    # JSON's escapes are valid in TOML, except that TOML requires DEL to be escaped and has no surrogate pairs.
     import json
 
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

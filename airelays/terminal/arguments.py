@@ -10,7 +10,7 @@ from airelays.lookup import find_named
 if TYPE_CHECKING:
     from airelays.terminal.console import Console
 
-# Between the values of a flag that was given several times; no argument of a process holds it.
+# Between the values of a repeated flag; no argument of a process contains it.
 REPEATED = "\0"
 Run = Callable[["Arguments", "Console"], int]
 

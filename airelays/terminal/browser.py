@@ -1,4 +1,4 @@
-"""The browser of whoever sits at this machine: whether there is likely one, and opening something in it.
+"""The browser on this machine: whether there is probably one, and opening an address in it.
 
 Layer: commands.
 """

@@ -1,4 +1,4 @@
-"""What somebody may have meant by a word that is not known. Layer: commands."""
+"""What an unknown word was probably meant to be. Layer: commands."""
 
 from __future__ import annotations
 

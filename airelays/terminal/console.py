@@ -1,7 +1,7 @@
 """Words on the terminal: titles, sections, fields, steps, JSON. Layer: commands.
 
-Colours only on a terminal, and never when NO_COLOR, CLICOLOR=0 or TERM=dumb says so. Whatever comes from
-outside is printed with its control characters escaped.
+Colors are used only on a terminal, and never with NO_COLOR, CLICOLOR=0 or TERM=dumb. Text from outside is printed
+with its control characters escaped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def escaped(text: str) -> str:
 
 
 class Console:
-    """Where a command writes, and how: `out` for results, `err` for what is beside them."""
+    """Where a command writes, and how: `out` for results, `err` for everything else."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Console:
         self.out = out or sys.stdout
         self.err = err or sys.stderr
         self.env: Mapping[str, str] = env or {}
-        # Where notes go instead of `err`, while nothing may wait for a terminal.
+        # Where notes go instead of `err`, while nothing must wait for a terminal.
         self.sink: Callable[[str], None] | None = None
         self.terminal = self.out.isatty()
         self.colour = self.terminal and not (
@@ -57,11 +57,11 @@ class Console:
         return 80
 
     def style(self, text: str, codes: str) -> str:
-        """Return `text` in the SGR `codes` ("1;36"), or as it is when there are no colours."""
+        """Return `text` in the SGR `codes` ("1;36"), or unchanged if there are no colors."""
         return f"\x1b[{codes}m{text}\x1b[0m" if self.colour else text
 
     def line(self, text: str = "") -> None:
-        """Print one line of our own words; what came from outside must be `escaped` before."""
+        """Print one line; text from outside must be `escaped` before."""
         self.out.write(text + "\n")
 
     def title(self, command: str) -> None:
@@ -84,7 +84,7 @@ class Console:
         self.fitted(f"  {label + ':':<{LABEL_COLUMNS}} ", shown, LABEL_COLUMNS + 3)
 
     def steps(self, steps: Iterable[str]) -> None:
-        """Print the numbered list that ends a view; nothing when there are no steps."""
+        """Print the numbered list at the end of a view; nothing if there are no steps."""
         for n, step in enumerate(steps, 1):
             if n == 1:
                 self.section("Next Steps")
@@ -97,7 +97,7 @@ class Console:
         self.line(json.dumps(value, indent=2))
 
     def note(self, text: str) -> None:
-        """Say something on stderr, beside the result."""
+        """Print a note on stderr."""
         if self.sink is not None:
             self.sink(text)
             return

@@ -22,7 +22,7 @@ MAX_CONFIG_BYTES = 1024 * 1024
 
 
 class Context(Record):
-    """The resolved options, and where they were read. `config_text` is None when there is no file."""
+    """The resolved options, and where they were read. `config_text` is None if there is no file."""
 
     loaded: Loaded
     config_path: str
@@ -85,7 +85,7 @@ def _own_name() -> str:
 
 
 def find_config(given: str | None, env: Mapping[str, str], places: Places) -> tuple[str, bool]:
-    """Return the path of the config file and whether somebody asked for that one."""
+    """Return the path of the config file, and whether it was named explicitly."""
     for path in (given, *(env.get(name) for name in CONFIG_ENV)):
         if path:
             return os.path.normpath(absolute_path(path, places)), True

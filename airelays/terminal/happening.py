@@ -50,7 +50,7 @@ def lines_of(happening: Happening, columns: int, style: Style = plain) -> list[s
 
 
 def sentence(happening: Happening) -> str:
-    """Return one sentence on a happening; may hold control characters."""
+    """Return one sentence about a happening; it can contain control characters."""
     text, name = happening.text, happening.upstream
     if text:
         return text
@@ -89,7 +89,7 @@ def _request(one: Happening, columns: int, style: Style) -> str:
 def _row(
     cells: tuple[str, ...], columns: int, style: Style, colour: str = "0", why: str = ""
 ) -> str:
-    """Return the cells of a request in their columns; `why` stands where the times and tokens would."""
+    """Return the cells of a request in their columns; `why` replaces the times and tokens."""
     clock, who, model, status, first, given, made, took, request_id = cells
     gap = "  " if columns >= WIDE else " "
     numbers = (first, given, made) if columns >= WIDEST else (first, made)
@@ -177,7 +177,7 @@ class Repeats:
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
-        # What was let through, how many came after it, and when their count is told.
+        # What was shown, how many came after it, and when their count is reported.
         self._seen: dict[tuple[str, ...], tuple[Happening, int, float]] = {}
 
     def is_new(self, one: Happening, now_s: float) -> bool:
@@ -213,9 +213,9 @@ class Repeats:
 
 
 def _alike(one: Happening) -> tuple[str, ...]:
-    """Return what two happenings have in common that say the same; () for those that are always shown.
+    """Return the key that equal happenings share; () for those that are always shown.
 
-    A change of state always is, for the last one says how things stand; whoever tells of it does so seldom.
+    Changes of state are always shown, because the last one is the current state, and they are rare.
     """
     if one.kind == REFUSED:
         return (one.kind, one.state, one.client, one.key)
@@ -225,12 +225,12 @@ def _alike(one: Happening) -> tuple[str, ...]:
 
 
 def more_text(count: int, window_s: float) -> str:
-    """Return the words on `count` more of what was shown last."""
+    """Return the text for `count` more of what was shown last."""
     return f"{count:,} more like this within {window_s:.0f} s"
 
 
 class Failures:
-    """Counts failures, to tell of them once per minute when they repeat. Pure."""
+    """Counts failures, to report them once per minute if they repeat. Pure."""
 
     def __init__(self) -> None:
         self._causes: dict[str, int] = {}
@@ -245,7 +245,7 @@ class Failures:
         self._total += 1
 
     def take(self) -> Happening | None:
-        """Return what is told of those since the last call, None for fewer than two."""
+        """Return the report of those since the last call, None for fewer than two."""
         causes, total = self._causes, self._total
         self._causes, self._total = {}, 0
         if total < 2:

@@ -57,8 +57,8 @@ def wrap(
 ) -> list[str]:
     """Return `text` in lines of at most `columns`, the first after `first`, the others after `rest`.
 
-    A word that is longer stands on a line of its own and is not cut, for it is a path or an address; with `breaks` it
-    is, and no line is longer.
+    A longer word gets its own line and is not cut, because it is a path or an address. With `breaks`, it is cut, and
+    no line is longer.
     """
     words = text.split()
     if breaks:
@@ -103,10 +103,10 @@ def table(
     head: Callable[[str], str] = str,
     rule: bool = True,
 ) -> list[str]:
-    """Return rows, the first of them the heads, as lines of at most `columns`.
+    """Return rows, with the heads first, as lines of at most `columns`.
 
-    Cells are wrapped inside their columns; where those would be too narrow each row is a block of "head: cell".
-    `right` are the columns of numbers; `head` styles the heads; a `rule` stands below them.
+    Cells are wrapped within their columns. If those are too narrow, each row becomes a block of "head: cell". `right`
+    are the columns of numbers, `head` styles the heads, and `rule` adds a line below them.
     """
     widths = _fit(rows, columns - len(indent), right)
     if not widths:
@@ -137,14 +137,14 @@ def _fit(rows: Sequence[Sequence[str]], columns: int, right: Collection[int]) ->
     by_column = list(zip(*rows, strict=True))
     wanted = [max(map(width, cells)) for cells in by_column]
     longest = [max(width(w) for cell in cells for w in cell.split() or [""]) for cells in by_column]
-    # Names in the first column and numbers stay whole; a long word elsewhere may be broken.
+    # Names in the first column and numbers are not broken; long words elsewhere can be.
     found = [longest[0], *(min(size, _READABLE) for size in longest[1:])]
     for at in right:
         found[at] = max(found[at], *(width(cells) for cells in by_column[at][1:] or [""]))
     spare = columns - len(GAP) * (len(wanted) - 1) - sum(found)
     for goal in ([min(size, _READABLE) for size in wanted], wanted):
         while spare > 0 and found != goal:
-            # The column that lacks most of what it wants gets the next one.
+            # The column that is missing the largest part of its width gets the next one.
             lack = [(want - got) / got for want, got in zip(goal, found, strict=True)]
             if max(lack) <= 0:
                 break

@@ -1,7 +1,7 @@
-"""The parser of the command line, and the help that is made from the same tables. Layer: commands.
+"""The parser of the command line, and the help from the same tables. Layer: commands.
 
-Flags that set an option come from `OPTIONS`, the others from the commands. They may stand before or after
-the command, as `--flag value` or `--flag=value`; `--` ends them. Names are never completed.
+Flags that set an option come from `OPTIONS`, the others from the commands. They can come before or after the command,
+as `--flag value` or `--flag=value`; `--` ends them. Names are never completed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from airelays.settings.table import OPTIONS, PREFIXES, Option
 from airelays.terminal.arguments import REPEATED, Arguments, Command, Flag
 from airelays.terminal.layout import wrap
 
-# Where there is no terminal; the column of explanations, and from which width on they stand beside the names.
+# Without a terminal; the column of explanations, and the width from which they are next to the names.
 HELP_COLUMNS = 80
 _HELP_COLUMN, _TWO_COLUMNS = 26, 64
 
@@ -174,7 +174,8 @@ def _find_command(plain: list[str], help_asked: bool) -> tuple[str, list[str]]:
 
         near = did_you_mean(plain[1], members) if len(plain) > 1 else ""
         raise UsageError(
-            f"`airelays {first}` is followed by one of: {', '.join(members)}{near}", topic=first
+            f"`airelays {first}` must be followed by one of: {', '.join(members)}{near}",
+            topic=first,
         )
     if first in MEANT:
         raise UsageError(f"there is no command {first!r}; run `{hint(MEANT[first])}`")

@@ -16,7 +16,7 @@ _WORD = re.compile(r"\S+")
 
 
 def rendered(text: str, columns: int, style: Style) -> str:
-    """Return Markdown in lines of at most `columns`, without its marks; only code and a long word may be longer."""
+    """Return Markdown in lines of at most `columns`, without its marks; only code and long words can be longer."""
     lines: list[str] = []
     for block in blocks(text):
         if lines:

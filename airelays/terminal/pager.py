@@ -10,7 +10,7 @@ ENV = ("AIRELAYS_PAGER", "PAGER")
 
 
 def show(text: str, console: Console, *, pager: bool = True) -> None:
-    """Print `text`, on a terminal through AIRELAYS_PAGER, PAGER or less; an empty one or "cat" stands for none."""
+    """Print `text`, on a terminal through AIRELAYS_PAGER, PAGER or less; an empty one or "cat" means none."""
     if not (pager and console.terminal and _paged(text, console)):
         console.out.write(text)
 
@@ -43,5 +43,5 @@ def _paged(text: str, console: Console) -> bool:
         except KeyboardInterrupt:  # for the pager, which has the terminal
             given = None
             continue
-        # 127 is what a wrapper says that did not find its program.
+        # 127 is the exit code of a wrapper that did not find its program.
         return process.returncode != 127

@@ -9,7 +9,7 @@ from airelays.terminal.console import Console
 
 
 def can_ask(console: Console) -> bool:
-    """Whether somebody sits there who sees the question and can answer it."""
+    """Whether a person can see the question and answer it."""
     return console.terminal and sys.stdin is not None and sys.stdin.isatty()
 
 

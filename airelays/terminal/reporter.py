@@ -1,9 +1,8 @@
-"""What `serve` prints while it serves: lines made and written in a thread of their own.
+"""What `serve` prints while it serves: lines formatted and written in a separate thread.
 
-The event loop only puts a happening into a queue. A terminal that takes nothing (Ctrl-S) holds up this thread alone:
-the oldest of what the queue cannot hold are dropped and counted. A terminal that is gone ends the printing, not the
-relay.
-Owns: what is printed where. Refuses to know: how a line looks. Layer: commands.
+The event loop only puts a happening into a queue. A terminal that accepts nothing (Ctrl-S) blocks only this thread:
+what does not fit into the queue is dropped, the oldest first, and counted. A terminal that is closed ends the
+printing, not the relay. Owns: what is printed where. Refuses to know: how a line looks. Layer: commands.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ _STOPS = frozenset(("stopping", "stopped"))
 
 
 class Reporter:
-    """Prints what it is told of, until it is closed. `take` may be called from any thread.
+    """Prints what it receives, until it is closed. `take` can be called from any thread.
 
-    `prints_each` says whether requests that did not fail are printed too.
+    `prints_each` means that requests that did not fail are printed too.
     """
 
     def __init__(self, console: Console, *, quiet: bool, form: str) -> None:
@@ -46,7 +45,7 @@ class Reporter:
         self._console = console
         self.prints_each = console.terminal and not quiet
         self._json = form == "json"
-        # Held for the queue and the count of what was dropped from it, never while something is written.
+        # Locks the queue and the count of what was dropped from it; not held while something is written.
         self._lock = threading.Lock()
         self._queue: deque[Happening] = deque(maxlen=MAX_QUEUED)
         self._dropped = 0
@@ -111,9 +110,10 @@ class Reporter:
         return max(0.0, min(due) - now_s) if due else None
 
     def _take_some(self) -> tuple[int, list[Happening]]:
-        """Return how many were dropped before the first of the queue, and some of it; the rest is taken later.
+        """Return how many were dropped before the first of the queue, and a part of the queue; the rest is taken
+        later.
 
-        So what is dropped meanwhile is told in its place.
+        So what is dropped meanwhile is reported in the right place.
         """
         with self._lock:
             dropped, self._dropped = self._dropped, 0

@@ -16,7 +16,7 @@ NOT_RUNNING = 3
 
 
 class Access(NamedTuple):
-    """How a client reaches the relay. `model` is one that it may name, "" when nobody has said."""
+    """How a client reaches the relay. `model` is one that it can name, "" if none is known."""
 
     base_url: str
     needs_token: bool

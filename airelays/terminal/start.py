@@ -7,7 +7,7 @@ from collections.abc import MutableMapping
 
 from airelays.hints import quoted
 
-# Set by the launcher of a checkout that goes on in a Python of its own: what was typed, a word per line.
+# Set by the launcher of a checkout that continues in its private Python: what was typed, a word per line.
 STARTED_AS = "AIRELAYS_STARTED_AS"
 
 

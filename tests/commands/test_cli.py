@@ -161,10 +161,10 @@ def test_no_command_is_usage(user: User) -> None:
     [
         (["tokn"], "there is no command 'tokn'; did you mean token?"),
         (["zzzzzz"], "there is no command 'zzzzzz'"),
-        (["token"], "`airelays token` is followed by one of: show, rotate"),
+        (["token"], "`airelays token` must be followed by one of: show, rotate"),
         (
             ["token", "sow"],
-            "`airelays token` is followed by one of: show, rotate; did you mean show?",
+            "`airelays token` must be followed by one of: show, rotate; did you mean show?",
         ),
         (["serve", "--prot", "1"], "there is no flag --prot; did you mean --port?"),
         (["serve", "--zzzzzz"], "there is no flag --zzzzzz"),
@@ -643,7 +643,7 @@ def test_config_check_says_what_is_set_and_what_is_ignored(user: User) -> None:
     assert user.out("config", "check", AIRELAYS_HSOT="x").splitlines() == [
         f"note: {user.config}: providers.claude.bin has no effect here",
         "note: environment variable AIRELAYS_HSOT is unknown; did you mean AIRELAYS_HOST?",
-        f"ok: {user.config}; set by file 1, environment 0, flags 0",
+        f"ok: {user.config}; values from file: 1, environment: 0, flags: 0",
     ]
     user.config.write_text("[security]\nrequire_bearer_auth = false\n[server]\nhost = '0.0.0.0'\n")
     assert user.refused("config", "check").startswith("airelays: open mode on 0.0.0.0 ")

@@ -363,7 +363,7 @@ def test_explain_tells_a_request_hop_by_hop(tmp_path: Path) -> None:
         "the relay accepted it",
         "chatgpt answered 400.0 ms after the request was sent, connected in 20.0 ms, TLS in 30.0 ms",
         "first byte of the answer from chatgpt",
-        "first token went to the client",
+        "first token sent to the client",
         "longest pause of chatgpt: 90.0 ms",
         "the relay finished: status 200, 1,234 bytes",
         "the answer was complete",
@@ -397,7 +397,7 @@ def test_explain_finds_a_request_over_the_end_of_an_hour_and_by_its_beginning(
     [
         ("zzz", "'zzz' is not a request id", 2),
         ("req_0a0a0", "is not a request id", 2),
-        ("0" * 8, "has no record of req_00000000 in its 1 file;", 1),
+        ("0" * 8, "contains no record of req_00000000 in its 1 file;", 1),
         ("req_0c0c0c", "several request ids begin with these digits", 1),
     ],
 )

@@ -20,6 +20,6 @@ def test_a_short_soak_is_right_and_leaves_nothing(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "| wrong answers | 0 | 0 | yes |" in done.stdout
-    assert "| left: descriptors beside connections |" in done.stdout
+    assert "| left: descriptors other than connections |" in done.stdout
     assert "| left: tasks |" in done.stdout
     assert "**no**" not in done.stdout

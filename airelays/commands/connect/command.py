@@ -84,7 +84,7 @@ def _values(args: Arguments, console: Console) -> dict[str, str]:
 
 
 def _first_model(contact: Contact | None) -> str:
-    """Return a model that the relay lists. Raises ConfigError when nobody knows one."""
+    """Return a model that the relay lists. Raises ConfigError if there is none."""
     if contact is None:
         raise ConfigError(
             f"the list of models is available only while the relay is running; start it with "
@@ -213,7 +213,7 @@ def _undo(client: Client, console: Console) -> int:
         return 0
     kept = _without_blocks(old, path)
     if kept.strip() or target != path:
-        # What a link leads to is not ours to remove, and without it the link would lead nowhere.
+        # The target of a link does not belong to us, and without it the link would be broken.
         refuse_broken(path, old, kept)
         _save(target, kept, old)
         said = _kept_where(target, old)
@@ -233,7 +233,7 @@ def _backup(target: str) -> str:
 
 
 def _save(target: str, text: str, old: str | None) -> None:
-    """Replace the file in one step; what was there stays beside it."""
+    """Replace the file in one step, and keep the previous one next to it."""
     if old:
         write_outside(_backup(target), old.encode(), most=0o600)
     write_outside(target, text.encode(), folder_mode=0o755)

@@ -20,12 +20,12 @@ def reveal() -> str:
 
 
 def rotate() -> str:
-    """Return the command that makes a new relay token."""
+    """Return the command that creates a new relay token."""
     return hint("token rotate")
 
 
 def client_facts(access: Access, token: str | None = None) -> dict[str, Any]:
-    """Return the `client` object of the JSON views. `token` is included only when it may be shown."""
+    """Return the `client` object of the JSON views. `token` is included only if it can be shown."""
     facts: dict[str, Any] = {
         "base_url": access.base_url,
         "models_url": f"{access.base_url}/models",

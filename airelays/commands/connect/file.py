@@ -1,7 +1,7 @@
-"""Whether a block of settings can stand in a client's file beside what is there: TOML by parsing, YAML by its lines.
+"""Whether a block of settings can be added to a client's file: TOML by parsing, YAML by its lines.
 
-There is no YAML parser in Python's own library. So only plain files are added to, and whatever these lines do not
-show to be safe is refused: a setting that has to be pasted by hand costs a minute, a broken file a morning.
+Python's standard library has no YAML parser. Settings are therefore added only to plain files, and a file that cannot
+be shown to be safe is refused: pasting a setting by hand takes a minute, repairing a broken file a morning.
 Layer: commands.
 """
 
@@ -20,7 +20,7 @@ _CLOSED_BY = {"[": "]", "{": "}", '"': '"', "'": "'"}
 
 
 def has_already(path: str, kept: str, block: str) -> bool:
-    """Whether a TOML file says all that `block` says. Raises ConfigError when it is not valid TOML."""
+    """Whether a TOML file contains every setting of `block`. Raises ConfigError if it is not valid TOML."""
     if not path.endswith(".toml"):
         return False
     return _contains(parse_toml(kept, path), parse_toml(block, path))
@@ -50,7 +50,7 @@ def refuse_broken(path: str, old: str, kept: str) -> None:
     try:
         parse_toml(old, path)
     except ConfigError:
-        return  # it was broken before, and taking the block out is no worse
+        return  # it was broken before, and removing the block does not make it worse
     try:
         parse_toml(kept, path)
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""Settings in a client's JSON file: members put in beside the user's own, and taken out again. Layer: commands."""
+"""Settings in a client's JSON file: members that are added to the user's own, and removed again. Layer: commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from airelays.commands.connect.file import PASTE
 from airelays.errors import ConfigError
 
-# What stands for the token's command where no token is needed.
+# Replaces the token's command if no token is required.
 NO_KEY = "echo unused"
 _HELPER, _ENV = "apiKeyHelper", "env"
 # How the command that shows the token ends, whatever the program is called.
@@ -35,7 +35,7 @@ def with_members(path: str, old: str, block: str) -> str:
 
 
 def without_members(path: str, old: str) -> str | None:
-    """Return the text without our members, "" if nothing is left; None when the file holds nothing of ours."""
+    """Return the text without our members, "" if nothing is left; None if the file contains none of them."""
     tree = _read(path, old)
     if not _is_ours(tree):
         return None

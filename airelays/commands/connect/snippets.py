@@ -1,9 +1,9 @@
 """The settings of each client program, ready to paste: data of `airelays connect`. Layer: commands.
 
-`{base}` is the base URL, `{root}` it without /v1, `{key}` shell words that give the relay token, `{model}` a model. The
-token itself is in none of them. A client with a `path` keeps its settings in a text file with `#` comments,
-where a marked block can be put in and taken out; of a JSON file the members are.
-The others keep them where only the user can reach them.
+`{base}` is the base URL, `{root}` is the same without /v1, `{key}` is shell words that print the relay token, and
+`{model}` is a model. None of them contains the token itself. A client with a `path` keeps its settings in a text file
+with `#` comments, where a marked block can be added and removed, or in a JSON file, where members can. Only the user
+can reach the settings of the other clients.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 
 class Client(NamedTuple):
-    """One client program. `path` is relative to HOME; `needs_new` when the block cannot stand beside others.
+    """One client program. `path` is relative to HOME; `needs_new` means that the block cannot be combined with other
+    settings.
 
-    `aliases` are patterns of the model names that it asks for by itself.
+    `aliases` are patterns of the model names that it requests by default.
     """
 
     title: str
@@ -54,7 +55,7 @@ CLIENTS: dict[str, Client] = {
         "Claude Code",
         '{{\n  "apiKeyHelper": "{key_command}",\n  "env": {{\n    "ANTHROPIC_BASE_URL": "{root}",\n'
         '    "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY": "1"\n  }}\n}}\n',
-        "Claude Code runs the helper for the relay token, so that no file holds it. For one session: "
+        "Claude Code runs the helper for the relay token, so that no file contains it. For one session: "
         'ANTHROPIC_BASE_URL={root} ANTHROPIC_AUTH_TOKEN="{key}" claude',
         ".claude/settings.json",
         aliases=("claude-*",),
@@ -68,7 +69,7 @@ CLIENTS: dict[str, Client] = {
     "llm": Client(
         "simonw llm",
         "- model_id: airelays\n  model_name: {model}\n  api_base: {base}\n  api_key_name: airelays\n",
-        'Then once: llm keys set airelays --value "{key}"; and: llm -m airelays "Hello"',
+        'Then run once: llm keys set airelays --value "{key}". To use it: llm -m airelays "Hello"',
         ".config/io.datasette.llm/extra-openai-models.yaml",
     ),
     "continue": Client(
@@ -102,50 +103,50 @@ CLIENTS: dict[str, Client] = {
         "goose",
         'export GOOSE_PROVIDER=openai GOOSE_MODEL="{model}"\nexport OPENAI_HOST="{root}"\n'
         'export OPENAI_BASE_PATH=v1/chat/completions\nexport OPENAI_API_KEY="{key}"\ngoose session\n',
-        "`goose configure` keeps the same values in its own files and the key in the keyring.",
+        "`goose configure` stores the same values in its own files, and the key in the keyring.",
     ),
     "gptme": Client(
         "gptme",
         _ENV + 'gptme -m "local/{model}" "Hello"\n',
-        "The prefix local/ is how gptme names a server of your own.",
+        "gptme uses the prefix local/ for your own server.",
     ),
     "shell-gpt": Client(
         "shell-gpt",
         'export API_BASE_URL="{base}" DEFAULT_MODEL="{model}" USE_LITELLM=false\n'
         'export OPENAI_API_KEY="{key}"\nsgpt "Hello"\n',
-        "The same names without `export` can stand in ~/.config/shell_gpt/.sgptrc; leave the key out of it.",
+        "You can put the same lines, without `export`, into ~/.config/shell_gpt/.sgptrc; leave out the key.",
     ),
     "cline-cli": Client(
         "Cline CLI",
         "cline auth\n  provider:  OpenAI Compatible (openai-compatible)\n  base URL:  {base}\n"
         "  API key:   what `{key_command}` prints\n  model:     {model}\n",
-        'Then: cline -P openai-compatible -m "{model}" "Hello". Typed into its dialog the key is in no command line; '
-        "Cline keeps it in ~/.cline.",
+        'Then: cline -P openai-compatible -m "{model}" "Hello". If you type the key into its dialog, it does '
+        "not appear in a command line. Cline stores it in ~/.cline.",
     ),
     "cursor": Client(
         "Cursor",
         "Settings, Models, API Keys:\n  OpenAI API Key:            what `{key_command}` prints\n"
         "  Override OpenAI Base URL:  {base}\n  Add model:                 {model}\n",
-        "Cursor sends requests from its own servers, which reach no address of this machine: it needs the relay at an "
-        "address that they can reach. Read `security` in the documentation before you do that.",
+        "Cursor sends requests from its own servers, which cannot reach an address of this machine. The "
+        "relay must be at an address that they can reach. Read `airelays docs security` before you do that.",
     ),
     "roo": Client(
         "Roo Code",
         "API Provider: OpenAI Compatible\nBase URL:     {base}\nAPI Key:      what `{key_command}` prints\n"
         "Model:        {model}\n",
-        "Roo Code keeps these in VS Code; type them into its settings.",
+        "Enter these values in Roo Code's settings in VS Code.",
     ),
     "jan": Client(
         "Jan",
         "Settings, Model Providers, Add Provider:\n  Base URL:  {base}\n"
         "  API Key:   what `{key_command}` prints\n  Model:     {model}\n",
-        "Jan asks the relay for its models and lists them.",
+        "Jan gets the list of models from the relay.",
     ),
     "cline": Client(
         "Cline",
         "API Provider: OpenAI Compatible\nBase URL:     {base}\nAPI Key:      what `{key_command}` prints\n"
         "Model ID:     {model}\n",
-        "Cline keeps these in VS Code; type them into its settings.",
+        "Enter these values in Cline's settings in VS Code.",
     ),
     "zed": Client(
         "Zed",
@@ -153,12 +154,12 @@ CLIENTS: dict[str, Client] = {
         '      "api_url": "{base}",\n      "available_models": [\n'
         '        {{ "name": "{model}", "max_tokens": 272000, "capabilities": '
         '{{ "tools": true, "images": true }} }}\n      ]\n    }}\n  }}\n}}\n',
-        "Paste into settings.json; Zed asks for the key once and keeps it in the keychain.",
+        "Paste this into settings.json. Zed asks for the key once and stores it in the keychain.",
     ),
     "open-webui": Client(
         "Open WebUI",
         'OPENAI_API_BASE_URL="{base}" OPENAI_API_KEY="{key}" open-webui serve\n',
-        "From Docker use http://host.docker.internal:PORT/v1, and add host.docker.internal to "
+        "From Docker, use http://host.docker.internal:PORT/v1, and add host.docker.internal to "
         "security.allowed_hosts.",
     ),
     "langchain": Client(

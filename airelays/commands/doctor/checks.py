@@ -1,4 +1,4 @@
-"""The checks that `doctor` makes: each one a sentence of what was found, and what to do. Layer: commands."""
+"""The checks of `doctor`: each returns a sentence about what was found and what to do. Layer: commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airelays.terminal.running import no_relay
 from airelays.upstream.base import Check
 from airelays.upstream.choose import make_upstream
 
-# With --ask each upstream may think before its short answer.
+# With --ask, each upstream can think before its short answer.
 CHECKS_S = 300.0
 
 
@@ -125,7 +125,7 @@ def missing_relay(context: Context) -> Check:
 
 
 def _relay(facts: dict[str, Any]) -> Check:
-    """Which relay runs, and whether it has the settings that its file says."""
+    """Which relay is running, and whether it has the settings of its file."""
     process = facts.get("process", {})
     pid = f" (pid {process['pid']})" if "pid" in process else ""
     text = f"version {facts['version']} is running{pid} on {facts['relay']['client_base_url']}"
@@ -138,9 +138,9 @@ def _relay(facts: dict[str, Any]) -> Check:
 async def upstream_checks(
     context: Context, console: Console, contact: Contact | None, *, ask: bool
 ) -> AsyncIterator[Check]:
-    """Everything that leads to each upstream; with `ask` each is asked for one short answer.
+    """Everything on the way to each upstream; with `ask`, each gives one short answer.
 
-    A relay that runs makes them itself: its settings, environment and sign-in are what counts.
+    A running relay does these checks itself, because its settings, environment and sign-in are the ones that count.
     """
     if contact is not None and contact.running is not None:
         path = f"/checks?ask={str(ask).lower()}"

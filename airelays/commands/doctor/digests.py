@@ -1,9 +1,9 @@
-"""`version --digests`: digests that stand in SHA256SUMS, what is inside, the age of its certificates. Layer: commands.
+"""`version --digests`: digests listed in SHA256SUMS, the contents, and the age of the certificates. Layer: commands.
 
-A part (this program, h11, certifi) is told by its list: a line as of `sha256sum` for each file, by name. A release
-holds these lists, so the digest of a list stands in SHA256SUMS; it is the same for a checkout, a wheel, the Debian
-package and the one-file edition. That edition and an executable are files of the release themselves. An executable in
-a folder is told by the list of that folder.
+A part (this program, h11, certifi) is identified by its list: a line as of `sha256sum` for each file, by name. A
+release contains these lists, so SHA256SUMS has the digest of each list; it is the same for a checkout, a wheel, the
+Debian package and the one-file edition. That edition and an executable are files of the release themselves. An
+executable in a folder is identified by the list of that folder.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _inventory(form: str) -> tuple[list[str], Read]:
     if form == "executable":
         return sorted(_frozen_modules()), lambda name: b""
     found: dict[str, str] = {}
-    # h11 is brought in by the one module that may import it.
+    # h11 is loaded by the only module that is allowed to import it.
     for module in (airelays, sys.modules["h11"], sys.modules["certifi"]):
         found.update(_walk(os.path.dirname(str(module.__file__))))
 

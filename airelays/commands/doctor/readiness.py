@@ -1,6 +1,6 @@
 """What `config check` looks at beyond the options: would the relay start, would requests fail. Layer: commands.
 
-Looks at files of this machine only: no name is looked up, nothing is made, nobody is asked.
+Reads only files on this machine: no name is looked up, nothing is created, and no upstream is contacted.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _fault_of(settings: Settings, upstream: UpstreamSettings) -> Iterator[str]:
     doubt = ""
     try:
         made = make_upstream(settings, upstream)
-        # A sign-in is not a matter of the config: `status`, `doctor` and `serve` tell of it.
+        # The sign-in is not part of the config: `status`, `doctor` and `serve` report it.
         reason = "" if KINDS[upstream.kind].signs_in else made.problem()
         doubt = made.doubt()
     except ConfigError as error:
@@ -87,7 +87,7 @@ def _fault_of(settings: Settings, upstream: UpstreamSettings) -> Iterator[str]:
 
 
 def _fault_of_target(settings: Settings, what: str, model: str) -> Iterator[str]:
-    """A compatible server may itself have names with a slash; ChatGPT and the demo have none."""
+    """A compatible server can have names with a slash; ChatGPT and the demo have none."""
     alias = next((a for a in settings.aliases if a.name.casefold() == model.casefold()), None)
     far, slash, rest = (model if alias is None else alias.model).partition("/")
     known = {settings.upstream_kind, *(one.name for one in settings.upstreams)}

@@ -1,7 +1,7 @@
 """`doctor --self-test`: the whole path inside this copy of the program, without a network. Layer: commands.
 
-An upstream with TLS on loopback, the relay in front of it, requests with a good token, with a bad one, too
-large, streamed, stored. What fails here fails because of this copy or this machine, not because of somebody else.
+An upstream with TLS on loopback, the relay in front of it, requests with a good token, with a bad one, too large,
+streamed, stored. A failure here is caused by this copy or this machine, not by anything else.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _temporary(data_dir: str) -> str:
 
 
 def _versions() -> Check:
-    # Loaded by the one module that may import h11, then looked at.
+    # Loaded by the only module that is allowed to import h11, then inspected.
     import airelays.protocol.http1  # noqa: F401
 
     data = {
@@ -120,7 +120,7 @@ def _write(path: str, text: str) -> None:
 
 
 class Probe:
-    """One request and what its answer must be; `wanted` returns "" or what is wrong."""
+    """One request and the expected answer; `wanted` returns "" or what is wrong."""
 
     def __init__(
         self, port: int, request: bytes, good: str, wanted: Callable[[int, bytes], str]
@@ -136,7 +136,7 @@ async def _run(name: str, probe: Probe) -> Check:
         async with asyncio.timeout(DEADLINE_S):
             status, body = await _ask(probe.port, probe.request)
     except TimeoutError:
-        return Check(name, "fail", f"no answer came within {DEADLINE_S:g} s")
+        return Check(name, "fail", f"no answer within {DEADLINE_S:g} s")
     except (OSError, ValueError, EOFError) as error:
         return Check(
             name, "fail", f"the relay's answer was broken: {error or type(error).__name__}"
@@ -266,7 +266,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
             writer.write(b"data: [DONE]\n\n")
         await writer.drain()
     except (OSError, EOFError, ValueError):
-        pass  # the relay has gone: what it says about that is what is looked at
+        pass  # the relay has ended: its own message is what counts
     finally:
         writer.close()
 

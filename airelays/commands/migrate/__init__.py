@@ -1,1 +1,1 @@
-"""`airelays migrate`: take over what an earlier AIRelays has kept. Layer: commands."""
+"""`airelays migrate`: import what an earlier AIRelays stored. Layer: commands."""

@@ -1,6 +1,7 @@
-"""Keys of an earlier AIRelays that mean nothing here, taken out of the config file. Layer: commands.
+"""Removes keys of an earlier AIRelays that have no effect here from the config file. Layer: commands.
 
-The previous file stays as `config.toml.bak`. Nothing is written unless the file says the same afterwards, less them.
+The previous file stays as `config.toml.bak`. Nothing is written unless the file means the same afterwards, without
+them.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def _parsed(text: str) -> Any:
 
 
 def _end_of_value(lines: list[str], at: int) -> int:
-    """Return the line after the value that begins at `at`: a list or a text can be longer than a line."""
+    """Return the line after the value that begins at `at`: a list or a string can take several lines."""
     for end in range(at + 1, len(lines) + 1):
         if _key(lines[at:end]):
             return end
@@ -122,7 +123,7 @@ def _is_gone(key: Key, gone: Collection[Key]) -> bool:
 
 
 def _without_empty(lines: list[str], gone: Collection[Key]) -> list[str]:
-    """Return the lines without the heads of tables that held nothing but such keys."""
+    """Return the lines without the heads of tables that contained only such keys."""
     tables = {one[:-1] for one in gone} | set(gone)
     kept: list[str] = []
     for at, line in enumerate(lines):

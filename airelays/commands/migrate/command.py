@@ -1,8 +1,8 @@
-"""`migrate`: take over what an earlier AIRelays has kept; run again it changes nothing. Layer: commands.
+"""`migrate`: import what an earlier AIRelays stored; running it again changes nothing. Layer: commands.
 
-Every part is taken only when there is none here yet, whole or not at all, and the earlier program's files stay as
-they are. When the database cannot be upgraded nothing is taken over, and nothing is left behind. Only one of the two
-may go on being used: both would hold the same sign-in, whose refresh token works once.
+A part is imported only if there is none here yet, completely or not at all, and the earlier program's files are not
+changed. If the database cannot be upgraded, nothing is imported and nothing is left behind. Only one of the two
+programs can be used afterwards: both would have the same sign-in, whose refresh token works once.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _remove_unused(data: str) -> None:
 
 
 def _nothing_taken(state: Prepared) -> list[Step]:
-    """Without its state a relay would make a new one at its start, and the earlier could not be taken over later."""
+    """A relay without its state would create a new one at startup, and block a later import of the earlier one."""
     names = ("config", "relay token", "sign-in")
     return [
         *(Step(name, FAILED, "because the state could not be imported") for name in names),
@@ -96,7 +96,7 @@ def _nothing_taken(state: Prepared) -> list[Step]:
 
 
 def _steps(plan: Plan, state: Prepared, console: Console) -> Iterator[Step]:
-    """Do each part. One of the later ones that fails does not keep the others from being taken over."""
+    """Import each part. If one of the later ones fails, the others are still imported."""
     yield _take_config_and_state(plan, state)
     parts: tuple[tuple[str, Callable[[Plan, Console], Step | None]], ...] = (
         ("relay token", _take_token),

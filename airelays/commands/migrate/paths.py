@@ -1,7 +1,7 @@
-"""A config file's text for another data folder: paths that lay in the old one change, the rest stays byte for byte.
+"""A config file's text for another data folder: paths in the old one change, and the rest stays byte for byte.
 
-Earlier releases wrote every path in full, so a file that is copied as it is would go on naming the old folder. Refuses
-to know: what is in the folders. Layer: commands.
+Earlier releases wrote every path in full, so an unchanged copy would still name the old folder. Refuses to know: what
+is in the folders. Layer: commands.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from airelays.settings.parse import Places, absolute_path
 from airelays.settings.table import OPTIONS, UPSTREAM_OPTIONS
 from airelays.settings.write import toml_value
 
-# Options without an effect here that held a path all the same.
+# Options without an effect here that contained a path.
 _DEAD = ("providers.claude.oauth_token_file",)
 _OPTIONS = {o.key for o in OPTIONS if o.kind == "path"} | set(_DEAD)
 _UPSTREAM_NAMES = {o.key.rpartition(".")[2] for o in UPSTREAM_OPTIONS if o.kind == "path"}
@@ -32,7 +32,7 @@ Key = tuple[str, ...]
 
 
 class Change(NamedTuple):
-    """One path: `now` is None when its line was left out because `default` says the same."""
+    """One path: `now` is None if its line was removed because `default` is the same."""
 
     key: str
     was: str
@@ -125,7 +125,7 @@ def _change(key: Key, value: str, move: Move, places: Places) -> Change | None:
 
 
 def _edited(text: str, changes: Mapping[Key, Change]) -> str:
-    """Change the lines that hold the keys. Lines in other forms stay: the caller compares the outcome."""
+    """Change the lines that contain the keys. Lines in other forms stay: the caller compares the outcome."""
     lines: list[str] = []
     table: Key = ()
     # Not splitlines: TOML ends a line at LF or CR LF only.

@@ -32,10 +32,10 @@ class Step(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """From where to where. Both folders may be the same: then only what is inside is brought up to date.
+    """The source and the target. If both folders are the same, only their contents are updated.
 
-    `text` is the new config file, None when there is one already or none to take over. `settings` are those
-    of a relay that starts afterwards; `old` are those that the earlier config file spells.
+    `text` is the new config file, None if there is already one or none to import. `settings` are those of a relay
+    that starts afterwards; `old` are those that the earlier config file spells.
     """
 
     old_config: str
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
     old_folders: tuple[str, ...]
 
     def before(self, path: str) -> str:
-        """Return where a path of the earlier config is now: its folder may stand elsewhere than it says."""
+        """Return where a path of the earlier config is now: its folder can have been moved."""
         for folder in self.old_folders:
             rest = inside(path, folder)
             if rest is not None:
@@ -136,7 +136,7 @@ def _old_data(args: Arguments, places: Places, data: str) -> str:
 
 
 def _data_dir(found: Loaded, args: Arguments, console: Console, kept: str, default: str) -> str:
-    """Return the folder to take over into. `kept` is the config file that is here already, or ""."""
+    """Return the folder to import into. `kept` is the config file that is here already, or ""."""
     data, source = found.settings.data_dir, found.origins["data_dir"].source
     home = find_places(console.env).home
     if not home and source == "default":
@@ -144,7 +144,7 @@ def _data_dir(found: Loaded, args: Arguments, console: Console, kept: str, defau
     if source != "file":
         return data
     if not kept:
-        # The earlier file's folder is used on where it is, unless another one is to be taken over.
+        # The earlier file's folder stays in use where it is, unless another one is imported.
         return default if args.get("--from") or not os.path.isdir(data) else data
     lost = not os.path.isdir(data) and os.path.isdir(default)
     if lost and not args.get("--from") and not os.path.isdir(f"{home}/.airelay"):

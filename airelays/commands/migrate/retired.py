@@ -22,9 +22,9 @@ FLAGS = {
 
 
 def retire(words: list[str], note: Callable[[str], None]) -> list[str]:
-    """Return a command line that could not be read without the flags that mean nothing any more; `note` tells.
+    """Return a command line without the flags that no longer have an effect, and report them with `note`.
 
-    Raises UsageError for a command that has gone.
+    Raises UsageError for a command that no longer exists.
     """
     gone = next((word for word in words if not word.startswith("-")), "")
     if gone in COMMANDS:

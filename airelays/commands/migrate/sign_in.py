@@ -1,7 +1,7 @@
-"""The sign-in of an earlier AIRelays: which one is taken over, and what of its accounts is not. Layer: commands.
+"""The sign-in of an earlier AIRelays: which one is imported, and which accounts are not. Layer: commands.
 
-The earlier program works with several accounts and kept every sign-in in a file, whatever `auth.storage` says; ours
-works with one, and with the keyring where that is asked for.
+The earlier program works with several accounts and kept every sign-in in a file, whatever `auth.storage` was; ours
+works with one sign-in, and with the keyring if it is configured.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Left(NamedTuple):
 
 
 class Account(NamedTuple):
-    """One further account. `sign_in` is None when its file holds none."""
+    """One more account. `sign_in` is None if its file contains none."""
 
     slug: str
     path: str
@@ -70,7 +70,7 @@ def _store_here(plan: Plan, console: Console) -> tuple[SignInStore, str]:
         store.load()
         return store, ""
     except ConfigError as error:
-        # An unreadable auth.json is no matter of the keyring: this raises in that case.
+        # An unreadable auth.json is not a problem of the keyring: this raises in that case.
         plain.load()
         instead = FILE_INSTEAD.format(config=plan.config)
         return plain, (
@@ -106,7 +106,7 @@ def _kept_where(plan: Plan, here: SignInStore, problem: str) -> str:
 
 
 def _find_old(plan: Plan, console: Console) -> tuple[SignIn | None, str, str]:
-    """Return the sign-in to take over and its path, and what to choose from when there are several."""
+    """Return the sign-in to import and its path, and the choices if there are several."""
     there = SignInStore(plan.old_data, warn=console.note)
     found = there.load()
     if found is not None and _has_tokens(found):
@@ -149,7 +149,7 @@ def _is_usable(found: SignIn) -> bool:
 
 
 def find_left(plan: Plan, console: Console) -> list[Left]:
-    """Return what is in the earlier folders and is not taken over. To be called after the sign-in was taken."""
+    """Return what is in the earlier folders and is not imported. Call this after the sign-in was imported."""
     left = []
     mine = _identities(plan, console)
     for account in _accounts(plan, console):

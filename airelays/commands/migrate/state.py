@@ -1,7 +1,8 @@
-"""The state of an earlier AIRelays for `migrate`: copied and upgraded aside, then moved into its place, or not at all.
+"""The state of an earlier AIRelays for `migrate`: copied and upgraded in a temporary folder, then moved into place,
+or not at all.
 
-Everything that can fail is done in a folder of its own, which is removed in every case: a database that cannot be
-upgraded leaves nothing in the relay's folder, and the earlier one is only read. Layer: commands.
+Everything that can fail is done in a temporary folder, which is always removed: a database that cannot be upgraded
+leaves nothing in the relay's folder, and the earlier one is only read. Layer: commands.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Prepared(NamedTuple):
 
 @contextlib.contextmanager
 def prepared(plan: Plan) -> Iterator[Prepared]:
-    """Make the earlier state ready to be taken over. When that cannot be done, the step says why; nothing is left."""
+    """Prepare the earlier state for the import. If that fails, the step has the reason, and nothing is left behind."""
     new = os.path.join(plan.data, "state.sqlite3")
     old = os.path.join(plan.old_data, "state.sqlite3")
     with contextlib.ExitStack() as stack:
@@ -54,7 +55,7 @@ def _prepare(plan: Plan, old: str, new: str, here: bool, stack: contextlib.ExitS
         return Prepared(Step(NAME, KEPT, new))
     if not here and not check_database(old):
         return Prepared(Step(NAME, NOTHING, old))
-    # Beside what it becomes, so that it can be renamed; a trial, which is thrown away, needs no such place.
+    # Next to its target, so that it can be renamed; a dry run, which is discarded, can be anywhere.
     trial = here or plan.dry
     aside = tempfile.mkdtemp(prefix=PREFIX, dir=None if trial else _existing(plan.data))
     stack.callback(shutil.rmtree, aside, ignore_errors=True)
@@ -120,14 +121,14 @@ def _refuse_leftovers(new: str) -> None:
 
 
 def sweep(folder: str) -> None:
-    """Remove what a migrate that was killed has left in `folder`. Only for whoever holds its lock."""
+    """Remove what a killed `migrate` left in `folder`. Call this only while holding its lock."""
     for name in os.listdir(folder):
         if name.startswith(PREFIX):
             shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
 
 
 def _sentence(path: str, error: Exception) -> str:
-    """Say why the state cannot be taken over. SQLite's word for it is more use here than the relay's to a client."""
+    """Return why the state cannot be imported, in SQLite's words rather than those for a client."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError | sqlite3.Error) else error
     reason = cause.strerror if isinstance(cause, OSError) else str(getattr(cause, "local", cause))
     return (
@@ -148,7 +149,7 @@ def _counts(path: str) -> str:
             columns = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
             number = 0
             if columns:
-                # A deleted file leaves its row behind for a while.
+                # A deleted file keeps its row for a while.
                 which = " WHERE deleted_at IS NULL" if "deleted_at" in columns else ""
                 number = db.execute(f"SELECT count(*) FROM {table}{which}").fetchone()[0]
             counts.append(f"{number:,} {table}")
@@ -156,7 +157,7 @@ def _counts(path: str) -> str:
 
 
 def _reading(path: str) -> sqlite3.Connection:
-    """Open a database that is only read. One in WAL mode that nobody has open would get a log of its own by that."""
+    """Open a database for reading only. One in WAL mode that is not open elsewhere would otherwise get a log."""
     with open(open_regular(path), "rb") as file:
         head = file.read(20)
     quiet = head[18:20] == bytes((_WAL, _WAL)) and not os.path.exists(path + "-wal")
