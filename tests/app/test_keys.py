@@ -329,7 +329,7 @@ def test_without_the_control_listener_the_next_request_ends_them(tmp_path: Path)
         wire.send(relay.request("POST", CHAT, chat("a b demo:stall", stream=True), token=key))
         wire.until(b"data:")
         done = run(tmp_path, "key", "rotate", "gone")
-        assert done.returncode == 0 and "its next request" in done.stderr
+        assert done.returncode == 0 and "sends its next request" in done.stderr
         assert relay.send("GET", "/v1/models", token=other).status == 200
         assert b"key_revoked" in wire.rest()
 
