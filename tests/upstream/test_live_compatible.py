@@ -456,7 +456,9 @@ def test_a_stored_answer_stays_with_the_upstream_that_made_it(tmp_path: Path) ->
             assert relay.get("/v1/responses/resp_1").json() == {"id": "resp_1"}
             assert asked("other", previous_response_id="resp_1").status == 200
             refused = asked("tiny", previous_response_id="resp_1")
-            assert refused.status == 404 and "kept by the upstream two" in refused.error["message"]
+            assert (
+                refused.status == 404 and "stored by the upstream two" in refused.error["message"]
+            )
             assert not [s for s in one.seen if s.path.startswith("/responses")]
             assert relay.send("DELETE", "/v1/responses/resp_1").status == 200
             # Of one that nobody knows, the model in the query says whose it may be.

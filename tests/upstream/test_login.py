@@ -590,7 +590,7 @@ def test_logout_removes_also_when_the_issuer_is_away(home: Path, backend: FakeBa
     path = sign_in(home, backend)
     code, out, err = command(home, backend, "logout", AIRELAYS_ISSUER_BASE_URL="http://127.0.0.1:1")
     assert code == 0 and not path.exists() and "deleted" in out
-    assert "not revoked at the issuer" in err
+    assert "not revoked at the sign-in service" in err
 
 
 def test_status_asks_nobody_and_shows_no_secret(home: Path, backend: FakeBackend) -> None:
