@@ -37,6 +37,7 @@ from bodies import BODIES  # noqa: E402 - the tables' folder is on the path only
 from caller import CALLER  # noqa: E402
 from change import Stale  # noqa: E402
 from commands import COMMANDS  # noqa: E402
+from connecting import CONNECTING  # noqa: E402
 from connections import CONNECTIONS  # noqa: E402
 from echoes import ECHOES  # noqa: E402
 from entry import Defence  # noqa: E402
@@ -62,6 +63,7 @@ DEFENCES: tuple[Defence, ...] = (
     *BODIES,
     *JOURNAL,
     *KEYS,
+    *CONNECTING,
     *UPSTREAM,
     *ECHOES,
     *SIGN_IN,
