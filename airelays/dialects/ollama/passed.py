@@ -7,56 +7,51 @@ As in `dialects/stream/passed.py` the truths are kept: whole lines only, an end 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from airelays.dialects.ollama.errors import line
 from airelays.dialects.ollama.stream import CONTENT_TYPE
 from airelays.dialects.stream.failure import classify, in_band, incomplete_stream
+from airelays.dialects.stream.passed import PassedChunks
 from airelays.errors import RelayError, UpstreamFault
 from airelays.guard.redact import Redactor
 from airelays.model import Usage
 from airelays.protocol.sse import MAX_EVENT_BYTES
 
 
-class PassedLines:
-    """A reply map (see `reply.ReplyMap`) that changes nothing. A line is parsed only if it may be the last one."""
+class PassedLines(PassedChunks):
+    """A reply map that changes nothing. A line is parsed only if it may be the last one."""
 
-    raw = None
     content_type = CONTENT_TYPE
 
     def __init__(self, *, model: str, max_line_bytes: int = MAX_EVENT_BYTES) -> None:
-        self.committed = False
-        self.terminal = ""
-        self.failure: UpstreamFault | None = None
-        self.stopped = False
-        self.done = False
-        self.usage: Usage | None = None
-        self.model = model
-        self.redactor: Callable[[], Redactor] = Redactor
-        self.response_id = ""
-        self.first_text = False
-        self.events = 0
-        self._rest = b""
+        super().__init__(model=model)
+        self._parts: list[bytes] = []
+        self._size = 0
         self._most = max_line_bytes
-        self._said = False
 
     def feed(self, data: bytes) -> bytes:
         """Return the whole lines that `data` completes."""
         if self.done:
             return b""
-        whole, newline, rest = (self._rest + data).rpartition(b"\n")
-        self._rest = rest
-        if len(rest) > self._most:
+        whole, newline, rest = data.rpartition(b"\n")
+        if newline:
+            whole = b"".join((*self._parts, whole, newline))
+            self._parts, self._size = [], 0
+        # Joined only when the line is complete: one that comes in many reads is copied once.
+        self._parts.append(rest)
+        self._size += len(rest)
+        if self._size > self._most:
             self._fail(_malformed(f"a line of more than {self._most} bytes"))
             return b""
-        return self._look(whole + newline) if newline else b""
+        return self._look(whole) if newline else b""
 
     def end(self) -> bytes:
         """The body has ended: a last line may lack its end; without one that says so the answer is cut."""
         if self.done:
             return b""
-        out = self._look(self._rest + b"\n") if object_in(self._rest) else b""
+        rest = b"".join(self._parts)
+        out = self._look(rest + b"\n") if object_in(rest) else b""
         if not self.done:
             self._fail(incomplete_stream())
         return out
@@ -85,21 +80,17 @@ class PassedLines:
 
     def _read_end(self, lines: bytes) -> bytes:
         out: list[bytes] = []
-        for one in lines.splitlines(keepends=True):
+        for one in lines.split(b"\n")[:-1]:
             value = object_in(one)
             if value.get("error") is not None:
                 self._fail(refusal_in(value, self.redactor()))
                 break
-            out.append(one)
+            out.append(one + b"\n")
             if value.get("done") is True:
                 self.usage = usage_in(value)
                 self.done, self.terminal = True, "completed"
                 break
         return b"".join(out)
-
-    def _fail(self, fault: UpstreamFault) -> None:
-        self.failure, self.done, self.terminal = fault, True, "failed"
-        self._rest = b""
 
 
 def object_in(text: bytes) -> dict[str, Any]:
