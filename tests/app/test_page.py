@@ -90,6 +90,10 @@ def test_what_is_put_into_the_page_is_escaped() -> None:
     page = rendered("http://[::1]:1/v1", '<script>"')
     assert page.count("<script>") == 1 and "&lt;script&gt;" in page
     assert "<h>" not in rendered("http://<h>:1/v1", "m")
+    own = render_page("http://h:1/v1", "m", "<r>", opener="<o>", explain="<e>", needs_token=True)
+    page = own.decode()
+    for name in "roe":
+        assert f"&lt;{name}&gt;" in page and f"<{name}>" not in page
 
 
 def test_the_policy_lets_in_this_style_and_this_script_and_nothing_else() -> None:
