@@ -46,7 +46,7 @@ STEPS = (
     Step(f"{SYSTEM} is-active airelays", 3, "inactive"),
     Step(f"{SYSTEM} enable --now airelays"),
     Step(ask(8080), 0, "200"),
-    Step("airelays status --system", 0, "Runs: +yes"),
+    Step("airelays status --system", 0, "Running: +yes"),
     Step("airelays token show --system", 0, "^[A-Za-z0-9_-]{20,}$"),
     Step(
         "stat -c '%U %a' /var/lib/airelays /var/lib/airelays/relay-token",

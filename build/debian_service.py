@@ -110,7 +110,7 @@ SERVICE_STEPS = (
     Step(f"cat > /etc/airelays/config.toml <<'END'\n{CONFIG}END"),
     Step(INSTALL, 0, "The relay is running on http://127.0.0.1:8080/v1"),
     Step(f"getent passwd airelays; stat -c '%U %a %F' {STATE}", 0, "airelays 700 directory"),
-    Step("airelays status --system", 0, "Runs: +yes; pid"),
+    Step("airelays status --system", 0, "Running: +yes; pid"),
     Step("airelays status --system", 0, "airelays login --device --system"),
     Step(
         "runuser -u nobody -- airelays login --system",
@@ -137,7 +137,7 @@ SERVICE_STEPS = (
     Step(
         f"one=$({PID}) && {INSTALL} --port 8081 && two=$({PID}) && test $one != $two",
         0,
-        "runs on http://127.0.0.1:8081",
+        "is running on http://127.0.0.1:8081",
     ),
     Step(ask(8080), 0, "refused"),
     Step(ask(8081), 0, "200"),
@@ -156,7 +156,7 @@ SERVICE_STEPS = (
         "test -s /etc/systemd/system/airelays.service && systemctl is-failed airelays", 0, "failed"
     ),
     Step(f"chown airelays: {STATE}/relay-token && {INSTALL}", 0, "The relay is running on"),
-    Step("airelays service status --system", 0, "Runs: +yes"),
+    Step("airelays service status --system", 0, "Running: +yes"),
     # No client is refused while the relay restarts, and a stream that runs ends whole.
     Step(
         f"{INSTALL} --socket --demo",
@@ -176,7 +176,7 @@ SERVICE_STEPS = (
         "127.0.0.1:8082",
     ),
     Step("systemctl is-active airelays.socket", 3, "inactive"),
-    Step(f"{INSTALL} --demo --socket --port 80", 0, "runs on http://127.0.0.1:80/v1"),
+    Step(f"{INSTALL} --demo --socket --port 80", 0, "is running on http://127.0.0.1:80/v1"),
     Step(
         "systemctl stop airelays.socket airelays && sed -i s/:80$/:81/ /etc/systemd/system/airelays.socket && "
         "systemctl daemon-reload && systemctl start airelays.socket && ! systemctl start airelays; "
@@ -215,12 +215,12 @@ SERVICE_STEPS = (
     Step(
         "runuser -l person -c 'XDG_RUNTIME_DIR=/run/user/$(id -u) airelays service install --demo --port 8070'",
         0,
-        "runs on http://127.0.0.1:8070",
+        "is running on http://127.0.0.1:8070",
     ),
     Step(
         "runuser -l person -c 'XDG_RUNTIME_DIR=/run/user/$(id -u) airelays service install --demo --port 8071'",
         0,
-        "runs on http://127.0.0.1:8071",
+        "is running on http://127.0.0.1:8071",
     ),
     Step(ask(8070), 0, "refused"),
     Step(ask(8071), 0, "200"),
