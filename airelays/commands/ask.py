@@ -10,6 +10,7 @@ import json
 import sys
 from typing import Any
 
+from airelays import __version__
 from airelays.errors import ConfigError, FlagError, RelayError
 from airelays.hints import hint
 from airelays.model import Call
@@ -154,8 +155,11 @@ async def _ask_relay(args: Arguments, context: Context, question: str, printer: 
 
     base, model, token = await asyncio.to_thread(_relay, args, context)
     client = Client([base], head_s=HEAD_S)
-    kind = (b"content-type", b"application/json")
-    fields = (kind, (b"authorization", b"Bearer " + token)) if token else (kind,)
+    own = (
+        (b"content-type", b"application/json"),
+        (b"user-agent", f"airelays/{__version__}".encode()),
+    )
+    fields = (*own, (b"authorization", b"Bearer " + token)) if token else own
     body = json.dumps(_body(model, question)).encode()
     try:
         response = await client.request(
