@@ -7,9 +7,10 @@ Owns: that shape. Refuses to know: HTTP, caching. Pure.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from math import ceil
 from typing import Any
+
+from airelays.upstream.chatgpt.values import flag_of, iso_of, number_of, table_of, text_of, whole_of
 
 _CREDITS = (
     "has_credits",
@@ -29,10 +30,11 @@ def shape_usage(
     credits_ = payload.get("credits")
     shaped: dict[str, Any] = {
         "object": "subscription_status",
-        "captured_at": _iso(now_s),
+        "captured_at": iso_of(now_s),
         "source": {"kind": "chatgpt_subscription", "upstream_path": path},
         "account": {
-            key: _text(payload.get(key)) for key in ("user_id", "account_id", "email", "plan_type")
+            key: text_of(payload.get(key))
+            for key in ("user_id", "account_id", "email", "plan_type")
         },
         "rate_limits": {
             "default": _limit(payload.get("rate_limit")),
@@ -44,9 +46,9 @@ def shape_usage(
         "credits": {key: credits_.get(key) for key in _CREDITS}
         if isinstance(credits_, dict)
         else None,
-        "spend_control": _table(payload.get("spend_control")),
+        "spend_control": table_of(payload.get("spend_control")),
         "rate_limit_reached_type": payload.get("rate_limit_reached_type"),
-        "rate_limit_reset_credits": _table(payload.get("rate_limit_reset_credits")),
+        "rate_limit_reset_credits": table_of(payload.get("rate_limit_reset_credits")),
         "model_usage": payload.get("model_usage"),
     }
     if raw:
@@ -87,8 +89,8 @@ def window_label(seconds: int) -> str:
 
 def _extra(entry: dict[str, Any]) -> dict[str, Any]:
     return {
-        "limit_name": _text(entry.get("limit_name")),
-        "metered_feature": _text(entry.get("metered_feature")),
+        "limit_name": text_of(entry.get("limit_name")),
+        "metered_feature": text_of(entry.get("metered_feature")),
         "rate_limit": _limit(entry.get("rate_limit")),
     }
 
@@ -97,8 +99,8 @@ def _limit(value: object) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         return None
     return {
-        "allowed": _flag(value.get("allowed")),
-        "limit_reached": _flag(value.get("limit_reached")),
+        "allowed": flag_of(value.get("allowed")),
+        "limit_reached": flag_of(value.get("limit_reached")),
         "primary_window": _window(value.get("primary_window")),
         "secondary_window": _window(value.get("secondary_window")),
     }
@@ -107,40 +109,19 @@ def _limit(value: object) -> dict[str, Any] | None:
 def _window(value: object) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         return None
-    used = _number(value.get("used_percent"))
-    seconds = _whole(value.get("limit_window_seconds"))
-    reset_at = _whole(value.get("reset_at"))
+    used = number_of(value.get("used_percent"))
+    seconds = whole_of(value.get("limit_window_seconds"))
+    reset_at = whole_of(value.get("reset_at"))
     return {
         "used_percent": used,
         "remaining_percent": None if used is None else round(min(max(100.0 - used, 0.0), 100.0), 2),
         "window_seconds": seconds,
         "window_minutes": None if seconds is None else ceil(seconds / 60),
         "window_label": None if seconds is None else window_label(seconds),
-        "reset_after_seconds": _whole(value.get("reset_after_seconds")),
+        "reset_after_seconds": whole_of(value.get("reset_after_seconds")),
         "reset_at": reset_at,
-        "reset_at_iso": None if reset_at is None else _iso(float(reset_at)),
+        "reset_at_iso": None if reset_at is None else iso_of(float(reset_at)),
     }
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _flag(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _table(value: object) -> dict[str, Any] | None:
-    return value if isinstance(value, dict) else None
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _whole(value: object) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and -1e12 < number < 1e12 else None
 
 
 def _decimal(text: str | None) -> float | None:
@@ -149,10 +130,3 @@ def _decimal(text: str | None) -> float | None:
     except ValueError:
         return None
     return number if 0 <= number < 1e12 else None
-
-
-def _iso(at_s: float) -> str | None:
-    try:
-        return datetime.fromtimestamp(at_s, UTC).isoformat().replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):
-        return None
