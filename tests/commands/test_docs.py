@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,6 +21,8 @@ from airelays.app.page import DOC_FIELDS
 from airelays.app.pages import PAGES, page_text
 from airelays.app.routes import ROUTES
 from airelays.commands.table import COMMANDS
+from airelays.settings.load import load
+from airelays.settings.parse import Places
 from airelays.settings.table import OPTIONS
 from airelays.upstream.chatgpt.signin import SignInProblem
 from tests import live
@@ -257,6 +260,27 @@ def examples() -> list[tuple[str, str, str]]:
             if language == "python" or code.startswith("curl "):
                 found.append((f"{name}-{at}", language or "sh", code))
     return found
+
+
+def config_examples() -> list[tuple[str, str]]:
+    """Return (where, text) of every example of a config file."""
+    return [
+        (f"{name}-{at}", match[1])
+        for name in [*PAGES, "README"]
+        for at, match in enumerate(re.finditer(r"^```toml\n(.*?)^```", text_of(name), re.M | re.S))
+    ]
+
+
+def test_there_are_config_examples() -> None:
+    assert len(config_examples()) >= 10
+
+
+@pytest.mark.parametrize("where, text", config_examples(), ids=lambda v: v[:24])
+def test_an_example_of_a_config_file_is_valid(where: str, text: str) -> None:
+    # Some continue another one of their page, which defines this upstream.
+    if "upstreams" not in tomllib.loads(text):
+        text += '[upstreams.local]\nbase_url = "http://127.0.0.1:11434/v1"\n'
+    load(text, where, {}, {}, places=Places(home="/home/ann", cwd="/"))
 
 
 def test_there_are_examples() -> None:
